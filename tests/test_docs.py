@@ -1,7 +1,7 @@
 """Every snippet of README.md and docs/*.md runs, page by page, in a folder of its own, and prints what the page shows.
 
 A ```python block is executed in the page's one namespace; with `>>>` prompts its output is compared. A ```console block
-is a shell session: each line `$ command` runs, and the lines below it are what it must print. `...` in an expected output
+is a shell session: each line `$ command` runs, and the lines below it are what it must print. `...` in expected output
 stands for any text. `$ command  # exit 1` states the exit code where it is not 0.
 """
 
