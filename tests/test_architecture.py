@@ -178,17 +178,12 @@ def test_no_function_passes_unnamed_options_on(path: Path) -> None:
             raise AssertionError(f"{relative(path)}:{node.lineno} {node.name} takes **{node.args.kwarg.arg}")
 
 
-@pytest.mark.parametrize("path", FILES, ids=relative)
-def test_public_names_are_sorted_and_exist(path: Path) -> None:
-    module = tree(path)
-    lists = [
-        ast.literal_eval(node.value)
-        for node in module.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+@pytest.mark.parametrize("path", [path for path in FILES if path.name == "__init__.py"], ids=relative)
+def test_packages_list_their_public_names(path: Path) -> None:
+    """The linter sorts the list and finds names that do not exist."""
+    assert [
+        node for node in tree(path).body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
     ]
-    assert len(lists) == (1 if path.name == "__init__.py" else len(lists[:1]))
-    for names in lists:
-        assert list(names) == sorted(set(names))
 
 
 def test_long_files_have_a_reason() -> None:
