@@ -1,0 +1,35 @@
+"""Trained networks with real images, ready to be quantized: `load("resnet8")`, or your own: `load("file.py:function")`.
+
+Importing this package does not load torch; `load` does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from hwq.errors import HwqError
+from hwq.zoo.model import Data, Model
+from hwq.zoo.score import Score, accuracy, difference, wilson
+
+__all__ = ["Data", "Model", "Score", "accuracy", "difference", "load", "models", "wilson"]
+
+_MODULES = {"resnet8": "hwq.zoo.resnet8"}
+
+
+def models() -> tuple[str, ...]:
+    """The names that `load` knows."""
+    return tuple(sorted(_MODULES))
+
+
+def load(name: str) -> Model:
+    """A model of the zoo by its name, or the one that a Python file makes: "path/file.py:function"."""
+    if name not in _MODULES and ":" not in name:
+        raise HwqError(f"a model must be one of {', '.join(models())}, or file.py:function, not {name!r}")
+    model: Model = import_module(_MODULES[name]).load() if name in _MODULES else _external(name)
+    return model
+
+
+def _external(spec: str) -> Model:
+    from hwq.zoo import external
+
+    return external.load(spec)

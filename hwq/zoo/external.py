@@ -1,0 +1,141 @@
+"""A user's model from `file.py:function`: loaded, and checked before anything slow is done with it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from hwq.errors import HwqError
+from hwq.zoo.model import Data, Model
+
+
+@dataclass(frozen=True, eq=False)
+class Tensors:
+    """`Data` held in memory: calibration images [N, ...], test images [M, ...] and labels [M]."""
+
+    held: Tensor
+    images: Tensor
+    labels: Tensor
+
+    def calibration(self) -> Tensor:
+        """All calibration images."""
+        return self.held
+
+    def test(self, n: int | None = None) -> tuple[Tensor, Tensor]:
+        """The first n test images and labels, all without n."""
+        n = len(self.images) if n is None else n
+        if not 1 <= n <= len(self.images):
+            raise HwqError(f"the number of test images must be 1..{len(self.images)}, not {n}")
+        return self.images[:n], self.labels[:n]
+
+
+@runtime_checkable
+class _Made(Data, Protocol):
+    """An object with a net and images of its own."""
+
+    net: object
+
+
+def load(spec: str) -> Model:
+    """The model that `function` in `file.py` returns, for a spec "file.py:function".
+
+    It may be a `Model`; an object with `net`, `calibration()` and `test(n)` and, if it likes, `name`, `metric`, `card`;
+    or a tuple `(net, calibration, images, labels)`. Whatever does not fit is an `HwqError` of one line.
+    """
+    model = _model(_call(spec), spec)
+    model.net.eval()
+    _check(model)
+    return model
+
+
+def _call(spec: str) -> object:
+    """What the function returns; its folder is importable meanwhile, as for a script."""
+    path, _, function = spec.rpartition(":")
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise HwqError(f"a model's file must exist, not {path!r}; write file.py:function")
+    name = f"hwq_model_{file.stem}"
+    where = importlib.util.spec_from_file_location(name, file)
+    if where is None or where.loader is None:
+        raise HwqError(f"a model's file must be a Python file, not {path!r}")
+    module = importlib.util.module_from_spec(where)
+    sys.modules[name] = module  # dataclasses and pickles of that file look themselves up
+    sys.path.insert(0, str(file.parent))
+    try:
+        where.loader.exec_module(module)
+        make: Callable[[], object] | None = getattr(module, function, None)
+        if not callable(make):
+            raise HwqError(f"{path} must define the function {function!r}, not {_names(vars(module))}")
+        return make()
+    except HwqError:
+        raise
+    except Exception as error:
+        raise HwqError(f"{spec} must return a model, not raise {_line(error)}") from error
+    finally:
+        sys.path.remove(str(file.parent))
+
+
+def _model(made: object, spec: str) -> Model:
+    if isinstance(made, Model):
+        return made
+    net: object
+    data: Data
+    if isinstance(made, tuple) and len(made) == 4 and all(isinstance(part, Tensor) for part in made[1:]):
+        net, data = made[0], Tensors(*made[1:])
+    elif isinstance(made, _Made):
+        net, data = made.net, made
+    else:
+        raise HwqError(
+            f"{spec} must return an object with net, calibration() and test(n), or a tuple (net, calibration, images, "
+            f"labels) of a module and three tensors, not {_shape(made)}"
+        )
+    if not isinstance(net, nn.Module):
+        raise HwqError(f"the net of {spec} must be a torch.nn.Module, not {_shape(net)}")
+    name, metric = getattr(made, "name", spec), getattr(made, "metric", "top-1")
+    return Model(name, net, data, metric, getattr(made, "card", None))
+
+
+def _check(model: Model) -> None:
+    """Shapes, types and one forward pass, so that a mistake is named here and not by a layer an hour later."""
+    name, held = model.name, model.calibration()
+    images, labels = model.test(1)
+    for what, x in (("calibration images", held), ("test images", images)):
+        if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 2 or not len(x):
+            raise HwqError(f"the {what} of {name} must be a float tensor [N, ...], not {_shape(x)}")
+        if not bool(torch.isfinite(x).all()):
+            raise HwqError(f"the {what} of {name} must be finite, not with nan or inf among them")
+    if held.shape[1:] != images.shape[1:]:
+        raise HwqError(f"calibration and test images of {name} must be alike, not {_shape(held)} and {_shape(images)}")
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+        raise HwqError(f"the labels of {name} must be an int64 tensor [{len(images)}], not {_shape(labels)}")
+    try:
+        with torch.inference_mode():
+            logits = model.net(held[:1])
+    except Exception as error:
+        raise HwqError(f"the net of {name} must map its calibration images, not raise {_line(error)}") from error
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != 1:
+        raise HwqError(f"the net of {name} must return logits [N, classes], not {_shape(logits)}")
+    if not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
+        raise HwqError(f"the labels of {name} must be classes 0..{logits.shape[1] - 1}, not up to {int(labels.max())}")
+
+
+def _shape(x: object) -> str:
+    if isinstance(x, Tensor):
+        return f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}"
+    return f"({', '.join(map(_shape, x))})" if isinstance(x, tuple) else type(x).__name__
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _names(members: dict[str, object]) -> str:
+    found = [name for name, value in members.items() if callable(value) and not name.startswith("_")]
+    return ", ".join(found) or "none"
