@@ -1,0 +1,59 @@
+"""What is measured: one module of some Verilog files on one device."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hwq.errors import HwqError
+from hwq.synth.target import target
+from hwq.synth.tools import versions
+
+__all__ = ["SEEDS", "Job"]
+
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement; `seeds` are those of place and route, none without it. `design` is a label for the row."""
+
+    files: tuple[Path, ...]
+    module: str
+    device: str
+    seeds: tuple[int, ...] = ()
+    design: str = field(default="", compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        files: Sequence[str | Path],
+        module: str,
+        device: str,
+        place_and_route: bool = False,
+        seeds: Sequence[int] = SEEDS,
+        design: str = "",
+    ) -> "Job":
+        """A checked job: the files exist, the device has a flow, and place and route where it is asked for."""
+        paths = tuple(Path(file) for file in files)
+        missing = [path.name for path in paths if not path.is_file()] or (["none"] if not paths else [])
+        if missing:
+            raise HwqError(f"synthesis needs Verilog files, not {missing[0]} (no such file); emit the design first")
+        if place_and_route and not (target(device).routed and seeds):
+            raise HwqError(f"place and route needs ecp5 and seeds, not {device} with {list(seeds)}; leave it out")
+        target(device)
+        return cls(paths, module, device, tuple(seeds) if place_and_route else (), design)
+
+    def tools(self) -> dict[str, str]:
+        """Versions of the tools that this job runs."""
+        return dict(versions(bool(self.seeds)))
+
+    def key(self) -> str:
+        """Digest of the Verilog, the module, the flow and the tools: what a stored row may be reused for."""
+        digest = hashlib.sha256()
+        for path in self.files:
+            digest.update(path.read_bytes() + b"\0")
+        flow = [self.module, self.device, self.seeds, target(self.device).text(), self.tools()]
+        digest.update(json.dumps(flow, sort_keys=True).encode())
+        return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""Measured rows: what one synthesis, or one place and route, of one module gave."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["Row", "Spread"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median, least and greatest of several runs."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, runs: list[float]) -> "Spread":
+        """Spread of at least one run; the median is a run's own value (the lower one of an even number)."""
+        ranked = sorted(runs)
+        return cls(ranked[(len(ranked) - 1) // 2], ranked[0], ranked[-1])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement. A field that has no meaning on the device is None, never zero.
+
+    lut: LUT1-6 + SRL + LUTRAM on xc7 (no inverters, no wide multiplexers), LUT4 + 2 CCU2C on ecp5. ge: NAND2
+    equivalents with flip-flops. bram: blocks of 18 Kbit. logic_ns: the longest path without any routing.
+    level: "T1" are synthesis cells, "T2" adds an open place and route (comb_post_route, ff_post_route, fmax_mhz).
+    """
+
+    design: str
+    module: str
+    device: str
+    level: str
+    tools: Mapping[str, str]
+    ff: int
+    dsp: int
+    bram: int
+    breakdown: Mapping[str, int]
+    seconds: float
+    lut: int | None = None
+    ge: float | None = None
+    logic_ns: float | None = None
+    comb_post_route: int | None = None
+    ff_post_route: int | None = None
+    fmax_mhz: Spread | None = None
+    seeds: tuple[int, ...] = field(default=())
+
+    def to_json(self) -> str:
+        """One line of JSON, keys sorted, meaningless fields absent."""
+        known = {key: value for key, value in asdict(self).items() if value is not None}
+        return json.dumps(known, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Row":
+        """The row that `to_json` wrote."""
+        fields: dict[str, Any] = json.loads(text)
+        spread = fields.get("fmax_mhz")
+        return cls(**{**fields, "seeds": tuple(fields["seeds"]), "fmax_mhz": Spread(**spread) if spread else None})

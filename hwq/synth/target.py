@@ -1,0 +1,148 @@
+"""The synthesis flows: per device, the Yosys passes and how its cells are counted.
+
+Every flow is written for a batch of flattened modules in one Yosys design, so that reading the cell libraries and
+preparing the mapper's boxes is paid once a batch. Modules do not see one another: there is no hierarchy left.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hwq.errors import HwqError
+
+__all__ = ["GENLIB", "TARGETS", "Counts", "Target", "gates", "genlib", "target"]
+
+FLIP_FLOP_GE = 17 / 3  # 16 transistor pairs and one isolation column over NAND2's three columns
+GENLIB = "gates.genlib"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Totals of one module's cells; lut or ge is None where the device has no such thing."""
+
+    ff: int
+    dsp: int = 0
+    bram: int = 0
+    lut: int | None = None
+    ge: float | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """One device's flow: passes that read its libraries, passes that map every module, and the count of its cells."""
+
+    name: str
+    libraries: tuple[str, ...]
+    passes: tuple[str, ...]
+    count: Callable[[Mapping[str, int]], Counts]
+    models: tuple[str, ...]
+    timed: bool = False
+    routed: bool = False
+
+    def text(self) -> str:
+        """The flow in words, for the key of a stored row."""
+        data = genlib().read_text(encoding="utf-8") if any(GENLIB in one for one in self.passes) else ""
+        return "\n".join([*self.libraries, *self.passes, data])
+
+
+def _total(cells: Mapping[str, int], weights: Mapping[str, int]) -> int:
+    """Sum of cells whose type matches one of the patterns (whole name), times the pattern's weight."""
+    return sum(n * w for cell, n in cells.items() for pattern, w in weights.items() if re.fullmatch(pattern, cell))
+
+
+# A LUTRAM cell weighs the LUT6 sites it occupies.
+_XC7_LUT = {
+    r"LUT[1-6]": 1,
+    r"SRL16E|SRLC32E|SRLC16E": 1,
+    r"RAM(16|32|64)X1S": 1,
+    r"RAM(16|32|64)X1D": 2,
+    r"RAM128X1S": 2,
+    r"RAM128X1D|RAM256X1S|RAM32M|RAM64M": 4,
+}
+_ECP5_LUT = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}
+
+
+def _count_xc7(cells: Mapping[str, int]) -> Counts:
+    return Counts(
+        lut=_total(cells, _XC7_LUT),
+        ff=_total(cells, {r"FD[RSCP]E(_1)?|LD[CP]E": 1}),
+        dsp=_total(cells, {r"DSP48E[12]": 1}),
+        bram=_total(cells, {r"RAMB18E[12]": 1, r"RAMB36E[12]": 2}),
+    )
+
+
+def _count_ecp5(cells: Mapping[str, int]) -> Counts:
+    return Counts(
+        lut=_total(cells, _ECP5_LUT),
+        ff=_total(cells, {"TRELLIS_FF": 1}),
+        dsp=_total(cells, {"MULT18X18D|MULT9X9D|ALU54B": 1}),
+        bram=_total(cells, {"DP16KD|PDPW16KD": 1}),
+    )
+
+
+def genlib() -> Path:
+    """The gate library that the package carries."""
+    return Path(__file__).parent / "data" / GENLIB
+
+
+@cache
+def gates() -> Mapping[str, tuple[float, str]]:
+    """NAND2 equivalents and function (over a, b, c, d with ! * +) of each gate of the library."""
+    lines = re.findall(r"^GATE\s+(\S+)\s+(\S+)\s+O=(\S+);", genlib().read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: (float(area), function) for name, area, function in lines}
+
+
+def _count_ge(cells: Mapping[str, int]) -> Counts:
+    ff = _total(cells, {r"\$_DFF_P_": 1})
+    known = gates()
+    unknown = [cell for cell in cells if cell not in known and cell != "$_DFF_P_"]
+    if unknown:
+        raise HwqError(f"every cell must be a gate of {GENLIB} or a flip-flop, not {unknown[0]}; write it as logic")
+    logic = sum(n * known[cell][0] for cell, n in cells.items() if cell in known)
+    return Counts(ff=ff, ge=round(logic + ff * FLIP_FLOP_GE, 4))
+
+
+_XILINX = "synth_xilinx -family xc7 -nodsp -noiopad -noclkbuf -run "
+
+TARGETS: Mapping[str, Target] = {
+    "xc7": Target(
+        name="xc7",
+        libraries=("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v"),
+        # "check" would turn the cells' timing arcs into black boxes before `sta` has read them.
+        passes=(_XILINX + "prepare:check",),
+        count=_count_xc7,
+        models=("xilinx/cells_sim.v",),
+        timed=True,
+    ),
+    "ecp5": Target(
+        name="ecp5",
+        libraries=("read_verilog -lib -specify +/lattice/cells_sim_ecp5.v +/lattice/cells_bb_ecp5.v",),
+        passes=("synth_ecp5 -nodsp -run coarse:check",),
+        count=_count_ecp5,
+        models=("lattice/common_sim.vh", "lattice/ccu2c_sim.vh", "lattice/cells_sim_ecp5.v"),
+        routed=True,
+    ),
+    "ge": Target(
+        name="ge",
+        libraries=(),
+        # A cell library's plain flip-flop: enable and synchronous reset become gates, as a foundry's DFF_X1 sees them.
+        passes=(
+            "synth -noabc -run coarse:check",
+            "dfflegalize -cell $_DFF_P_ 01",
+            "opt -nodffe -nosdff",
+            f"abc -genlib {GENLIB}",
+            "opt_clean",
+        ),
+        count=_count_ge,
+        models=(),
+    ),
+}
+
+
+def target(device: str) -> Target:
+    """The flow of a device; HwqError if this package has none."""
+    if device not in TARGETS:
+        raise HwqError(f"device must be one of {', '.join(sorted(TARGETS))} to be synthesised, not {device!r}")
+    return TARGETS[device]
