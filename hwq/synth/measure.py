@@ -72,12 +72,10 @@ def _groups(keys: dict[Job, str]) -> list[list[Job]]:
 
 
 def _attempt(group: list[Job], finished: Callable[[Job, Row], None]) -> ToolError | None:
-    """Measure a batch; if it fails, each of its jobs alone, so that one bad design costs only itself."""
+    """Measure a batch; if it fails, each of its jobs alone, so that one bad design is named and costs only itself."""
     try:
         run_batch(group, finished)
     except ToolError as error:
-        if len(group) == 1:
-            return error
-        failures = [_attempt([job], finished) for job in group]
-        return next((failure for failure in failures if failure), None)
+        alone = [_attempt([job], finished) for job in group] if len(group) > 1 else []
+        return next((failure for failure in alone if failure), error)
     return None

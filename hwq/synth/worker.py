@@ -43,7 +43,8 @@ def _prepare(yosys: Yosys, sources: list[str], module: str, name: str) -> None:
     """Read one design, make `module` its flat top, and put it aside under a neutral name."""
     yosys.run("design -reset", *(f"read_verilog {source}" for source in sources))
     yosys.run(f"hierarchy -top {module}", "proc", "flatten", "opt_clean", f"rename {module} {name}")
-    yosys.run(f"design -stash {name}")
+    # With a top marked, `hierarchy` would drop every other module of the batch.
+    yosys.run(f"setattr -mod -unset top {name}", f"design -stash {name}")
 
 
 def _map(yosys: Yosys, flow: Target, jobs: list[dict[str, Any]]) -> None:
