@@ -1,0 +1,306 @@
+"""Integers whose exact range is known, recorded as a hash-consed graph.
+
+A bit-level text (a format's `unpack`, a Mac's `step`, ...) is written once over `Word`s. Nothing runs while it is
+read: operators only record nodes and compute exact ranges. The readers in `ints` (numbers), `source` (compiled
+scalar code) and `rows` (hardware) then walk the same graph, so a width is a function of a proved range and never
+typed by hand.
+
+The algebra is closed: the names in `OPS` are all that a reader must know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from weakref import WeakValueDictionary
+
+from hwq.errors import HwqError
+
+__all__ = ["OPS", "Word", "const", "ilog2", "lookup", "maximum", "minimum", "mux", "negate_if", "variable"]
+
+OPS = {
+    "var": "a named input",
+    "const": "a known integer",
+    "add": "n-ary sum",
+    "mul": "product",
+    "neg": "x if not s else -x",
+    "shl": "x * 2**n, n >= 0",
+    "shr": "floor(x / 2**n), n >= 0",
+    "and": "bitwise and of two non-negative words",
+    "or": "bitwise or of two non-negative words",
+    "xor": "bitwise exclusive or of two non-negative words",
+    "lt": "1 if x < y else 0",
+    "eq": "1 if x == y else 0",
+    "mux": "x if c else y",
+    "low": "the n low bits, read unsigned",
+    "wrap": "the n low bits, read as two's complement",
+    "lookup": "table[index]",
+    "within": "x, claimed to lie in a narrower range; checked in every integer run",
+    "stage": "x, after the named pipeline stage",
+}
+
+
+class Word:
+    """One node: `lo <= value <= hi`, exactly. Equal nodes are one object, so identity is equality."""
+
+    __slots__ = ("__weakref__", "args", "attr", "hi", "lo", "op")
+
+    op: str
+    args: tuple[Word, ...]
+    attr: object
+    lo: int
+    hi: int
+
+    @property
+    def width(self) -> int:
+        """Bits that hold every value of the range; two's complement if `signed`."""
+        if self.lo < 0:
+            return max((~self.lo).bit_length(), self.hi.bit_length()) + 1
+        return max(1, self.hi.bit_length())
+
+    @property
+    def signed(self) -> bool:
+        return self.lo < 0
+
+    @property
+    def constant(self) -> bool:
+        return self.lo == self.hi
+
+    def __repr__(self) -> str:
+        return f"<{self.op} {self.attr if self.attr is not None else ''} [{self.lo}, {self.hi}]>"
+
+    def __add__(self, other: Word | int) -> Word:
+        return _add((self, other))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Word | int) -> Word:
+        return _add((self, negate_if(_lift(other), 1)))
+
+    def __rsub__(self, other: Word | int) -> Word:
+        return _add((other, negate_if(self, 1)))
+
+    def __neg__(self) -> Word:
+        return negate_if(self, 1)
+
+    def __mul__(self, other: Word | int) -> Word:
+        other = _lift(other)
+        for x, y in ((self, other), (other, self)):
+            if x.constant and x.lo in (0, 1):
+                return y if x.lo else x
+        ends = [x * y for x in (self.lo, self.hi) for y in (other.lo, other.hi)]
+        return _node("mul", (self, other), None, min(ends), max(ends))
+
+    __rmul__ = __mul__
+
+    def __lshift__(self, n: Word | int) -> Word:
+        n = _amount(n)
+        if n.hi == 0:
+            return self
+        ends = [x << s for x in (self.lo, self.hi) for s in (n.lo, n.hi)]
+        return _node("shl", (self, n), None, min(ends), max(ends))
+
+    def __rshift__(self, n: Word | int) -> Word:
+        n = _amount(n)
+        if n.hi == 0:
+            return self
+        ends = [x >> s for x in (self.lo, self.hi) for s in (n.lo, n.hi)]
+        return _node("shr", (self, n), None, min(ends), max(ends))
+
+    def __and__(self, other: Word | int) -> Word:
+        x, y = _bitwise(self, other)
+        if x.constant or y.constant:
+            c, v = (x, y) if x.constant else (y, x)
+            if c.lo == 0 or (c.lo + 1 & c.lo == 0 and v.hi <= c.lo):
+                return c if c.lo == 0 else v
+        return _node("and", (x, y), None, 0, min(x.hi, y.hi))
+
+    __rand__ = __and__
+
+    def __or__(self, other: Word | int) -> Word:
+        return _or_xor("or", self, other)
+
+    __ror__ = __or__
+
+    def __xor__(self, other: Word | int) -> Word:
+        return _or_xor("xor", self, other)
+
+    __rxor__ = __xor__
+
+    def __lt__(self, other: Word | int) -> Word:
+        other = _lift(other)
+        return _node("lt", (self, other), None, int(self.hi < other.lo), int(self.lo < other.hi))
+
+    def __gt__(self, other: Word | int) -> Word:
+        return _lift(other) < self
+
+    def __le__(self, other: Word | int) -> Word:
+        return self < _lift(other) + 1
+
+    def __ge__(self, other: Word | int) -> Word:
+        return _lift(other) < self + 1
+
+    def eq(self, other: Word | int) -> Word:
+        """1 if equal, else 0 (a method: `==` stays identity, which hash-consing needs)."""
+        other = _lift(other)
+        if self is other:
+            return const(1)
+        possible = self.lo <= other.hi and other.lo <= self.hi
+        return _node("eq", (self, other), None, int(self.constant and other.constant and possible), int(possible))
+
+    def low(self, n: int) -> Word:
+        """The `n` low bits, as a non-negative number."""
+        if self.lo >= 0 and self.hi < 1 << n:
+            return self
+        return _node("low", (self,), n, 0, (1 << n) - 1)
+
+    def wrap(self, n: int) -> Word:
+        """The `n` low bits, as two's complement: overflow as a written decision."""
+        if -(1 << (n - 1)) <= self.lo and self.hi < 1 << (n - 1):
+            return self
+        return _node("wrap", (self,), n, -(1 << (n - 1)), (1 << (n - 1)) - 1)
+
+    def clamp(self, lo: int, hi: int) -> Word:
+        """Saturate to [lo, hi]."""
+        return minimum(maximum(self, lo), hi)
+
+    def within(self, lo: int, hi: int) -> Word:
+        """Claim a narrower range than the algebra can prove. The integer reader checks every claim."""
+        if lo <= self.lo and self.hi <= hi:
+            return self
+        return _node("within", (self,), None, max(lo, self.lo), min(hi, self.hi))
+
+    def stage(self, name: str) -> Word:
+        """The value as it stands after pipeline stage `name`; a constant needs no register."""
+        return self if self.constant else _node("stage", (self,), name, self.lo, self.hi)
+
+
+_nodes: WeakValueDictionary[tuple[object, ...], Word] = WeakValueDictionary()
+
+
+def _node(op: str, args: tuple[Word, ...], attr: object, lo: int, hi: int) -> Word:
+    if lo == hi and op not in ("const", "var"):
+        return const(lo)
+    key = (op, tuple(map(id, args)), attr, lo, hi)
+    word = _nodes.get(key)
+    if word is None:
+        word = object.__new__(Word)
+        word.op, word.args, word.attr, word.lo, word.hi = op, args, attr, lo, hi
+        _nodes[key] = word
+    return word
+
+
+def const(value: int) -> Word:
+    """A known integer."""
+    return _node("const", (), int(value), int(value), int(value))
+
+
+def variable(name: str, lo: int, hi: int) -> Word:
+    """An input of the text, `lo <= name <= hi`."""
+    if lo > hi:
+        raise HwqError(f"lo <= hi must hold for {name!r}, not {lo} > {hi}")
+    return const(lo) if lo == hi else _node("var", (), name, lo, hi)
+
+
+def _lift(x: Word | int) -> Word:
+    return x if isinstance(x, Word) else const(x)
+
+
+def _amount(n: Word | int) -> Word:
+    n = _lift(n)
+    assert n.lo >= 0, f"a shift amount may not be negative: {n}"
+    return n
+
+
+def _bitwise(x: Word, y: Word | int) -> tuple[Word, Word]:
+    y = _lift(y)
+    assert x.lo >= 0 and y.lo >= 0, f"bitwise operators take non-negative words: {x}, {y}"
+    return x, y
+
+
+def _or_xor(op: str, x: Word, y: Word | int) -> Word:
+    x, y = _bitwise(x, y)
+    for a, b in ((x, y), (y, x)):
+        if a.constant and a.lo == 0:
+            return b
+    return _node(op, (x, y), None, 0, (1 << max(x.hi.bit_length(), y.hi.bit_length())) - 1)
+
+
+def _add(terms: Iterable[Word | int]) -> Word:
+    """n-ary: a sum of sums is one sum, and its constants are one constant."""
+    flat: list[Word] = []
+    total = 0
+    for term in map(_lift, terms):
+        for t in term.args if term.op == "add" else (term,):
+            if t.constant:
+                total += t.lo
+            else:
+                flat.append(t)
+    if not flat:
+        return const(total)
+    if total:
+        flat.append(const(total))
+    if len(flat) == 1:
+        return flat[0]
+    return _node("add", tuple(flat), None, sum(t.lo for t in flat), sum(t.hi for t in flat))
+
+
+def negate_if(x: Word, s: Word | int) -> Word:
+    """`-x` where `s` is 1, else `x`. Undoing it with the same `s` gives `x` back, so a signed significand is free."""
+    s = _lift(s)
+    if s.constant and s.lo == 0 or x.constant and x.lo == 0:
+        return x
+    if x.op == "neg" and x.args[1] is s:
+        return x.args[0]
+    ends = [-x.lo, -x.hi] if s.constant else [-x.lo, -x.hi, x.lo, x.hi]
+    return _node("neg", (x, s), None, min(ends), max(ends))
+
+
+def mux(c: Word, x: Word | int, y: Word | int) -> Word:
+    """`x` where `c` is 1, else `y`."""
+    x, y = _lift(x), _lift(y)
+    if c.constant:
+        return x if c.lo else y
+    if x is y:
+        return x
+    return _node("mux", (c, x, y), None, min(x.lo, y.lo), max(x.hi, y.hi))
+
+
+def maximum(x: Word, y: Word | int) -> Word:
+    y = _lift(y)
+    if x.lo >= y.hi:
+        return x
+    if y.lo >= x.hi:
+        return y
+    return _node("mux", (x < y, y, x), None, max(x.lo, y.lo), max(x.hi, y.hi))
+
+
+def minimum(x: Word, y: Word | int) -> Word:
+    y = _lift(y)
+    if x.hi <= y.lo:
+        return x
+    if y.hi <= x.lo:
+        return y
+    return _node("mux", (y < x, y, x), None, min(x.lo, y.lo), min(x.hi, y.hi))
+
+
+def lookup(index: Word, table: Sequence[int]) -> Word:
+    """`table[index]`; the index must not leave the table."""
+    table = tuple(map(int, table))
+    assert index.lo >= 0 and index.hi < len(table), f"index {index} leaves a table of {len(table)}"
+    return _node("lookup", (index,), table, min(table), max(table))
+
+
+def ilog2(x: Word) -> Word:
+    """floor(log2(x)) for x >= 1 and 0 for x = 0, in log depth: which half holds the leading one, then recurse."""
+    assert x.lo >= 0
+    result: Word = const(0)
+    half = 1
+    while half * 2 < x.hi.bit_length():
+        half *= 2
+    while half and x.hi > 1:
+        upper = x >> half
+        found = const(1) - upper.eq(0)
+        result = result + (found << (half.bit_length() - 1))
+        x = mux(found, upper, x.low(half))
+        half //= 2
+    return result

@@ -1,0 +1,161 @@
+"""encode, decode and quantize on arrays: the formats' own texts, compiled; numpy and torch in, the same kind out."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from hwq.bits import Word, lookup
+from hwq.bits.ints import evaluate
+from hwq.errors import HwqError
+from hwq.formats.base import Format, Special
+from hwq.formats.minifloat import MiniFloat
+from hwq.formats.rounding import check_rounding
+
+__all__ = ["decode", "encode", "quantize"]
+
+# IEEE 754 carriers: how numbers arrive from and return to the host. Not catalogue formats: they have no name in texts.
+_CARRIERS = {
+    "float16": (MiniFloat(5, 10, specials="inf", overflow="inf"), np.uint16),
+    "bfloat16": (MiniFloat(8, 7, specials="inf", overflow="inf"), np.uint16),
+    "float32": (MiniFloat(8, 23, specials="inf", overflow="inf"), np.uint32),
+    "float64": (MiniFloat(11, 52, specials="inf", overflow="inf"), np.uint64),
+}
+
+
+def _is_torch(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] == "torch"
+
+
+def to_numpy(x: Any) -> np.ndarray[Any, Any]:
+    """A numpy view of codes or numbers from numpy, torch or nested lists."""
+    return x.detach().cpu().contiguous().numpy() if _is_torch(x) else np.asarray(x)
+
+
+def like(result: np.ndarray[Any, Any], x: Any) -> Any:
+    """`result` in the library of `x`; torch codes are uint8 to 8 bits, else int64."""
+    if not _is_torch(x):
+        return result
+    import torch
+
+    if result.dtype.kind == "u" and result.dtype != np.uint8:
+        result = result.astype(np.int64)
+    return torch.from_numpy(result).to(x.device)
+
+
+def _bits_of(x: Any) -> tuple[np.ndarray[Any, Any], str]:
+    """The raw bit patterns of a float array and its carrier's name; integers go through float64, if they fit it."""
+    if _is_torch(x):
+        import torch
+
+        x = x.detach().cpu().contiguous()
+        if x.dtype == torch.bfloat16:
+            return x.view(torch.int16).numpy().view(np.uint16), "bfloat16"
+        array = x.numpy()
+    else:
+        array = np.asarray(x)
+    if array.dtype.kind in "iub":
+        if array.size and max(abs(int(array.min())), abs(int(array.max()))) > 1 << 53:
+            raise HwqError("integers beyond 2**53 cannot be encoded without loss; convert them to a float first")
+        array = array.astype(np.float64)
+    name = array.dtype.name
+    if name not in _CARRIERS:
+        raise HwqError(f"x must be an array of numbers (float16, bfloat16, float32, float64, integers), not {name}")
+    shape = array.shape
+    return np.ascontiguousarray(array).reshape(shape).view(_CARRIERS[name][1]), name
+
+
+def _run(outputs: list[Word], arrays: dict[str, np.ndarray[Any, Any]], dtypes: list[Any]) -> list[Any]:
+    """The compiled text where machine integers hold it, else its definition."""
+    from hwq.bits.source import compile_map, fits
+
+    if not fits(outputs):
+        found = evaluate(outputs, {k: v.astype(object) for k, v in arrays.items()})
+        shape = next(iter(arrays.values())).shape
+        return [np.broadcast_to(np.asarray(f), shape).astype(d) for f, d in zip(found, dtypes, strict=True)]
+    shape = next(iter(arrays.values())).shape
+    flat = [a.reshape(-1) for a in arrays.values()]
+    run = compile_map(outputs, {k: a.dtype for k, a in arrays.items()}, dtypes)
+    return [out.reshape(shape) for out in run(flat)]
+
+
+def encode(fmt: Format, x: Any, rounding: str = "rne") -> Any:
+    check_rounding(rounding)
+    raw, carrier = _bits_of(x)
+    source = _CARRIERS[carrier][0]
+    code = fmt.pack(source.unpack(source.code_word), source.lsb, rounding)
+    return like(_run([code], {"code": raw}, [fmt.code_dtype])[0], x)
+
+
+def holds(fmt: Format, carrier: str) -> bool:
+    """True if every finite value of `fmt` is a number of the carrier, bit for bit."""
+    source = _CARRIERS[carrier][0]
+    lo, hi = fmt.integer_range
+    u = fmt.unpack(fmt.code_word)
+    return (
+        max(u.mag.hi.bit_length(), 1) <= source.man + 1
+        and fmt.lsb >= source.lsb
+        and max(abs(lo), hi) * Fraction(2) ** fmt.lsb <= source.extremes[1]
+    )
+
+
+def check_codes(fmt: Format, codes: Any) -> np.ndarray[Any, Any]:
+    """The codes as the format's own dtype, or one line on what is wrong with them."""
+    array = to_numpy(codes)
+    if array.dtype.kind not in "iuO":
+        raise HwqError(f"codes must be unsigned integers, not {array.dtype}; encode(x) makes codes")
+    if array.size:
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= 1 << fmt.bits:
+            raise HwqError(f"codes of {fmt} must be between 0 and {(1 << fmt.bits) - 1}, not {low if low < 0 else high}")
+    if fmt.bits <= 16 and len(fmt.codes()) < 1 << fmt.bits and array.size:
+        bad = np.setdiff1d(np.unique(array).astype(np.int64), fmt.codes().astype(np.int64))
+        if bad.size:
+            raise HwqError(f"code {int(bad[0])} of {fmt} is reserved; valid codes are in codes()")
+    return array.astype(fmt.code_dtype, copy=False)
+
+
+def decode(fmt: Format, codes: Any) -> Any:
+    array = check_codes(fmt, codes)
+    carrier = "float32" if holds(fmt, "float32") else "float64"
+    source, raw = _CARRIERS[carrier]
+    if fmt.bits <= 16:
+        word = lookup(fmt.code_word, _patterns(fmt, carrier))
+    else:
+        word = source.pack(fmt.unpack(fmt.code_word), fmt.lsb, "rne")
+    out = _run([word], {"code": array}, [raw])[0]
+    return like(out.view(carrier), codes)
+
+
+def _patterns(fmt: Format, carrier: str) -> list[int]:
+    """The carrier's bit pattern of every code's value, from the specification."""
+    source = _CARRIERS[carrier][0]
+    numbers = []
+    for code in range(1 << fmt.bits):
+        v = Fraction(0) if fmt.reserved(code) else fmt.value(code)
+        number = float(v.value) if isinstance(v, Special) else float(v)
+        numbers.append(-0.0 if fmt.negative_zero(code) else number)
+    table = np.array(numbers, dtype=carrier).view(_CARRIERS[carrier][1])
+    nan = np.isnan(np.array(numbers))
+    table[nan] = source.nan_code
+    return [int(t) for t in table]
+
+
+def quantize(fmt: Format, x: Any, rounding: str = "rne") -> Any:
+    check_rounding(rounding)
+    raw, carrier = _bits_of(x)
+    if (x.dtype.is_floating_point if _is_torch(x) else np.asarray(x).dtype.kind == "f") is False:
+        raise HwqError("quantize needs a float array, not integers; encode(x) takes integers too")
+    if not holds(fmt, carrier):
+        raise HwqError(f"{carrier} cannot hold every value of {fmt}; convert x to a wider float first")
+    source = _CARRIERS[carrier][0]
+    code = fmt.pack(source.unpack(source.code_word), source.lsb, rounding)
+    back = source.pack(fmt.unpack(code), fmt.lsb, "rne")
+    out = _run([back], {"code": raw}, [raw.dtype])[0]
+    if carrier != "bfloat16":
+        return like(out.view(carrier), x)
+    import torch
+
+    return torch.from_numpy(out.view(np.int16)).view(torch.bfloat16).to(x.device)

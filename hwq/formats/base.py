@@ -1,0 +1,207 @@
+"""What a number format is: a specification on rationals, and two texts on integers of known range."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hwq.bits import Word, const, evaluate, negate_if, variable
+from hwq.errors import HwqError
+
+__all__ = ["Format", "Special", "Unpacked"]
+
+
+class Special(Enum):
+    """A code that is no number."""
+
+    NAN = "nan"
+    PINF = "+inf"
+    NINF = "-inf"
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A number as the datapath sees it: `(-1)**neg * mag * 2**(exp + lsb)` with flags beside it.
+
+    `lsb` belongs to whoever holds the record (the format, or the accumulator's grid). `nan` and `inf` are the
+    constant 0 where they cannot occur, and their logic disappears with them. `normal` says that `mag` has its top bit
+    set wherever `exp` > 0, which spares the rounder a search for the leading one.
+    """
+
+    neg: Word
+    mag: Word
+    exp: Word
+    nan: Word
+    inf: Word
+    normal: bool = False
+
+    @property
+    def sig(self) -> Word:
+        """The signed significand."""
+        return negate_if(self.mag, self.neg)
+
+    @property
+    def fixed(self) -> Word:
+        """The number as one signed integer in units of `2**lsb` (the integer embedding)."""
+        return self.sig << self.exp
+
+    @classmethod
+    def of(cls, x: Word, exp: Word | int = 0, nan: Word | int = 0, inf: Word | int = 0) -> Unpacked:
+        """A signed integer `x * 2**exp`, taken apart."""
+        as_word = [w if isinstance(w, Word) else const(w) for w in (exp, nan, inf)]
+        neg = x < 0
+        mag = negate_if(x, neg).within(0, max(x.hi, -x.lo))
+        return cls(neg, mag, *as_word)
+
+
+class Format(ABC):
+    """A set of codes, what each means, and how numbers come to be codes.
+
+    A family is a frozen dataclass that states `bits`, `lsb`, `value`, `unpack`, `pack` and its text. Everything else
+    follows from those. A code is an unsigned bit pattern, `0 <= code < 2**bits`.
+    """
+
+    @property
+    @abstractmethod
+    def bits(self) -> int:
+        """Stored bits of one code."""
+
+    @property
+    @abstractmethod
+    def lsb(self) -> int:
+        """Every finite value is an integer multiple of `2**lsb`."""
+
+    @abstractmethod
+    def value(self, code: int) -> Fraction | Special:
+        """The specification: what `code` means, exactly, without bit tricks. Refuses a reserved code."""
+
+    @abstractmethod
+    def unpack(self, code: Word) -> Unpacked:
+        """The circuit of a decoder."""
+
+    @abstractmethod
+    def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
+        """The circuit of a rounder: the code nearest to `x` (in units of `2**lsb`) under `rounding`."""
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """The parametric text, such as `fp(4,3,nan)`."""
+
+    has_nan: bool = False
+    has_inf: bool = False
+    saturates: bool = True
+
+    def reserved(self, code: int) -> bool:
+        """True for a bit pattern that no value has."""
+        return False
+
+    def negative_zero(self, code: int) -> bool:
+        """True for the code of -0, which `value` cannot tell from 0."""
+        return False
+
+    def __str__(self) -> str:
+        from hwq.formats.catalog import catalog
+
+        return catalog.name_of(self) or self.text
+
+    def codes(self) -> np.ndarray[Any, Any]:
+        """All valid codes, ascending, as the format's code dtype. Formats to 16 bits only."""
+        if self.bits > 16:
+            raise HwqError(f"codes() enumerates formats to 16 bits, not {self} with {self.bits}")
+        return np.array([c for c in range(1 << self.bits) if not self.reserved(c)], dtype=self.code_dtype)
+
+    @property
+    def code_dtype(self) -> np.dtype[Any]:
+        """The smallest unsigned numpy dtype that holds a code."""
+        for dtype in (np.uint8, np.uint16, np.uint32, np.uint64):
+            if self.bits <= np.dtype(dtype).itemsize * 8:
+                return np.dtype(dtype)
+        raise HwqError(f"a code must fit 64 bits to be stored, not {self.bits} for {self}")
+
+    @property
+    def code_word(self) -> Word:
+        """An input that carries a code."""
+        return variable("code", 0, (1 << self.bits) - 1)
+
+    @property
+    def max(self) -> float:
+        """The largest finite value."""
+        return float(self.extremes[1])
+
+    @property
+    def min(self) -> float:
+        """The least finite value."""
+        return float(self.extremes[0])
+
+    @property
+    def extremes(self) -> tuple[Fraction, Fraction]:
+        """(least, largest) finite value, exactly."""
+        return _extremes(self)
+
+    @property
+    def integer_range(self) -> tuple[int, int]:
+        """(least, largest) finite value in units of `2**lsb`: the range of the integer embedding."""
+        lo, hi = self.extremes
+        unit = Fraction(2) ** self.lsb
+        return int(lo / unit), int(hi / unit)
+
+    def integers(self) -> np.ndarray[Any, Any]:
+        """`value / 2**lsb` of every code as int64 (0 where the code is special or reserved), index = code."""
+        return _integers(self)
+
+    def encode(self, x: Any, rounding: str = "rne") -> Any:
+        """The code of each element of `x` (numpy or torch, any shape), rounded once. NaN gives nan, or 0 without one."""
+        from hwq.formats.arrays import encode
+
+        return encode(self, x, rounding)
+
+    def decode(self, codes: Any) -> Any:
+        """The value of each code: float32 where it holds every value of the format, else float64."""
+        from hwq.formats.arrays import decode
+
+        return decode(self, codes)
+
+    def quantize(self, x: Any, rounding: str = "rne") -> Any:
+        """`decode(encode(x))` in `x`'s own dtype, rounded once. A dtype too narrow for the format is refused."""
+        from hwq.formats.arrays import quantize
+
+        return quantize(self, x, rounding)
+
+
+@lru_cache(maxsize=None)
+def _extremes(fmt: Format) -> tuple[Fraction, Fraction]:
+    out = fmt.unpack(fmt.code_word)
+    if fmt.bits <= 16:
+        found = [v for c in fmt.codes().tolist() if isinstance(v := fmt.value(c), Fraction)]
+        return min(found), max(found)
+    # wide formats: the ends of a monotone code range, on both signs
+    top = 1 << (fmt.bits - 1)
+    ends = [v for c in (0, top - 1, top, 2 * top - 1) if isinstance(v := fmt.value(c), Fraction)]
+    codes = [fmt.pack(Unpacked.of(const(s), const(out.exp.hi + out.mag.width)), fmt.lsb, "rtz").lo for s in (-1, 1)]
+    ends += [v for c in codes if isinstance(v := fmt.value(c), Fraction)]
+    return min(ends), max(ends)
+
+
+@lru_cache(maxsize=None)
+def _integers(fmt: Format) -> np.ndarray[Any, Any]:
+    if fmt.bits > 16:
+        raise HwqError(f"a table of values needs a format to 16 bits, not {fmt} with {fmt.bits}")
+    code = fmt.code_word
+    u = fmt.unpack(code)
+    valid = fmt.codes().astype(np.int64)
+    sig, exp, nan, inf = evaluate([u.sig, u.exp, u.nan, u.inf], {"code": valid})
+    finite = 1 - np.maximum(nan, inf)
+    table = np.zeros(1 << fmt.bits, dtype=np.int64)
+    wide = np.broadcast_to(np.asarray(sig * finite, dtype=object) << np.asarray(exp, dtype=object), valid.shape)
+    if any(abs(int(v)) >= 1 << 62 for v in wide):
+        raise HwqError(f"{fmt} has values beyond 62 bits of 2**{fmt.lsb}; use its unpacked form")
+    table[valid] = wide.astype(np.int64)
+    table.setflags(write=False)
+    return table

@@ -1,0 +1,73 @@
+"""Named formats: data and citations only. A name occurs once in the package, here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hwq.errors import HwqError
+from hwq.formats.base import Format
+from hwq.formats.integer import Int
+from hwq.formats.minifloat import MiniFloat
+from hwq.formats.ternary import Ternary
+
+__all__ = ["Catalog", "catalog"]
+
+
+class Catalog:
+    """An ordered mapping of names to formats; a name wins over a parametric text wherever parameters are equal."""
+
+    def __init__(self, rows: dict[str, Format]) -> None:
+        self._by_name: dict[str, Format] = {}
+        self._by_format: dict[Format, str] = {}
+        for name, fmt in rows.items():
+            self.add(name, fmt)
+
+    def add(self, name: str, fmt: Format) -> Format:
+        """Name a format; from then on every reader prints and parses it by that name."""
+        if not name.isidentifier():
+            raise HwqError(f"a catalogue name must be an identifier, not {name!r}")
+        if name in self._by_name and self._by_name[name] != fmt:
+            raise HwqError(f"{name!r} already names {self._by_name[name].text}")
+        self._by_name[name] = fmt
+        self._by_format.setdefault(fmt, name)
+        return fmt
+
+    def name_of(self, fmt: Format) -> str | None:
+        return self._by_format.get(fmt)
+
+    def __getitem__(self, name: str) -> Format:
+        if name not in self._by_name:
+            raise HwqError(f"format must be a catalogue name ({', '.join(self)}) or a text such as fp(4,3), not {name!r}")
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+catalog = Catalog(
+    {
+        **{f"int{n}": Int(n) for n in (8, 6, 5, 4, 3, 2, 16, 12, 10)},
+        **{f"uint{n}": Int(n, signed=False) for n in (8, 6, 4, 3, 2, 16)},
+        "ternary": Ternary(),
+        # OCP 8-bit floating point (OFP8) rev. 1.0
+        "fp8_e4m3": MiniFloat(4, 3, specials="nan"),
+        "fp8_e5m2": MiniFloat(5, 2, specials="inf"),
+        # OCP Microscaling formats (MX) v1.0, element types: every code is finite
+        "fp6_e3m2": MiniFloat(3, 2),
+        "fp6_e2m3": MiniFloat(2, 3),
+        "fp4_e2m1": MiniFloat(2, 1),
+        # Noune et al., arXiv 2206.02915: one NaN in the place of -0, bias one higher than IEEE's
+        "fp8_e4m3fnuz": MiniFloat(4, 3, bias=8, specials="fnuz"),
+        "fp8_e5m2fnuz": MiniFloat(5, 2, bias=16, specials="fnuz"),
+        # IEEE 754-2019, and bfloat16
+        "bf16": MiniFloat(8, 7, specials="inf"),
+        "fp16": MiniFloat(5, 10, specials="inf"),
+        "fp32": MiniFloat(8, 23, specials="inf"),
+    }
+)
