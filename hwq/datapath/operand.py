@@ -1,0 +1,72 @@
+"""How an operand travels from the array's edge to the processing elements.
+
+A decoded operand is either *fixed*, one signed integer that embeds the number (an integer itself, or a small minifloat:
+E2M1 in 5 bits, E2M3 in 7), or *split* into a signed significand and an exponent. Which one is derived from the ranges:
+the embedding is chosen where its rows and adder are narrower than a shifter's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from hwq.bits import Word, const, variable
+from hwq.formats import Format, Unpacked
+
+if TYPE_CHECKING:
+    from hwq.datapath.spec import Mac
+
+__all__ = ["Operand", "operands"]
+
+# An embedding of up to this many bits costs fewer Booth cells than significand, exponent and aligner together:
+# 8 x 8 bits are 40 row cells, a 4 x 4-bit significand product with two 4:1 stages as many. E3M2 (10 bits) is past it.
+EMBED_BITS = 8
+
+
+@dataclass(frozen=True)
+class Operand:
+    """One operand's decoded fields: name -> range, in port order (`sig`, `exp`, `nan`, `inf`); absent means constant."""
+
+    fmt: Format
+    embedded: bool
+
+    def decode(self, code: Word) -> dict[str, Word]:
+        """The edge decoder: the fields of a code."""
+        u = self.fmt.unpack(code)
+        lo, hi = self.fmt.integer_range
+        if self.embedded:
+            fields = {"sig": u.fixed.within(lo, hi), "exp": const(0)}
+        else:
+            fields = {"sig": u.sig, "exp": u.exp}
+        return fields | {"nan": u.nan, "inf": u.inf}
+
+    @property
+    def fields(self) -> dict[str, Word]:
+        return self.decode(self.fmt.code_word)
+
+    def inputs(self, prefix: str) -> dict[str, Word]:
+        """The same fields as inputs of a processing element, `<prefix>_<field>`; constants stay constants."""
+        return {name: variable(f"{prefix}_{name}", w.lo, w.hi) for name, w in self.fields.items()}
+
+    @property
+    def sig_bits(self) -> int:
+        """Bits of the significand as two's complement."""
+        sig = self.fields["sig"]
+        return sig.width + (not sig.signed)
+
+    def unpacked(self, fields: dict[str, Word]) -> Unpacked:
+        return Unpacked.of(fields["sig"], fields["exp"], fields["nan"], fields["inf"])
+
+
+@lru_cache(maxsize=1024)
+def _operand(fmt: Format) -> Operand:
+    lo, hi = fmt.integer_range
+    width = max(hi.bit_length(), (~lo).bit_length() if lo < 0 else 0) + 1
+    u = fmt.unpack(fmt.code_word)
+    return Operand(fmt, u.exp.constant or width <= EMBED_BITS)
+
+
+def operands(mac: Mac) -> tuple[Operand, Operand]:
+    """The operands (a, w) of a Mac in the form in which they reach a processing element."""
+    return _operand(mac.a), _operand(mac.w)

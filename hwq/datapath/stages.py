@@ -1,0 +1,46 @@
+"""The pipeline stages of a datapath and which of them are cut.
+
+In order: `unpack` (edge decoder), `mul1`, `mul2`, ... (after each partial-product row), `mul` (the product), `align`
+(the aligned product), then in the output path `bias`, `requant`, `act`. A cut puts a register after its stage. The
+accumulator and the output are always registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from hwq.errors import HwqError
+
+if TYPE_CHECKING:
+    from hwq.datapath.spec import Mac
+
+__all__ = ["check_cuts", "output_stages", "pe_stages", "row_count"]
+
+OUTPUT = ("bias", "requant", "act")
+
+
+def row_count(mac: Mac) -> int:
+    """Radix-4 partial-product rows of the significand product; the narrower operand is recoded."""
+    from hwq.datapath.operand import operands
+
+    a, w = operands(mac)
+    return min((a.sig_bits + 1) // 2, (w.sig_bits + 1) // 2)
+
+
+def pe_stages(mac: Mac) -> tuple[str, ...]:
+    """The stages that can be cut before the accumulator, in order."""
+    return ("unpack", *(f"mul{j}" for j in range(1, row_count(mac))), "mul", "align")
+
+
+def output_stages(mac: Mac) -> tuple[str, ...]:
+    return tuple(s for s, step in zip(OUTPUT, ("bias", "requant", "relu"), strict=True) if step in mac.steps)
+
+
+def check_cuts(mac: Mac, cuts: Iterable[str]) -> tuple[str, ...]:
+    """The cuts in pipeline order, each once; a stage the datapath does not have is refused."""
+    order = (*pe_stages(mac), *output_stages(mac))
+    for cut in cuts:
+        if cut not in order:
+            raise HwqError(f"cut must name stages of {', '.join(order)}, not {cut!r}")
+    return tuple(s for s in order if s in set(cuts))

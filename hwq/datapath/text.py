@@ -1,0 +1,166 @@
+"""The text form: `act*weight +acc ->out[steps] @RxC option...`, read and written; defaults are left out."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from hwq.datapath.spec import Accumulator, Array, Bias, Datapath, Exact, Fixed, Mac, Relu, Requant, Step
+from hwq.errors import HwqError
+from hwq.formats import Format, Int, parse_format
+
+__all__ = ["parse", "write"]
+
+_SHAPE = re.compile(r"(\d+)x(\d+)(?:x(\d+))?(?:/(\w+))?")
+_NUMBER = re.compile(r"-?\d+")
+
+
+@lru_cache(maxsize=65536)
+def parse(text: str) -> Datapath:
+    if not isinstance(text, str):
+        raise HwqError(f"a datapath must be a text such as 'int8*int8 +exact', not {text!r}")
+    words = text.split()
+    if not words:
+        raise HwqError("a datapath must be a text such as 'int8*int8 +exact', not an empty one")
+    if words[-1] == "-" or words[-1].endswith("-") and "->" not in words[-1]:
+        raise HwqError(f"quote the datapath: the shell took everything after {text!r} at its '>'")
+    a, w = _operands(words[0])
+    acc: Accumulator = Exact()
+    out: Format | None = None
+    steps: tuple[Step, ...] = ()
+    array = Array()
+    options: dict[str, str] = {}
+    last = -1
+    for word in words[1:]:
+        rank, kind = _rank(word, text)
+        if rank < last or rank == last and rank < 3:
+            raise HwqError(f"a datapath goes act*weight +acc ->out @RxC option..., not {text!r}")
+        last = rank
+        if kind == "+":
+            acc = _accumulator(word[1:])
+        elif kind == "->":
+            out, steps = _output(word[2:])
+        elif kind == "@":
+            array = _array(word[1:])
+        else:
+            key, _, value = word.partition("=")
+            if key in options:
+                raise HwqError(f"option {key}= may be given once, not twice, in {text!r}")
+            options[key] = value
+    return _build(a, w, acc, out, steps, array, options)
+
+
+def _build(
+    a: Format,
+    w: Format,
+    acc: Accumulator,
+    out: Format | None,
+    steps: tuple[Step, ...],
+    array: Array,
+    options: dict[str, str],
+) -> Datapath:
+    k = options.pop("k", "4096")
+    if not k.isdigit():
+        raise HwqError(f"k= takes a whole number, not {k!r}")
+    rounding = options.pop("round", "rne")
+    decode = options.pop("decode", "edge")
+    order = options.pop("order", "seq")
+    cuts = options.pop("cut", "")
+    if order != "seq":
+        raise HwqError(f"order must be seq, not {order!r}; other orders are not available yet")
+    if "use" in options:
+        raise HwqError(f"use= names a variant, and none is available yet, not {options['use']!r}")
+    if options:
+        raise HwqError(f"options are k=, decode=, round=, order=, cut=, use=, not {next(iter(options))!r}")
+    mac = Mac(a, w, acc, out, steps, int(k), rounding)
+    return Datapath(mac, array, decode, tuple(filter(None, cuts.split(","))))
+
+
+def _rank(word: str, text: str) -> tuple[int, str]:
+    for rank, mark in enumerate(("+", "->", "@")):
+        if word.startswith(mark):
+            return rank, mark
+    if "=" in word:
+        return 3, "="
+    raise HwqError(f"expected +acc, ->out, @RxC or option=value, not {word!r} in {text!r}")
+
+
+def _operands(word: str) -> tuple[Format, Format]:
+    a, star, w = word.partition("*")
+    if not star:
+        raise HwqError(f"a datapath begins act*weight, not {word!r}")
+    return parse_format(a), parse_format(w)
+
+
+def _accumulator(word: str) -> Accumulator:
+    if word == "exact":
+        return Exact()
+    found = re.fullmatch(r"fixed\(([^()]*)\)", word)
+    if not found:
+        raise HwqError(f"the accumulator must be exact or fixed(bits[,frac][,wrap|sat][,rdn|rne|rtz]), not {word!r}")
+    args = [x.strip() for x in found[1].split(",")]
+    numbers = [x for x in args if _NUMBER.fullmatch(x)]
+    rest = args[len(numbers) :]
+    if not 1 <= len(numbers) <= 2 or args[: len(numbers)] != numbers:
+        raise HwqError(f"fixed(...) takes bits and at most one frac, not {word!r}")
+    overflow = rest.pop(0) if rest and rest[0] in ("wrap", "sat") else "wrap"
+    rounding = rest.pop(0) if rest else "rdn"
+    if rest:
+        raise HwqError(f"fixed(...) takes (bits[,frac][,wrap|sat][,rdn|rne|rtz]), not {word!r}")
+    return Fixed(int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else None, overflow, rounding)
+
+
+def _output(word: str) -> tuple[Format, tuple[Step, ...]]:
+    found = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", word)
+    if not found:
+        raise HwqError(f"the output is ->format[step,...], not {'->' + word!r}")
+    steps = [s.strip() for s in re.split(r",(?![^()]*\))", found[2])] if found[2] else []
+    return parse_format(found[1]), tuple(map(_step, steps))
+
+
+def _step(word: str) -> Step:
+    if word == "bias":
+        return Bias()
+    if word == "relu":
+        return Relu()
+    found = re.fullmatch(r"requant(?:\((.*)\))?", word)
+    if not found:
+        raise HwqError(f"output steps are bias, requant, requant(format), relu, not {word!r}")
+    if found[1] is None:
+        return Requant()
+    scale = parse_format(found[1])
+    if not isinstance(scale, Int):
+        raise HwqError(f"requant takes an unsigned integer scale such as uint16, not {scale}; others are not available yet")
+    return Requant(scale)
+
+
+def _array(word: str) -> Array:
+    found = _SHAPE.fullmatch(word)
+    if not found:
+        raise HwqError(f"the array is @RxC, @RxCxL or @RxC/os, not {'@' + word!r}")
+    rows, cols, lanes, dataflow = found.groups()
+    return Array(int(rows), int(cols), int(lanes or 1), dataflow or "os")
+
+
+def write(dp: Datapath, named: bool = True) -> str:
+    """The canonical text; `named` False writes catalogue formats by their parameters too."""
+
+    def fmt(f: Format) -> str:
+        return str(f) if named else f.text
+
+    mac = dp.mac
+    words = [f"{fmt(mac.a)}*{fmt(mac.w)}"]
+    if mac.acc != Exact():
+        words.append(f"+{mac.acc.text}")
+    if mac.out is not None:
+        steps = ",".join(s.text if named or not isinstance(s, Requant) else _parametric(s) for s in mac.epilogue)
+        words.append(f"->{fmt(mac.out)}{f'[{steps}]' if steps else ''}")
+    if dp.array != Array():
+        words.append(f"@{dp.array.text}")
+    words += [f"k={mac.k}"] * (mac.k != 4096) + [f"decode={dp.decode}"] * (dp.decode != "edge")
+    words += [f"round={mac.round}"] * (mac.round != "rne") + [f"cut={','.join(dp.cuts)}"] * bool(dp.cuts)
+    return " ".join(words)
+
+
+def _parametric(step: Requant) -> str:
+    return step.text if step == Requant() else f"requant({step.scale.text})"
