@@ -1,0 +1,9 @@
+"""Plots as PNG and SVG: fronts, cost breakdowns, number formats. The same data give the same bytes."""
+
+from hwq.plot.bars import cost_breakdown
+from hwq.plot.formats import formats_compare
+from hwq.plot.fronts import front
+from hwq.plot.labels import differences
+from hwq.plot.progress import progress
+
+__all__ = ["cost_breakdown", "differences", "formats_compare", "front", "progress"]
