@@ -84,6 +84,8 @@ def evaluate(outputs: Sequence[Word], inputs: Mapping[str, Any]) -> list[Any]:
                 value = _take(w.attr, args[0], wide)
             else:
                 value = _RUN[w.op](*args)
+        if wide and isinstance(value, np.ndarray) and value.dtype != object:
+            value = value.astype(object)  # a comparison of Python integers is a machine boolean
         _check(w, value)
         values[w] = value
     return [values[w] for w in outputs]

@@ -249,8 +249,9 @@ def negate_if(x: Word, s: Word | int) -> Word:
     s = _lift(s)
     if s.constant and s.lo == 0 or x.constant and x.lo == 0:
         return x
-    if x.op == "neg" and x.args[1] is s:
-        return x.args[0]
+    inner = x.args[0] if x.op == "within" else x
+    if inner.op == "neg" and inner.args[1] is s:
+        return inner.args[0]
     ends = [-x.lo, -x.hi] if s.constant else [-x.lo, -x.hi, x.lo, x.hi]
     return _node("neg", (x, s), None, min(ends), max(ends))
 
