@@ -35,10 +35,9 @@ class Lowering:
         self._cycle: dict[Net, int | None] = {}
         self._delayed: dict[tuple[Net, int], Net] = {}
         self._names: dict[str, int] = {}
-        self._constants: dict[tuple[int, int], Net] = {}
+        self._constants: dict[tuple[int, int, bool], Net] = {}
         self._uses: dict[Word, int] = {}
         self._needed: dict[Word, int] = {}  # low bits that the only reader of a word looks at
-        self._range: dict[Net, tuple[int, int]] = {}
         self._made: dict[tuple[str, tuple[Net, ...], object, int, bool], Net] = {}
 
     # -- nets -----------------------------------------------------------------------------------------------------
@@ -53,7 +52,6 @@ class Lowering:
         net = Net(self._fresh(str(word.attr)), word.width, word.signed)
         self._net[word] = net
         self._cycle[net] = cycle
-        self._range[net] = (word.lo, word.hi)
         if cycle is not None or word.op == "var":
             self.inputs.append(net)
         return net
@@ -63,7 +61,6 @@ class Lowering:
         net = Net(self._fresh(str(word.attr)), word.width, word.signed)
         self._net[word] = net
         self._cycle[net] = None
-        self._range[net] = (word.lo, word.hi)
         return net
 
     def feed(self, q: Word, d: Word) -> None:
@@ -75,15 +72,14 @@ class Lowering:
         self._net[word] = later
         return later
 
-    def constant(self, value: int, width: int | None = None) -> Net:
-        bits = max(1, value.bit_length() if value >= 0 else (~value).bit_length() + 1)
-        width = width or bits
-        key = (value & ((1 << width) - 1), width)
+    def constant(self, value: int, width: int | None = None, signed: bool | None = None) -> Net:
+        signed = value < 0 if signed is None else signed
+        width = width or max(1, value.bit_length() if value >= 0 else (~value).bit_length() + 1)
+        key = (value & ((1 << width) - 1), width, signed)
         if key not in self._constants:
-            net = Net(f"c{width}_{key[0]}", width, value < 0, key[0])
+            net = Net(f"c{width}_{key[0]}{'s' * signed}", width, signed, key[0])
             self._constants[key] = net
             self._cycle[net] = None
-            self._range[net] = (value, value)
         return self._constants[key]
 
     def _cell(self, op: str, args: Sequence[Net], width: int, signed: bool, stem: str, attr: object = None) -> Net:
@@ -107,8 +103,6 @@ class Lowering:
         if key not in self._delayed:
             later = Net(self._fresh(f"{net.name}_q"), net.width, net.signed)
             self._cycle[later] = cycle + 1
-            if net in self._range:
-                self._range[later] = self._range[net]
             self.cells.append(Cell("reg", later, (net,), stage))
             self._delayed[key] = later
         return self._delayed[key]
@@ -128,15 +122,12 @@ class Lowering:
         signed = net.signed if signed is None else signed
         if net.width == width and net.signed == signed:
             return net
-        if net.value is not None:
-            value = net.value - (1 << net.width) if net.signed and net.value >> (net.width - 1) else net.value
-            return self.constant(value & ((1 << width) - 1), width)
         return self._view(net, 0, width, signed)
 
     def _view(self, net: Net, lo: int, width: int, signed: bool = False) -> Net:
         if net.value is not None:
             value = net.value - (1 << net.width) if net.signed and net.value >> (net.width - 1) else net.value
-            return self.constant((value >> lo) & ((1 << width) - 1), width)
+            return self.constant(value >> lo, width, signed)
         return self._cell("view", [net], width, signed, f"{net.name}_{lo}", lo)
 
     def _not(self, bit: Net) -> Net:
@@ -166,7 +157,6 @@ class Lowering:
             if w not in self._net and w not in deferred:
                 net = self.constant(w.lo, w.width) if w.constant else getattr(self, f"_{w.op}")(w)
                 self._net[w] = net
-                self._range.setdefault(net, (w.lo, w.hi))
         return [self._net[w] for w in outputs]
 
     def _addends(self, order: Sequence[Word]) -> set[Word]:
@@ -365,7 +355,6 @@ class Lowering:
                 lo, hi = max(lo, w.lo), min(hi, w.hi)
             width = min(_width(lo, hi), self._needed.get(w, 1 << 30))
             total = self._cell("row", [total, addend, carry], width, lo < 0, "sum")
-            self._range[total] = (lo, hi)
         return self._fit(total, w.width, w.signed)
 
     def _fusable(self, base: Net, product: Word) -> bool:

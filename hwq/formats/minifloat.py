@@ -138,15 +138,17 @@ class MiniFloat(Format):
         zero = field.eq(0)
         mag = mux(zero, fraction if self.subnormals else const(0), fraction + (1 << self.man))
         exp = (field + zero - 1).within(0, (1 << self.exp) - 2)
-        nan = inf = const(0)
+        nan = inf = special = const(0)
         if self.specials == "nan":
-            nan = magnitude.eq(self.sign - 1)
+            nan = special = magnitude.eq(self.sign - 1)
         elif self.specials == "fnuz":
-            nan = code.eq(self.sign)
+            nan = special = code.eq(self.sign)
         elif self.specials == "inf":
-            top = field.eq((1 << self.exp) - 1)
-            inf, nan = top & fraction.eq(0), top & (const(1) - fraction.eq(0))
-            exp = mux(top, const(0), exp).within(0, (1 << self.exp) - 3)
+            special = field.eq((1 << self.exp) - 1)
+            inf, nan = special & fraction.eq(0), special & (const(1) - fraction.eq(0))
+        # a special counts as zero wherever its flag is not looked at: an accumulator's number stays defined
+        mag = mux(special, const(0), mag)
+        exp = mux(special, const(0), exp).within(0, (1 << self.exp) - (3 if self.specials == "inf" else 2))
         return Unpacked(neg, mag, exp, nan, inf, normal=True)
 
     def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
