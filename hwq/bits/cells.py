@@ -28,9 +28,12 @@ __all__ = ["CELL_OPS", "Block", "Cell", "Net", "State"]
 CELL_OPS = ("view", "cat", "not", "and", "or", "xor", "select", "booth", "row", "lt", "eq", "table", "reg")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Net:
-    """A named bundle of wires; `signed` says how it is extended. A constant has a `value` and no driver."""
+    """A named bundle of wires; `signed` says how it is extended. A constant has a `value` and no driver.
+
+    Nets are equal only to themselves: names are unique within a block, and identity hashes fast.
+    """
 
     name: str
     width: int
@@ -38,7 +41,7 @@ class Net:
     value: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     op: str
     out: Net
@@ -46,7 +49,7 @@ class Cell:
     attr: object = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """A register that a run clears: `q` takes `d` under the clock enable, and 0 on clear."""
 
@@ -54,7 +57,7 @@ class State:
     d: Net
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """One module: inputs, named outputs, registers with feedback, and cells in topological order."""
 

@@ -1,43 +1,34 @@
-"""Reader 2, the fast path: prints a recorded text as scalar LLVM source and compiles it into an array loop.
+"""Reader 2, the fast path: prints a recorded text as scalar LLVM source; `loops` puts it into array loops.
 
-Each node is computed in the narrowest of 32, 64 or 128 bits that its proved range needs, so the vectoriser sees the
-types a careful person would have written. The compiler is llvmlite, the one numba is built on; compiling a format's
-text takes tens of milliseconds. Results equal `ints.evaluate`, which the tests check.
+Each node is computed in the narrowest of 32, 64, 128, 192, 256, ... bits that its proved range needs, so the
+vectoriser sees the types a careful person would have written, and no text is too wide. The compiler is llvmlite, the
+one numba is built on; compiling a format's text takes tens of milliseconds. Results equal `ints.evaluate`, which the
+tests check.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from llvmlite import binding as llvm
 
-from hwq.bits.ints import topological
 from hwq.bits.word import Word
-from hwq.errors import HwqError
 
-__all__ = ["Expr", "compile_function", "compile_map", "fits", "threads"]
+__all__ = ["Expr", "compile_function", "size_of"]
 
-_SIZES = (32, 64, 128)
-_CHUNK = 1 << 16  # elements below which a second thread costs more than it brings
+
+def _size(bits: int) -> int:
+    """The machine integer for that many bits: 32, 64, or a multiple of 64."""
+    return 32 if bits <= 32 else -(-bits // 64) * 64
 
 
 def size_of(lo: int, hi: int) -> int:
-    """The narrowest machine integer (two's complement) that holds [lo, hi]; 0 if none does."""
-    for size in _SIZES:
-        if -(1 << (size - 1)) <= lo and hi < 1 << (size - 1):
-            return size
-    return 0
-
-
-def fits(outputs: Sequence[Word]) -> bool:
-    """True if every node of the text has a machine integer, so that it can be compiled."""
-    return all(size_of(w.lo, w.hi) for w in topological(outputs))
+    """The narrowest machine integer (two's complement) that holds [lo, hi]."""
+    return _size(1 + max(lo.bit_length() if lo >= 0 else (~lo).bit_length(), hi.bit_length()))
 
 
 class Expr:
@@ -59,10 +50,30 @@ class Expr:
         self.lines.append(f"  {name} = {instruction}")
         return name
 
-    def bind(self, word: Word, register: str, size: int, signed: bool) -> None:
-        """Enter an input: `register` holds the word in `size` bits."""
-        want = size_of(word.lo, word.hi)
-        self._registers[word] = (self._resize(register, size, want, signed), want)
+    def load(self, word: Word, pointer: str, index: str, dtype: np.dtype[Any]) -> None:
+        """Enter an input: element `index` of an array of integers, of integers held as floats, or of wide ones (V)."""
+        want, bits = self.size(word), dtype.itemsize * 8
+        value = self.let(f"load {_type(dtype)}, ptr {self._element(pointer, index, dtype)}, align {_align(dtype)}")
+        if dtype.kind == "f":
+            bits = min(want, 64)
+            value = self.let(f"fptosi {_type(dtype)} {value} to i{bits}")
+        self._registers[word] = (self._resize(value, bits, want, dtype.kind != "u"), want)
+
+    def store(self, word: Word, pointer: str, index: str, dtype: np.dtype[Any]) -> None:
+        """Write a printed node; it wraps into a narrower integer, and is rounded into a float."""
+        bits = dtype.itemsize * 8
+        if dtype.kind == "f":
+            size = min(self.size(word), 64)
+            value = self.let(f"sitofp i{size} {self.get(word, size)} to {_type(dtype)}")
+        else:
+            value = self.get(word, bits)
+        place = self._element(pointer, index, dtype)
+        self.lines.append(f"  store {_type(dtype)} {value}, ptr {place}, align {_align(dtype)}")
+
+    def _element(self, pointer: str, index: str, dtype: np.dtype[Any]) -> str:
+        # counted in bytes where LLVM would pad an odd size
+        unit = f"[{dtype.itemsize} x i8]" if dtype.kind == "V" else _type(dtype)
+        return self.let(f"getelementptr {unit}, ptr %{pointer}, i64 {index}")
 
     def _resize(self, register: str, have: int, want: int, signed: bool = True) -> str:
         if have == want:
@@ -85,11 +96,9 @@ class Expr:
 
     def put(self, word: Word) -> None:
         """Print one node whose arguments are printed."""
-        size = self.size(word)
-        if not size:
-            raise HwqError(f"compiled text is limited to 127 bits, not {word.width}")
         if word.op == "const":
             return
+        size = self.size(word)
         self._registers[word] = (getattr(self, f"_{word.op}")(word, size), size)
 
     def _add(self, w: Word, size: int) -> str:
@@ -116,7 +125,7 @@ class Expr:
 
     def _shr(self, w: Word, size: int) -> str:
         x, n = w.args
-        wide = max(size, self.size(x), next(s for s in _SIZES if n.hi < s))
+        wide = max(size, self.size(x), _size(n.hi + 1))
         shifted = self.let(f"ashr i{wide} {self.get(x, wide)}, {self.get(n, wide)}")
         return self._resize(shifted, wide, size)
 
@@ -174,6 +183,16 @@ class Expr:
     _stage = _within
 
 
+def _type(dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "f":
+        return {4: "float", 8: "double"}[dtype.itemsize]
+    return f"i{dtype.itemsize * 8}"
+
+
+def _align(dtype: np.dtype[Any]) -> int:
+    return 1 if dtype.kind == "V" else dtype.itemsize
+
+
 def compile_function(source: str, arguments: int) -> Callable[..., None]:
     """Compile LLVM source whose `@kernel` takes that many i64 or pointer arguments; the call releases the GIL."""
     machine, module = _machine(), llvm.parse_assembly(source)
@@ -201,88 +220,3 @@ def _machine() -> Any:
 def _initialise() -> None:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-
-
-def compile_map(
-    outputs: Sequence[Word], inputs: Mapping[str, Any], results: Sequence[Any]
-) -> Callable[[Sequence[np.ndarray[Any, Any]]], list[np.ndarray[Any, Any]]]:
-    """An elementwise function of arrays: `outputs[j][i]` from the input words' values at `i`.
-
-    `inputs` maps variable names, in order, to integer numpy dtypes; `results` gives the dtype of each output. Arrays
-    are C-contiguous and of one length; a result wraps into its dtype.
-    """
-    return _compile_map(tuple(outputs), tuple((k, np.dtype(v)) for k, v in inputs.items()), tuple(map(np.dtype, results)))
-
-
-@lru_cache(maxsize=256)
-def _compile_map(outputs: tuple[Word, ...], inputs: tuple[tuple[str, Any], ...], results: tuple[Any, ...]) -> Any:
-    body = Expr()
-    by_name = {str(w.attr): w for w in topological(outputs) if w.op == "var"}
-    pointers = [f"p{j}" for j in range(len(inputs) + len(results))]
-    for (name, dtype), pointer in zip(inputs, pointers, strict=False):
-        if name in by_name:
-            size = dtype.itemsize * 8
-            at = body.let(f"getelementptr i{size}, ptr %{pointer}, i64 %i")
-            body.bind(by_name[name], body.let(f"load i{size}, ptr {at}"), size, dtype.kind == "i")
-    for word in topological(outputs):
-        if word.op != "var":
-            body.put(word)
-    for word, dtype, pointer in zip(outputs, results, pointers[len(inputs) :], strict=True):
-        size = dtype.itemsize * 8
-        value = body.get(word, size)
-        at = body.let(f"getelementptr i{size}, ptr %{pointer}, i64 %i")
-        body.lines.append(f"  store i{size} {value}, ptr {at}")
-    arguments = ", ".join(f"ptr noalias %{p}" for p in pointers)
-    source = "\n".join(
-        [
-            *body.tables,
-            f"define void @kernel(i64 %first, i64 %last, {arguments}) {{",
-            "entry:",
-            "  %some = icmp slt i64 %first, %last",
-            "  br i1 %some, label %loop, label %done",
-            "loop:",
-            "  %i = phi i64 [ %first, %entry ], [ %next, %loop ]",
-            *body.lines,
-            "  %next = add nuw nsw i64 %i, 1",
-            "  %more = icmp slt i64 %next, %last",
-            "  br i1 %more, label %loop, label %done",
-            "done:",
-            "  ret void",
-            "}",
-        ]
-    )
-    function = compile_function(source, 2 + len(pointers))
-
-    def run(arrays: Sequence[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-        given = [np.ascontiguousarray(a, dtype=d) for a, (_, d) in zip(arrays, inputs, strict=True)]
-        out = [np.empty(given[0].shape, dtype=d) for d in results]
-        addresses = [a.ctypes.data for a in (*given, *out)]
-        parallel(lambda lo, hi: function(lo, hi, *addresses), given[0].size)
-        return out
-
-    return run
-
-
-def threads() -> int:
-    """Worker threads of the compiled kernels: HWQ_THREADS, else the processors this process may use."""
-    text = os.environ.get("HWQ_THREADS", "")
-    if text:
-        if not text.isdigit() or int(text) < 1:
-            raise HwqError(f"HWQ_THREADS must be a positive whole number, not {text!r}")
-        return int(text)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@lru_cache(maxsize=4)
-def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, thread_name_prefix="hwq")
-
-
-def parallel(span: Callable[[int, int], None], n: int, grain: int = _CHUNK) -> None:
-    """Call `span(first, last)` over [0, n) in as many pieces as there are threads."""
-    workers = min(threads(), max(1, n // grain))
-    if workers <= 1:
-        span(0, n)
-        return
-    edges = [n * j // workers for j in range(workers + 1)]
-    list(_pool(workers).map(span, edges[:-1], edges[1:]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from hwq.bits import Word, variable
@@ -12,12 +12,14 @@ from hwq.bits.rows import Lowering
 from hwq.datapath import steps
 from hwq.datapath.operand import Operand, operands
 from hwq.datapath.schedule import pe_depth
-from hwq.datapath.spec import Datapath
+from hwq.datapath.spec import Datapath, Mac
+from hwq.datapath.stages import output_stages, pe_stages
 from hwq.errors import HwqError
 
 __all__ = ["DEVICES", "Plan", "plan"]
 
 # device -> whether rows are kept as written: an FPGA's carry chains are; an ASIC flow may choose its own adders
+PARAMETERS = ("bias", "mul", "shift")
 DEVICES: Mapping[str, bool] = {"portable": True, "xc7": True, "ecp5": True, "ge": False}
 
 
@@ -49,38 +51,40 @@ def _cut_for(dp: Datapath, device: str, clock: float) -> Datapath:
     return cuts_for(dp, device, clock)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def _plan(dp: Datapath, device: str) -> Plan:
     a, w = operands(dp.mac)
+    registered = "unpack" in dp.cuts and dp.decode == "edge"
+    product_cuts = tuple(c for c in dp.cuts if c in pe_stages(dp.mac) and not (c == "unpack" and registered))
     blocks = {
-        "decode_a": _decoder("decode_a", a, dp),
-        "decode_w": _decoder("decode_w", w, dp),
-        "pe": _pe(dp),
-        "epilogue": _epilogue(dp),
+        "decode_a": _decoder("decode_a", a, dp.decode, registered),
+        "decode_w": _decoder("decode_w", w, dp.decode, registered),
+        "pe": _pe(replace(dp.mac, out=None, epilogue=(), round="rne", k=dp.mac.k), dp.decode, product_cuts),
+        "epilogue": _epilogue(dp.mac, tuple(c for c in dp.cuts if c in output_stages(dp.mac))),
     }
-    assert blocks["pe"].depth + 1 == pe_depth(dp) - ("unpack" in dp.cuts and dp.decode == "edge"), "schedule and plan differ"
+    assert blocks["pe"].depth + 1 == pe_depth(dp) - registered, "schedule and plan differ"
     return Plan(dp, device, DEVICES[device], blocks)
 
 
-def _decoder(name: str, operand: Operand, dp: Datapath) -> Block:
-    if dp.decode == "pe":
-        operand_fields = {"code": operand.fmt.code_word}
-    else:
-        operand_fields = {k: v.stage("unpack") for k, v in operand.fields.items() if not v.constant}
-    low = Lowering(name, dp.cuts)
-    low.input(operand.fmt.code_word)
-    nets = low.lower(list(operand_fields.values()))
-    return low.block(list(zip(operand_fields, nets, strict=True)))
+@lru_cache(maxsize=4096)
+def _decoder(name: str, operand: Operand, decode: str, registered: bool) -> Block:
+    code = operand.fmt.code_word
+    fields = {"code": code} if decode == "pe" else operand.fields
+    fields = {k: v.stage("unpack") for k, v in fields.items() if not v.constant}
+    low = Lowering(name, ("unpack",) if registered else ())
+    low.input(code)
+    nets = low.lower(list(fields.values()))
+    return low.block(list(zip(fields, nets, strict=True)))
 
 
-def _pe(dp: Datapath) -> Block:
+@lru_cache(maxsize=65536)
+def _pe(mac: Mac, decode: str, cuts: tuple[str, ...]) -> Block:
     """Operand registers, product, alignment, accumulator."""
-    mac = dp.mac
-    low = Lowering("pe", dp.cuts)
+    low = Lowering("pe", cuts)
     fields: list[dict[str, Word]] = []
     ports: list[tuple[str, Word]] = []
     for prefix, operand in zip("aw", operands(mac), strict=True):
-        if dp.decode == "pe":
+        if decode == "pe":
             code = variable(f"{prefix}_code", 0, (1 << operand.fmt.bits) - 1)
             inputs = {"code": code}
             fields.append({k: v.stage("unpack") for k, v in operand.decode(code).items()})
@@ -102,14 +106,17 @@ def _pe(dp: Datapath) -> Block:
     return low.block(outputs, aligned=False)
 
 
-def _epilogue(dp: Datapath) -> Block:
-    mac = dp.mac
-    low = Lowering("epilogue", dp.cuts)
-    now = steps.state(mac)
-    for word in now.words.values():
-        low.input(word)
-    given = steps.parameters(mac)
-    for word in given.values():
-        low.input(word, None)
-    (code,) = low.lower([steps.finish(mac, now, given)])
-    return low.block([("code", low.fit(code, mac.output.bits))])
+def _epilogue(mac: Mac, cuts: tuple[str, ...]) -> Block:
+    """The output path. It depends on the accumulator's grid and flags, not on what was multiplied."""
+    words = (*steps.state(mac).words.items(), *steps.parameters(mac).items())
+    code = steps.finish(mac, steps.state(mac), steps.parameters(mac))
+    return _output_block(tuple(words), code, cuts, mac.output.bits)
+
+
+@lru_cache(maxsize=16384)
+def _output_block(words: tuple[tuple[str, Word], ...], code: Word, cuts: tuple[str, ...], bits: int) -> Block:
+    low = Lowering("epilogue", cuts)
+    for name, word in words:
+        low.input(word, None if name in PARAMETERS else 0)
+    (net,) = low.lower([code])
+    return low.block([("code", low.fit(net, bits))])
