@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hwq.bits import Word, const, maximum, mux
+from hwq.bits import Word, const, maximum, minimum, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Unpacked
 from hwq.formats.rounding import round_shift
@@ -78,11 +78,8 @@ class Int(Format):
     def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
         shift = x.exp + (lsb - self.lsb)
         # beyond this many places up everything nonzero saturates; beyond that many down nothing is left but a sign
-        left = maximum(shift, 0)
-        left = mux(left > self.width, const(self.width), left) if left.hi > self.width else left
-        right = maximum(-shift, 0)
-        most = x.sig.width + 1
-        right = mux(right > most, const(most), right) if right.hi > most else right
+        left = minimum(maximum(shift, 0), self.width)
+        right = minimum(maximum(-shift, 0), x.sig.width + 1)
         number = round_shift(x.sig << left, right, rounding).clamp(*self._range)
         lo, hi = self._range
         number = mux(x.inf, mux(x.neg, const(lo), const(hi)), number)
