@@ -388,6 +388,9 @@ class Lowering:
         lows: list[Net] = []
         shift = 0
         for j in range(digits):
+            # the digit is formed where its row is, so that a cut delays the factors and not their multiples
+            now = self._cycle[total]
+            many, few = (self._at(f, now) if self._cycle[f] is not None else f for f in (many, few))
             window = [self._bit(few, i) for i in (2 * j - 1, 2 * j, 2 * j + 1)]
             d_lo, d_hi = _digit_range(small, j, digits)
             reach = max(-d_lo, d_hi)
