@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from hwq.bits import Word, lookup
-from hwq.bits.ints import evaluate
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special
 from hwq.formats.minifloat import MiniFloat
@@ -25,18 +25,18 @@ _CARRIERS = {
 }
 
 
-def _is_torch(x: Any) -> bool:
+def is_torch(x: Any) -> bool:
     return type(x).__module__.partition(".")[0] == "torch"
 
 
 def to_numpy(x: Any) -> np.ndarray[Any, Any]:
     """A numpy view of codes or numbers from numpy, torch or nested lists."""
-    return x.detach().cpu().contiguous().numpy() if _is_torch(x) else np.asarray(x)
+    return x.detach().cpu().contiguous().numpy() if is_torch(x) else np.asarray(x)
 
 
 def like(result: np.ndarray[Any, Any], x: Any) -> Any:
     """`result` in the library of `x`; torch codes are uint8 to 8 bits, else int64."""
-    if not _is_torch(x):
+    if not is_torch(x):
         return result
     import torch
 
@@ -47,7 +47,7 @@ def like(result: np.ndarray[Any, Any], x: Any) -> Any:
 
 def _bits_of(x: Any) -> tuple[np.ndarray[Any, Any], str]:
     """The raw bit patterns of a float array and its carrier's name; integers go through float64, if they fit it."""
-    if _is_torch(x):
+    if is_torch(x):
         import torch
 
         x = x.detach().cpu().contiguous()
@@ -68,17 +68,10 @@ def _bits_of(x: Any) -> tuple[np.ndarray[Any, Any], str]:
 
 
 def _run(outputs: list[Word], arrays: dict[str, np.ndarray[Any, Any]], dtypes: list[Any]) -> list[Any]:
-    """The compiled text where machine integers hold it, else its definition."""
-    from hwq.bits.source import compile_map, fits
+    """The compiled text."""
+    from hwq.bits.loops import compile_map
 
-    if not fits(outputs):
-        found = evaluate(outputs, {k: v.astype(object) for k, v in arrays.items()})
-        shape = next(iter(arrays.values())).shape
-        return [np.broadcast_to(np.asarray(f), shape).astype(d) for f, d in zip(found, dtypes, strict=True)]
-    shape = next(iter(arrays.values())).shape
-    flat = [a.reshape(-1) for a in arrays.values()]
-    run = compile_map(outputs, {k: a.dtype for k, a in arrays.items()}, dtypes)
-    return [out.reshape(shape) for out in run(flat)]
+    return compile_map(outputs, {k: a.dtype for k, a in arrays.items()}, dtypes)(list(arrays.values()))
 
 
 def encode(fmt: Format, x: Any, rounding: str = "rne") -> Any:
@@ -106,15 +99,20 @@ def check_codes(fmt: Format, codes: Any) -> np.ndarray[Any, Any]:
     array = to_numpy(codes)
     if array.dtype.kind not in "iuO":
         raise HwqError(f"codes must be unsigned integers, not {array.dtype}; encode(x) makes codes")
-    if array.size:
+    if array.size and (array.dtype.kind != "u" or array.dtype.itemsize * 8 > fmt.bits):
         low, high = int(array.min()), int(array.max())
-        if low < 0 or high >= 1 << fmt.bits:
-            raise HwqError(f"codes of {fmt} must be between 0 and {(1 << fmt.bits) - 1}, not {low if low < 0 else high}")
-    if fmt.bits <= 16 and len(fmt.codes()) < 1 << fmt.bits and array.size:
-        bad = np.setdiff1d(np.unique(array).astype(np.int64), fmt.codes().astype(np.int64))
-        if bad.size:
-            raise HwqError(f"code {int(bad[0])} of {fmt} is reserved; valid codes are in codes()")
-    return array.astype(fmt.code_dtype, copy=False)
+        top = (1 << fmt.bits) - 1
+        if low < 0 or high > top:
+            raise HwqError(f"codes of {fmt} must be between 0 and {top}, not {low if low < 0 else high}")
+    array = array.astype(fmt.code_dtype, copy=False)
+    if fmt.bits <= 16 and (reserved := _reserved(fmt)).any() and (bad := array[reserved[array]]).size:
+        raise HwqError(f"code {int(bad[0])} of {fmt} is reserved; valid codes are in codes()")
+    return array
+
+
+@cache
+def _reserved(fmt: Format) -> np.ndarray[Any, Any]:
+    return np.array([fmt.reserved(code) for code in range(1 << fmt.bits)])
 
 
 def decode(fmt: Format, codes: Any) -> Any:
@@ -146,7 +144,7 @@ def _patterns(fmt: Format, carrier: str) -> list[int]:
 def quantize(fmt: Format, x: Any, rounding: str = "rne") -> Any:
     check_rounding(rounding)
     raw, carrier = _bits_of(x)
-    if (x.dtype.is_floating_point if _is_torch(x) else np.asarray(x).dtype.kind == "f") is False:
+    if (x.dtype.is_floating_point if is_torch(x) else np.asarray(x).dtype.kind == "f") is False:
         raise HwqError("quantize needs a float array, not integers; encode(x) takes integers too")
     if not holds(fmt, carrier):
         raise HwqError(f"{carrier} cannot hold every value of {fmt}; convert x to a wider float first")

@@ -1,0 +1,243 @@
+"""Recorded texts as compiled loops over arrays: elementwise (`compile_map`) and along a sum (`compile_scan`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hwq.bits.ints import topological
+from hwq.bits.source import Expr, compile_function, size_of
+from hwq.bits.word import Word
+from hwq.errors import HwqError
+
+__all__ = ["array_dtype", "compile_map", "compile_scan", "from_wide", "threads", "to_wide"]
+
+Arrays = Sequence[np.ndarray[Any, Any]]
+
+_CHUNK = 1 << 16  # elements below which a second thread costs more than it brings
+_ROW = 512  # columns below which parameters are repeated, so that the inner loop is long enough for vectors
+
+
+def array_dtype(word: Word) -> np.dtype[Any]:
+    """The dtype of an array that carries the word: int32, int64, or little-endian bytes (V) beyond."""
+    size = size_of(word.lo, word.hi)
+    return np.dtype(f"i{size // 8}") if size <= 64 else np.dtype(f"V{size // 8}")
+
+
+def from_wide(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Integers from an array of little-endian two's complement bytes (V), as Python ints."""
+    raw = [int.from_bytes(x.tobytes(), "little", signed=True) for x in array.reshape(-1)]
+    out = np.empty(len(raw), dtype=object)
+    out[:] = raw
+    return out.reshape(array.shape)
+
+
+def to_wide(numbers: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Python ints (any array of integers) as an array of that V dtype."""
+    array = np.asarray(numbers)
+    raw = b"".join(int(x).to_bytes(dtype.itemsize, "little", signed=True) for x in array.reshape(-1))
+    return np.frombuffer(raw, dtype=dtype).reshape(array.shape)
+
+
+def compile_map(
+    outputs: Sequence[Word], inputs: Mapping[str, Any], results: Sequence[Any], columns: Mapping[str, Any] | None = None
+) -> Callable[..., list[np.ndarray[Any, Any]]]:
+    """An elementwise function of arrays: `outputs[j][i]` from the input words' values at `i`.
+
+    `inputs` maps variable names, in order, to numpy dtypes: integers, floats that hold integers, or V (wide);
+    `results` gives the dtype of each output, into which it wraps. `columns` names inputs with one value per column:
+    the function is called `run(arrays, column_arrays)`, each column array of the length of the arrays' last axis.
+    """
+    return _map(  # type: ignore[no-any-return]  # lru_cache drops the types
+        tuple(outputs),
+        tuple((k, np.dtype(v)) for k, v in inputs.items()),
+        tuple(map(np.dtype, results)),
+        tuple((k, np.dtype(v)) for k, v in (columns or {}).items()),
+    )
+
+
+Named = tuple[tuple[str, np.dtype[Any]], ...]
+
+
+@lru_cache(maxsize=512)
+def _map(outputs: tuple[Word, ...], inputs: Named, results: tuple[np.dtype[Any], ...], columns: Named) -> Any:
+    body = Expr()
+    order = topological(outputs)
+    variables = {str(w.attr): w for w in order if w.op == "var"}
+    pointers = [f"p{j}" for j in range(len(inputs) + len(columns) + len(results))]
+    for j, (name, dtype) in enumerate((*inputs, *columns)):
+        if name in variables:
+            body.load(variables[name], pointers[j], "%i" if j < len(inputs) else "%c", dtype)
+    for word in order:
+        if word.op != "var":
+            body.put(word)
+    for word, dtype, pointer in zip(outputs, results, pointers[len(inputs) + len(columns) :], strict=True):
+        body.store(word, pointer, "%i", dtype)
+    function = compile_function(_map_source(body, pointers), 3 + len(pointers))
+
+    def run(arrays: Arrays, per_column: Arrays = ()) -> list[np.ndarray[Any, Any]]:
+        given = [np.ascontiguousarray(a, dtype=d) for a, (_, d) in zip(arrays, inputs, strict=True)]
+        width = per_column[0].size if columns else given[0].size
+        times = -(-_ROW // width) if columns and 0 < width < _ROW else 1
+        along = [np.tile(np.asarray(a, dtype=d), times) for a, (_, d) in zip(per_column, columns, strict=True)]
+        out = [np.empty(np.shape(arrays[0]), dtype=d) for d in results]
+        addresses = [a.ctypes.data for a in (*given, *along, *out)]
+        parallel(lambda lo, hi: function(lo, hi, max(1, width * times), *addresses), given[0].size)
+        return out
+
+    return run
+
+
+def _map_source(body: Expr, pointers: list[str]) -> str:
+    """Elements [first, last) in runs that end where the columns do, so that the inner loop has no division."""
+    arguments = ", ".join(f"ptr noalias %{p}" for p in pointers)
+    return "\n".join(
+        [
+            *body.tables,
+            f"define void @kernel(i64 %first, i64 %last, i64 %columns, {arguments}) {{",
+            "entry:",
+            "  %some = icmp slt i64 %first, %last",
+            "  br i1 %some, label %row, label %done",
+            "row:",
+            "  %start = phi i64 [ %first, %entry ], [ %end, %more ]",
+            "  %column = urem i64 %start, %columns",
+            "  %base = sub nsw i64 %start, %column",
+            "  %full = add nsw i64 %base, %columns",
+            "  %short = icmp slt i64 %last, %full",
+            "  %end = select i1 %short, i64 %last, i64 %full",
+            "  br label %loop",
+            "loop:",
+            "  %i = phi i64 [ %start, %row ], [ %next, %loop ]",
+            "  %c = sub nsw i64 %i, %base",
+            *body.lines,
+            "  %next = add nuw nsw i64 %i, 1",
+            "  %again = icmp slt i64 %next, %end",
+            "  br i1 %again, label %loop, label %more",
+            "more:",
+            "  %left = icmp slt i64 %end, %last",
+            "  br i1 %left, label %row, label %done",
+            "done:",
+            "  ret void",
+            "}",
+        ]
+    )
+
+
+def compile_scan(
+    state: Mapping[str, Word], after: Sequence[Word], rows: Mapping[str, Any], columns: Mapping[str, Any]
+) -> Callable[[Arrays, Arrays], list[np.ndarray[Any, Any]]]:
+    """An ordered recurrence: for k = 0 .. K-1, `state = after(state, row[m, k], column[k, n])`, from zeros.
+
+    `state` names the state words that `after` reads and replaces; `rows` and `columns` map variable names to dtypes.
+    The function takes the arrays [M, K] and [K, N] in those orders and returns each state [M, N] in its `array_dtype`.
+    """
+    return _scan(  # type: ignore[no-any-return]
+        tuple(state.items()),
+        tuple(after),
+        tuple((k, np.dtype(v)) for k, v in rows.items()),
+        tuple((k, np.dtype(v)) for k, v in columns.items()),
+    )
+
+
+@lru_cache(maxsize=256)
+def _scan(state: tuple[tuple[str, Word], ...], after: tuple[Word, ...], rows: Named, columns: Named) -> Any:
+    body = Expr()
+    order = topological(after)
+    variables = {str(w.attr): w for w in order if w.op == "var"}
+    kept = [(name, array_dtype(word)) for name, word in state]
+    pointers = [f"p{j}" for j in range(len(rows) + len(columns) + len(kept))]
+    for j, (name, dtype) in enumerate((*rows, *columns, *kept)):
+        if name in variables:
+            index = "%mk" if j < len(rows) else "%kn" if j < len(rows) + len(columns) else "%mn"
+            body.load(variables[name], pointers[j], index, dtype)
+    for word in order:
+        if word.op != "var":
+            body.put(word)
+    for word, (_, dtype), pointer in zip(after, kept, pointers[len(rows) + len(columns) :], strict=True):
+        body.store(word, pointer, "%mn", dtype)
+    function = compile_function(_scan_source(body, pointers), 4 + len(pointers))
+
+    def run(by_row: Arrays, by_column: Arrays) -> list[np.ndarray[Any, Any]]:
+        a = [np.ascontiguousarray(x, dtype=d) for x, (_, d) in zip(by_row, rows, strict=True)]
+        w = [np.ascontiguousarray(x, dtype=d) for x, (_, d) in zip(by_column, columns, strict=True)]
+        (m, k), n = a[0].shape, w[0].shape[1]
+        out = [np.zeros((m, n), dtype=d) for _, d in kept]
+        addresses = [x.ctypes.data for x in (*a, *w, *out)]
+        if n and k:
+            parallel(lambda lo, hi: function(lo, hi, k, n, *addresses), m, max(1, _CHUNK // (k * n)))
+        return out
+
+    return run
+
+
+def _scan_source(body: Expr, pointers: list[str]) -> str:
+    """Loops m, k, n: the innermost runs over independent sums, so that it can be vectorised and order is kept."""
+    arguments = ", ".join(f"ptr noalias %{p}" for p in pointers)
+    return "\n".join(
+        [
+            *body.tables,
+            f"define void @kernel(i64 %first, i64 %last, i64 %K, i64 %N, {arguments}) {{",
+            "entry:",
+            "  %some = icmp slt i64 %first, %last",
+            "  br i1 %some, label %row, label %done",
+            "row:",
+            "  %m = phi i64 [ %first, %entry ], [ %m1, %rowend ]",
+            "  %mK = mul nsw i64 %m, %K",
+            "  %mN = mul nsw i64 %m, %N",
+            "  br label %term",
+            "term:",
+            "  %k = phi i64 [ 0, %row ], [ %k1, %termend ]",
+            "  %mk = add nsw i64 %mK, %k",
+            "  %kN = mul nsw i64 %k, %N",
+            "  br label %loop",
+            "loop:",
+            "  %n = phi i64 [ 0, %term ], [ %n1, %loop ]",
+            "  %mn = add nsw i64 %mN, %n",
+            "  %kn = add nsw i64 %kN, %n",
+            *body.lines,
+            "  %n1 = add nuw nsw i64 %n, 1",
+            "  %nmore = icmp slt i64 %n1, %N",
+            "  br i1 %nmore, label %loop, label %termend",
+            "termend:",
+            "  %k1 = add nuw nsw i64 %k, 1",
+            "  %kmore = icmp slt i64 %k1, %K",
+            "  br i1 %kmore, label %term, label %rowend",
+            "rowend:",
+            "  %m1 = add nuw nsw i64 %m, 1",
+            "  %mmore = icmp slt i64 %m1, %last",
+            "  br i1 %mmore, label %row, label %done",
+            "done:",
+            "  ret void",
+            "}",
+        ]
+    )
+
+
+def threads() -> int:
+    """Worker threads of the compiled kernels: HWQ_THREADS, else the processors this process may use."""
+    text = os.environ.get("HWQ_THREADS", "")
+    if text:
+        if not text.isdigit() or int(text) < 1:
+            raise HwqError(f"HWQ_THREADS must be a positive whole number, not {text!r}")
+        return int(text)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=4)
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="hwq")
+
+
+def parallel(span: Callable[[int, int], None], n: int, grain: int = _CHUNK) -> None:
+    """Call `span(first, last)` over [0, n) in as many pieces as there are threads."""
+    workers = min(threads(), max(1, n // grain))
+    if workers <= 1:
+        span(0, n)
+        return
+    edges = [n * j // workers for j in range(workers + 1)]
+    list(_pool(workers).map(span, edges[:-1], edges[1:]))

@@ -1,0 +1,170 @@
+"""The texts of a Mac over arrays: operands embedded as machine numbers, sums by path, and the epilogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hwq.bits import Word, const, variable
+from hwq.bits.loops import array_dtype, compile_map, compile_scan, from_wide
+from hwq.datapath import paths
+from hwq.datapath.limbs import limb_sums
+from hwq.datapath.operand import operands
+from hwq.datapath.spec import Fixed, Mac
+from hwq.datapath.steps import State, finish, parameters, product, state, step
+from hwq.formats import Format
+
+__all__ = ["Sums", "finished", "result_dtype", "summed"]
+
+Ints = np.ndarray[Any, Any]
+Multiply = Callable[[Ints, Ints], Ints]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The accumulators [M, N] before the epilogue: `sum(part << shift)`, and sticky flags (nan, +inf, -inf), if any."""
+
+    parts: tuple[Ints, ...]
+    shifts: tuple[int, ...] = (0,)
+    flags: tuple[Ints, ...] = ()
+
+
+def _map(outputs: list[Word], codes: Ints, dtypes: list[Any]) -> list[Ints]:
+    """The texts of a code; a transposed view stays one."""
+    run = compile_map(outputs, {"code": codes.dtype}, dtypes)
+    if codes.flags.f_contiguous and not codes.flags.c_contiguous:
+        return [out.T for out in run([codes.T])]
+    return run([codes])
+
+
+def embedding(fmt: Format) -> Word:
+    """A code's number as one signed integer in units of `2**lsb`; what specials leave there is what hardware adds."""
+    return fmt.unpack(fmt.code_word).fixed.within(*fmt.integer_range)
+
+
+def _embedded(fmt: Format, codes: Ints, dtype: Any) -> Ints:
+    return _map([embedding(fmt)], codes, [dtype])[0]
+
+
+def _has_special(fmt: Format, codes: Ints) -> bool:
+    u = fmt.unpack(fmt.code_word)
+    special = u.nan | u.inf
+    return not special.constant and bool(_map([special], codes, [np.uint8])[0].any())
+
+
+def summed(mac: Mac, path: paths.Path, a: Ints, w: Ints, multiply: Multiply) -> Sums:
+    """The accumulators of codes a [M, K] and w [N, K], computed along that path."""
+    special = mac.has_nan and (_has_special(mac.a, a) or _has_special(mac.w, w))
+    if path.name == paths.ORDERED:
+        return _ordered(mac, a, w, special)
+    flags = _flags(mac, a, w, multiply) if special else ()
+    if path.name == paths.LIMBS:
+        parts, shifts = limb_sums(mac, a, w, multiply)
+        return Sums(parts, shifts, flags)
+    dtype = {paths.INT8: np.int8, paths.FLOAT64: np.float64}.get(path.name, np.float32)
+    x, y = _embedded(mac.a, a, dtype), _embedded(mac.w, w, dtype)
+    if path.chunk >= a.shape[1]:
+        return Sums((multiply(x, y),), flags=flags)
+    total = np.zeros((a.shape[0], w.shape[0]))
+    for k in range(0, a.shape[1], path.chunk):
+        total += multiply(x[:, k : k + path.chunk], y[:, k : k + path.chunk])
+    return Sums((total,), flags=flags)
+
+
+def _small(word: Word) -> np.dtype[Any]:
+    """The narrowest dtype of an operand's field."""
+    for dtype in (np.int8, np.int16):
+        if np.iinfo(dtype).min <= word.lo and word.hi <= np.iinfo(dtype).max:
+            return np.dtype(dtype)
+    return array_dtype(word)
+
+
+def _ordered(mac: Mac, a: Ints, w: Ints, special: bool) -> Sums:
+    """One term after the other, by the text of a step."""
+    before, terms = state(mac), []
+    if not special:
+        before = State(before.total, const(0), const(0), const(0))
+    inputs: list[dict[str, Ints]] = []
+    for prefix, operand, codes in zip("aw", operands(mac), (a, w), strict=True):
+        fields = operand.fields
+        if not special:
+            fields |= {"nan": const(0), "inf": const(0)}
+        moving = {name: word for name, word in fields.items() if not word.constant}
+        dtypes = [_small(word) for word in moving.values()]
+        arrays = _map(list(moving.values()), codes, dtypes)
+        inputs.append({f"{prefix}_{name}": x for name, x in zip(moving, arrays, strict=True)})
+        terms.append({f: variable(f"{prefix}_{f}", word.lo, word.hi) for f, word in fields.items()})
+    after = step(mac, before, product(mac, *terms))
+    rows, columns = ({name: x.dtype for name, x in side.items()} for side in inputs)
+    run = compile_scan(before.words, list(after.words.values()), rows, columns)
+    found = run(list(inputs[0].values()), [x.T for x in inputs[1].values()])
+    flags = tuple(x.astype(np.uint8) for x in found[1:])
+    return Sums((found[0],), flags=flags)
+
+
+def _flags(mac: Mac, a: Ints, w: Ints, multiply: Multiply) -> tuple[Ints, ...]:
+    """Sticky nan, and +inf and -inf where they can occur: whether any term has them, by products of zeros and ones."""
+    (nan_a, inf_a, zero_a, pos_a, neg_a), (nan_w, inf_w, zero_w, pos_w, neg_w) = (
+        _kinds(fmt, codes) for fmt, codes in ((mac.a, a), (mac.w, w))
+    )
+    nan = np.logical_or.outer(nan_a.any(1), nan_w.any(1))
+    if not mac.has_inf:
+        return (nan.astype(np.uint8),)
+
+    def met(*pairs: tuple[Ints, Ints]) -> Ints:
+        left, right = (np.concatenate(side, axis=1).astype(np.float32) for side in zip(*pairs, strict=True))
+        return multiply(left, right) > 0
+
+    nan = nan | met((inf_a, zero_w), (zero_a, inf_w))
+    up_a, down_a, up_w, down_w = inf_a & pos_a, inf_a & neg_a, inf_w & pos_w, inf_w & neg_w
+    pinf = met((up_a, pos_w), (down_a, neg_w), (pos_a, up_w), (neg_a, down_w))
+    ninf = met((up_a, neg_w), (down_a, pos_w), (pos_a, down_w), (neg_a, up_w))
+    return tuple(x.astype(np.uint8) for x in (nan, pinf, ninf))
+
+
+def _kinds(fmt: Format, codes: Ints) -> list[Ints]:
+    """nan, inf, zero, positive, negative (infinities included, nan in none of the last four) of each code, as bool."""
+    u = fmt.unpack(fmt.code_word)
+    number = const(1) - u.nan
+    zero = u.mag.eq(0) & (const(1) - u.inf) & number
+    sign = [number & (u.sig > 0) & (const(1) - zero), number & (u.sig < 0)]
+    return [x.astype(bool) for x in _map([u.nan, u.inf, zero, *sign], codes, [np.uint8] * 5)]
+
+
+def result_dtype(mac: Mac, torch: bool) -> np.dtype[Any]:
+    """The dtype in which codes of the output are computed; V where they need Python ints."""
+    bits = mac.output.bits
+    if bits > (63 if torch else 64):
+        return array_dtype(variable("code", 0, (1 << bits) - 1))
+    return np.dtype(np.int64) if torch and bits > 8 else mac.output.code_dtype
+
+
+@lru_cache(maxsize=1024)
+def _finish_text(mac: Mac, shifts: tuple[int, ...], wide: bool, special: bool) -> tuple[dict[str, Word], Word]:
+    """The inputs and the result code of the epilogue; `wide` if a part has more than 64 bits."""
+    s = state(mac)
+    wraps = isinstance(mac.acc, Fixed) and mac.acc.overflow == "wrap"
+    reach = max(mac.exact_bits, mac.acc_bits) if wraps else mac.acc_bits
+    if not wide:
+        reach = min(reach, 64) if shifts == (0,) else 64
+    inputs = {f"part{j}": variable(f"part{j}", -(1 << (reach - 1)), (1 << (reach - 1)) - 1) for j in range(len(shifts))}
+    total = sum((p << n for p, n in zip(inputs.values(), shifts, strict=True)), const(0))
+    total = total.wrap(mac.acc_bits) if wraps else total.within(s.total.lo, s.total.hi)
+    flags = {name: word for name, word in s.words.items() if name != "acc"} if special else {}
+    state_now = State(total, *(flags.get(name, const(0)) for name in ("nan", "pinf", "ninf")))
+    return inputs | flags, finish(mac, state_now, parameters(mac))
+
+
+def finished(mac: Mac, sums: Sums, given: dict[str, Ints], dtype: np.dtype[Any]) -> Ints:
+    """The result codes [M, N] of accumulators and per-channel parameters; Python ints where `dtype` is V."""
+    wide = any(part.dtype.kind == "V" for part in sums.parts)
+    inputs, code = _finish_text(mac, sums.shifts, wide, bool(sums.flags))
+    arrays = (*sums.parts, *sums.flags)
+    kinds = {name: x.dtype for name, x in zip(inputs, arrays, strict=True)}
+    run = compile_map([code], kinds, [dtype], {name: x.dtype for name, x in given.items()})
+    out: Ints = run(arrays, list(given.values()))[0]
+    return from_wide(out) if dtype.kind == "V" else out

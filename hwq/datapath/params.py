@@ -1,0 +1,56 @@
+"""What is loaded at run time, once per output channel: bias, multiplier, shift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hwq.bits import Word
+from hwq.bits.loops import array_dtype, to_wide
+from hwq.datapath.spec import Mac
+from hwq.datapath.steps import parameters
+from hwq.errors import HwqError
+from hwq.formats.arrays import to_numpy
+
+__all__ = ["Params", "columns"]
+
+_NEEDS = {"bias": "bias", "mul": "requant", "shift": "requant"}
+
+
+@dataclass(frozen=True, eq=False)
+class Params:
+    """Codes of the run-time parameters, each [N] (numpy, torch or a list) or one number for all channels.
+
+    `bias`: two's complement codes of the accumulator's format; `mul`: codes of the requantizer's format; `shift`: s of
+    `value * mul * 2**-s`, 0 to 63. None where the Mac has no such step.
+    """
+
+    bias: Any = None
+    mul: Any = None
+    shift: Any = None
+
+
+def columns(mac: Mac, params: Params | None, n: int) -> dict[str, np.ndarray[Any, Any]]:
+    """Each parameter that the Mac reads, as an array [n] in the dtype of its word; refuses what does not fit."""
+    given = params or Params()
+    wanted = parameters(mac)
+    for name, step in _NEEDS.items():
+        if name not in wanted and getattr(given, name) is not None:
+            raise HwqError(f"params.{name} needs a {step} step, not {mac.steps}; leave it None")
+    return {name: _column(name, word, getattr(given, name), n) for name, word in wanted.items()}
+
+
+def _column(name: str, word: Word, codes: Any, n: int) -> np.ndarray[Any, Any]:
+    if codes is None:
+        raise HwqError(f"params.{name} must be given for a {_NEEDS[name]} step, not None; pass Params({name}=codes)")
+    array = to_numpy(codes)
+    if array.dtype.kind not in "iuO":
+        raise HwqError(f"params.{name} must be codes (integers), not {array.dtype}")
+    if array.shape not in ((n,), ()):
+        raise HwqError(f"params.{name} must have one code per output channel ({n}), not shape {array.shape}")
+    if array.size and not 0 <= (low := int(array.min())) <= (high := int(array.max())) <= word.hi:
+        raise HwqError(f"params.{name} must be codes between 0 and {word.hi}, not {low if low < 0 else high}")
+    dtype = array_dtype(word)
+    return np.broadcast_to(to_wide(array, dtype) if dtype.kind == "V" else array.astype(dtype), (n,))

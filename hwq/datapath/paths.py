@@ -1,0 +1,73 @@
+"""Which machine arithmetic computes a dot product exactly: chosen by proof from ranges, never by trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hwq.datapath.spec import Fixed, Mac
+
+__all__ = ["Path", "candidates", "linear", "magnitude"]
+
+INT8, FLOAT32, CHUNKS, FLOAT64, LIMBS, ORDERED = "int8", "float32", "float32 chunks", "float64", "limbs", "ordered"
+
+_FLOAT32, _FLOAT64, _INT32 = 24, 53, 31  # integers to 2**this are exact
+_SHORTEST = 256  # terms below which float32 chunks are no faster than float64
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way to compute the sums, and the proof that it is exact; `chunk` terms go into one call."""
+
+    name: str
+    why: str
+    chunk: int
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.why}"
+
+
+def magnitude(mac: Mac) -> tuple[int, int]:
+    """The largest magnitudes of the operands (a, w) in units of their lsb."""
+    a, w = (max(-lo, hi) for lo, hi in (mac.a.integer_range, mac.w.integer_range))
+    return a, w
+
+
+def linear(mac: Mac, bound: int) -> bool:
+    """True if the accumulator is the exact sum, or that modulo 2**bits, whatever the order; `bound` holds |sum|."""
+    if not isinstance(mac.acc, Fixed):
+        return True
+    return mac.acc_lsb == mac.product_lsb and (mac.acc.overflow == "wrap" or bound < 1 << (mac.acc_bits - 1))
+
+
+def candidates(mac: Mac, k: int, int8: bool, bound: int | None = None) -> Iterator[Path]:
+    """Every path that is exact for sums of `k` terms, the fastest first.
+
+    `bound` on the magnitude of any partial sum is by default that of the formats; the caller may know a tighter one
+    from the codes. `int8`: there are fast products of int8 that accumulate in int32.
+    """
+    a, w = magnitude(mac)
+    worst = k * a * w if bound is None else bound
+    if linear(mac, worst):
+        yield from _linear(mac, k, int8, worst)
+        why = "any accumulator can be run one term after the other"
+    elif mac.acc_lsb > mac.product_lsb:
+        why = f"each product is rounded to a multiple of 2**{mac.acc_lsb} before it is added"
+    else:
+        why = f"|sum| <= {worst} may pass {(1 << (mac.acc_bits - 1)) - 1}, where the accumulator saturates"
+    yield Path(ORDERED, why, k)
+
+
+def _linear(mac: Mac, k: int, int8: bool, worst: int) -> Iterator[Path]:
+    a, w = magnitude(mac)
+    ends = (*mac.a.integer_range, *mac.w.integer_range)
+    if int8 and min(ends) >= -128 and max(ends) <= 127 and worst < 1 << _INT32:
+        yield Path(INT8, f"operands fit int8 and |sum| <= {worst} < 2**{_INT32}", k)
+    if max(worst, a, w) <= 1 << _FLOAT32:
+        yield Path(FLOAT32, f"|sum| <= {worst} <= 2**{_FLOAT32}", k)
+    chunk = (1 << _FLOAT32) // (a * w)
+    if _SHORTEST <= chunk < k and max(a, w) <= 1 << _FLOAT32:
+        yield Path(CHUNKS, f"|sum| <= 2**{_FLOAT32} for every {chunk} terms", chunk)
+    if max(worst, a, w) <= 1 << _FLOAT64:
+        yield Path(FLOAT64, f"|sum| <= {worst} <= 2**{_FLOAT64}", k)
+    yield Path(LIMBS, f"|sum| < 2**{worst.bit_length()} is split into sums of limbs <= 2**{_FLOAT64}", k)
