@@ -92,7 +92,7 @@ def _ordered(mac: Mac, a: Ints, w: Ints, special: bool) -> Sums:
     for prefix, operand, codes in zip("aw", operands(mac), (a, w), strict=True):
         fields = operand.fields
         if not special:
-            fields |= {"nan": const(0), "inf": const(0)}
+            fields |= dict.fromkeys(("nan", "inf", "neg"), const(0))
         moving = {name: word for name, word in fields.items() if not word.constant}
         dtypes = [_small(word) for word in moving.values()]
         arrays = _map(list(moving.values()), codes, dtypes)
@@ -131,7 +131,7 @@ def _kinds(fmt: Format, codes: Ints) -> list[Ints]:
     u = fmt.unpack(fmt.code_word)
     number = const(1) - u.nan
     zero = u.mag.eq(0) & (const(1) - u.inf) & number
-    sign = [number & (u.sig > 0) & (const(1) - zero), number & (u.sig < 0)]
+    sign = [number & (const(1) - zero) & (const(1) - u.neg), number & (const(1) - zero) & u.neg]
     return [x.astype(bool) for x in _map([u.nan, u.inf, zero, *sign], codes, [np.uint8] * 5)]
 
 

@@ -26,7 +26,10 @@ EMBED_BITS = 8
 
 @dataclass(frozen=True)
 class Operand:
-    """One operand's decoded fields: name -> range, in port order (`sig`, `exp`, `nan`, `inf`); absent means constant."""
+    """One operand's decoded fields: name -> range, in port order (`sig`, `exp`, `nan`, `inf`, `neg`); constants move not.
+
+    A special has a significand of zero, so an operand with infinities carries its sign beside it.
+    """
 
     fmt: Format
     embedded: bool
@@ -39,7 +42,7 @@ class Operand:
             fields = {"sig": u.fixed.within(lo, hi), "exp": const(0)}
         else:
             fields = {"sig": u.sig, "exp": u.exp}
-        return fields | {"nan": u.nan, "inf": u.inf}
+        return fields | {"nan": u.nan, "inf": u.inf, "neg": const(0) if u.inf.constant else u.neg}
 
     @property
     def fields(self) -> dict[str, Word]:

@@ -51,7 +51,7 @@ def product(mac: Mac, a: dict[str, Word], w: dict[str, Word]) -> tuple[Word, Wor
     inf = a["inf"] | w["inf"]
     nan = a["nan"] | w["nan"] | (a["inf"] & zero_w) | (w["inf"] & zero_a)
     inf = inf & (const(1) - nan)
-    negative = (a["sig"] < 0) ^ (w["sig"] < 0) if mac.has_inf else const(0)
+    negative = _negative(a) ^ _negative(w) if mac.has_inf else const(0)
     sig, exp, nan, inf, negative = (x.stage("mul") for x in (sig, exp, nan, inf, negative))
     lo, hi = mac.product_range
     number = (sig << exp).within(lo, hi)
@@ -59,6 +59,10 @@ def product(mac: Mac, a: dict[str, Word], w: dict[str, Word]) -> tuple[Word, Wor
     pinf, ninf = inf & (const(1) - negative), inf & negative
     number, nan, pinf, ninf = (x.stage("align") for x in (number, nan, pinf, ninf))
     return number, nan, pinf, ninf
+
+
+def _negative(x: dict[str, Word]) -> Word:
+    return x["sig"] < 0 if x["inf"].constant else x["neg"]
 
 
 def _rounding(mac: Mac) -> str:
