@@ -1,0 +1,180 @@
+"""Cells as Verilog: what a plan lists is what is written, one expression a cell, under the cell's name.
+
+Wires (`view`, `cat`) have no name of their own. A row is written so that every synthesiser keeps it as one carry chain:
+its extended base and its sum are kept wires, its addend is extended in place, its carry is a third addend of one bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from hwq.bits.cells import Block, Cell, Net
+from hwq.rtl.wires import Bits, bus, constant, extended, text, whole
+
+__all__ = ["Body"]
+
+# Verilog's own words among the names that a plan gives to nets
+_RESERVED = ("and", "not", "or", "table", "xor")
+
+
+class Body:
+    """The statements of one module with ports of the given widths.
+
+    `keep` fixes the rows; without it a synthesiser may choose its own adders.
+    """
+
+    def __init__(self, keep: bool, ports: Mapping[str, int]) -> None:
+        self.keep = keep
+        self.lines: list[str] = []
+        self._widths = {**ports, **dict.fromkeys(_RESERVED, 0)}
+        self._bits: dict[str, Bits] = {}
+
+    def add(self, block: Block, inputs: Mapping[str, Bits]) -> dict[str, Bits]:
+        """Write a block whose input nets are the given bits; returns the bits of its outputs."""
+        self._bits |= inputs
+        for state in block.states:
+            self._register(state.q, "sum" if state.q.name == "acc" else "sticky flag")
+        for cell in block.cells:
+            self._bits[cell.out.name] = _CELLS[cell.op](self, cell)
+        for state in block.states:
+            self._clocked(self._bits[state.q.name], "clear", self._text(state.d, state.q.width))
+        return {name: self._of(net) for name, net in block.outputs}
+
+    def text(self, bits: Bits) -> str:
+        return text(bits, self._widths)
+
+    # -- nets -----------------------------------------------------------------------------------------------------
+
+    def _of(self, net: Net, width: int | None = None) -> Bits:
+        bits = constant(net.value, net.width) if net.value is not None else self._bits[net.name]
+        return bits if width is None else extended(bits, width, net.signed)
+
+    def _text(self, net: Net, width: int | None = None) -> str:
+        return self.text(self._of(net, width))
+
+    def _name(self, name: str, width: int) -> str:
+        """A free name: a port, or a word of the language, keeps its own."""
+        while name in self._widths:
+            name += "_"
+        self._widths[name] = width
+        return name
+
+    def _wire(self, name: str, width: int, value: str, kept: bool = False) -> Bits:
+        name = self._name(name, width)
+        if kept and self.keep:
+            self.lines += [f"  (* keep *) wire {bus(width)}{name};", f"  assign {name} = {value};"]
+        else:
+            self.lines.append(f"  wire {bus(width)}{name} = {value};")
+        return whole(name, width)
+
+    def _register(self, net: Net, comment: str) -> Bits:
+        name = self._name(net.name, net.width)
+        self.lines.append(f"  reg {bus(net.width)}{name}; // {comment}")
+        self._bits[net.name] = whole(name, net.width)
+        return self._bits[net.name]
+
+    def _clocked(self, q: Bits, reset: str, value: str) -> None:
+        """q takes the value under the clock enable, and 0 on reset whatever the enable says."""
+        name, zero = self.text(q), f"{len(q)}'h0"
+        self.lines.append(f"  always @(posedge clk) if ({reset}) {name} <= {zero}; else if (en) {name} <= {value};")
+
+    # -- cells ----------------------------------------------------------------------------------------------------
+
+    def view(self, cell: Cell) -> Bits:
+        (net,) = cell.args
+        assert isinstance(cell.attr, int)
+        return extended(self._of(net)[cell.attr :], cell.out.width, net.signed)
+
+    def cat(self, cell: Cell) -> Bits:
+        return sum((self._of(net) for net in cell.args), ())
+
+    def _assign(self, cell: Cell, value: str) -> Bits:
+        return self._wire(cell.out.name, cell.out.width, value)
+
+    def complement(self, cell: Cell) -> Bits:
+        return self._assign(cell, f"~{self._text(cell.args[0], cell.out.width)}")
+
+    def bitwise(self, cell: Cell) -> Bits:
+        sign = {"and": " & ", "or": " | ", "xor": " ^ "}[cell.op]
+        return self._assign(cell, sign.join(self._text(net, cell.out.width) for net in cell.args))
+
+    def select(self, cell: Cell) -> Bits:
+        index, *legs = cell.args
+        choices = [self._text(leg, cell.out.width) for leg in legs]
+        for bit in self._of(index)[: (len(legs) - 1).bit_length()]:
+            pairs = [choices[at : at + 2] for at in range(0, len(choices), 2)]
+            choices = [self._choice(self.text((bit,)), pair) for pair in pairs]
+        return self._assign(cell, choices[0].removeprefix("(").removesuffix(")"))
+
+    @staticmethod
+    def _choice(bit: str, pair: Sequence[str]) -> str:
+        return f"({bit} ? {pair[1]} : {pair[0]})" if len(pair) == 2 else pair[0]
+
+    def booth(self, cell: Cell) -> Bits:
+        """Nothing, x or 2x, complemented where the digit is negative."""
+        x, digit = cell.args
+        width = cell.out.width
+        low, middle, high = ((bit,) for bit in self._of(digit))
+        odd = self.text(middle) if low == (0,) else f"{self.text(middle)} ^ {self.text(low)}"
+        if width > x.width:
+            twice = self.text((0, *self._of(x, width - 1)))
+            rest = f"{self.text(high)} ^ {self.text(middle)} ? {twice} : {width}'h0"
+        else:
+            rest = f"{width}'h0"
+        multiple = self._wire(f"{cell.out.name}_abs", width, f"{odd} ? {self._text(x, width)} : {rest}")
+        return self._assign(cell, f"{self.text(multiple)} ^ {self.text(high * width)}")
+
+    def row(self, cell: Cell) -> Bits:
+        base, addend, carry = cell.args
+        width = cell.out.width
+        terms = [self._text(addend, width)]
+        if base.value is None:
+            start = self._of(base, width)
+            terms.insert(0, self.text(self._wire(f"{cell.out.name}_base", width, self.text(start), kept=True)))
+        elif base.value:
+            terms.append(self._text(base, width))
+        if carry.value != 0:
+            terms.append(self._text(carry))
+        return self._wire(cell.out.name, width, " + ".join(terms), kept=True)
+
+    def compare(self, cell: Cell) -> Bits:
+        signed = any(net.signed for net in cell.args)
+        width = max(net.width + (signed and not net.signed) for net in cell.args)
+        x, y = (self._text(net, width) for net in cell.args)
+        if cell.op == "eq":
+            return self._assign(cell, f"{x} == {y}")
+        return self._assign(cell, f"$signed({x}) < $signed({y})" if signed else f"{x} < {y}")
+
+    def table(self, cell: Cell) -> Bits:
+        """One constant a bit, from which the index takes its entry."""
+        (index,) = cell.args
+        assert isinstance(cell.attr, tuple)
+        size = 1 << index.width
+        names = [self._name(f"{cell.out.name}_bit{at}", size) for at in range(cell.out.width)]
+        for at, name in enumerate(names):
+            column = sum((entry >> at & 1) << position for position, entry in enumerate(cell.attr))
+            self.lines.append(f"  localparam [{size - 1}:0] {name} = {size}'h{column:x};")
+        entries = [f"{name}[{self._text(index)}]" for name in reversed(names)]
+        return self._assign(cell, f"{{{', '.join(entries)}}}")
+
+    def register(self, cell: Cell) -> Bits:
+        q = self._register(cell.out, f"stage {cell.attr}")
+        self._clocked(q, "rst", self._text(cell.args[0], cell.out.width))
+        return q
+
+
+_CELLS: Mapping[str, Callable[[Body, Cell], Bits]] = {
+    "view": Body.view,
+    "cat": Body.cat,
+    "not": Body.complement,
+    "and": Body.bitwise,
+    "or": Body.bitwise,
+    "xor": Body.bitwise,
+    "select": Body.select,
+    "booth": Body.booth,
+    "row": Body.row,
+    "lt": Body.compare,
+    "eq": Body.compare,
+    "table": Body.table,
+    "reg": Body.register,
+}

@@ -1,0 +1,122 @@
+"""A datapath as Verilog-2005 files with a manifest: the same bytes for the same datapath, wherever they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import verilog
+
+from hwq.datapath import Datapath, plan
+from hwq.datapath.schedule import tile_cycles
+from hwq.rtl.array import SystolicArray
+from hwq.rtl.blocks import Port
+
+__all__ = ["Manifest", "emit", "top_name"]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was written. `datapath` is the parametric text, with the cuts that a clock chose.
+
+    `modules` maps each module to its ports, the top first. `latency`: cycles from a tile's last operands to its first
+    result. `interval`: a tile of K terms takes K + interval cycles. `files` maps names to SHA-256 digests.
+    """
+
+    datapath: str
+    device: str
+    version: str
+    top: str
+    modules: dict[str, tuple[Port, ...]]
+    latency: int
+    interval: int
+    files: dict[str, str]
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The top's ports."""
+        return self.modules[self.top]
+
+    @property
+    def pe(self) -> str:
+        """The processing element's module."""
+        return f"{self.top}_pe"
+
+    def to_json(self) -> dict[str, Any]:
+        fields = asdict(self)
+        return {"ports": [asdict(port) for port in self.ports]} | fields
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Manifest:
+        """The manifest that `emit` wrote into a folder."""
+        fields = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+        del fields["ports"]
+        fields["modules"] = {name: tuple(Port(**port) for port in ports) for name, ports in fields["modules"].items()}
+        return cls(**fields)
+
+
+def top_name(dp: Datapath) -> str:
+    """The top module of a datapath: its text's digest, so that two datapaths never share a module."""
+    return f"hwq_{hashlib.sha256(dp.parametric().encode()).hexdigest()[:10]}"
+
+
+def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: float | None = None) -> Manifest:
+    """Write one file a module and manifest.json into a folder, which is made if it is missing."""
+    chosen = plan(dp, device, clock)
+    top = top_name(chosen.dp)
+    array = SystolicArray(chosen, top)
+    modules = {top: array.port_list} | {leaf.name: leaf.ports for leaf in array.leaves}
+    texts = {top: _verilog(array)} | {leaf.name: leaf.text for leaf in array.leaves}
+    header = f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {device}\n"
+    sources = {f"{name}.v": header + text for name, text in texts.items()}
+    manifest = Manifest(
+        datapath=chosen.dp.parametric(),
+        device=device,
+        version=version("hwq"),
+        top=top,
+        modules=modules,
+        latency=chosen.dp.latency,
+        interval=tile_cycles(chosen.dp, 1) - 1,
+        files={name: hashlib.sha256(text.encode()).hexdigest() for name, text in sources.items()},
+    )
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    for name, text in sources.items():
+        (path / name).write_text(text, encoding="utf-8")
+    (path / "manifest.json").write_text(json.dumps(manifest.to_json(), indent=2) + "\n", encoding="utf-8")
+    return manifest
+
+
+def _verilog(array: SystolicArray) -> str:
+    """The top by Amaranth, with its built-in Yosys: any other would write other bytes.
+
+    Its banner and its initial values are left out: the reset does their work on every device.
+    """
+    with _builtin_yosys():
+        text = verilog.convert(
+            array, name=array.name, ports=list(array.ports.values()), emit_src=False, strip_internal_attrs=True
+        )
+    _, _, body = str(text).partition("*/\n")
+    return re.sub(r"^(  (?:output )?reg (?:\[\d+:0\] )?\w+) = \d+'\w+;$", r"\1;", body.lstrip(), flags=re.MULTILINE)
+
+
+@contextmanager
+def _builtin_yosys() -> Iterator[None]:
+    name = "AMARANTH_USE_YOSYS"
+    before = os.environ.get(name)
+    os.environ[name] = "builtin"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
