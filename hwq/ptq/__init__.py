@@ -1,0 +1,43 @@
+"""Post-training quantization: trace, calibrate, solve, score in torch floats or in the hardware's bits."""
+
+from hwq.ptq.calibrate import CALIBRATORS, Calibrator, least_squares, minmax, percentile
+from hwq.ptq.engine import Quantizer, Subject, quantize, quantizer
+from hwq.ptq.graph import Graph, Node, Window
+from hwq.ptq.lower import Assignment, Layer
+from hwq.ptq.quantized import QuantizedModel
+from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe, recipe_words
+from hwq.ptq.results import per_layer, predict_float, report
+from hwq.ptq.solvers import SOLVERS, Solver, gptq, rtn
+from hwq.ptq.store import load, save
+from hwq.ptq.tracing import trace
+
+__all__ = [
+    "CALIBRATORS",
+    "DEFAULT_RECIPE",
+    "SOLVERS",
+    "Assignment",
+    "Calibrator",
+    "Graph",
+    "Layer",
+    "Node",
+    "QuantizedModel",
+    "Quantizer",
+    "Recipe",
+    "Solver",
+    "Subject",
+    "Window",
+    "gptq",
+    "least_squares",
+    "load",
+    "minmax",
+    "per_layer",
+    "percentile",
+    "predict_float",
+    "quantize",
+    "quantizer",
+    "recipe_words",
+    "report",
+    "rtn",
+    "save",
+    "trace",
+]

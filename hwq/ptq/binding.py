@@ -1,0 +1,47 @@
+"""How ptq writes datapaths: the formats, steps and accumulator of one that the user gave, set for a layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hwq.datapath import Bias, Datapath, Exact, Fixed, Mac, Relu, Requant
+from hwq.datapath.stages import output_stages, pe_stages
+from hwq.errors import HwqError
+from hwq.formats import Format
+from hwq.ptq.graph import Node
+
+__all__ = ["certified", "for_layer", "is_exact"]
+
+_STEPS = (Bias(), Requant(), Relu())
+
+
+def for_layer(datapath: Datapath, node: Node, read: Format, out: Format | None) -> Datapath:
+    """`datapath` reading `read` and writing `out` for `node`, rectifying only where the node does.
+
+    What the user wrote after `->` says which steps there are (all, where nothing is written); its format is not kept.
+    Without `out` the result is the biased sum on the accumulator's grid, which takes no requantization.
+    """
+    steps = datapath.mac.epilogue if datapath.mac.out is not None else _STEPS
+    if out is not None and not any(isinstance(step, Requant) for step in steps):
+        raise HwqError(f"the datapath of {node.name!r} must requantize, not {datapath}; write ->...[bias,requant,relu]")
+    dropped = (*((Relu,) if not node.relu else ()), *((Requant,) if out is None else ()))
+    kept = tuple(step for step in steps if not isinstance(step, dropped))
+    mac = replace(datapath.mac, a=read)
+    return _with(datapath, replace(mac, out=mac.acc_format if out is None else out, epilogue=kept))
+
+
+def is_exact(mac: Mac) -> bool:
+    """True if the accumulator is the one that no sum of mac.k products can leave."""
+    return mac.acc == Exact()
+
+
+def certified(datapath: Datapath, bits: int, is_result: bool) -> Datapath:
+    """`datapath` with an accumulator of `bits` on the same grid; `is_result` where the sum itself is the output."""
+    mac = replace(datapath.mac, acc=Fixed(bits))
+    return _with(datapath, replace(mac, out=mac.acc_format) if is_result else mac)
+
+
+def _with(datapath: Datapath, mac: Mac) -> Datapath:
+    """`datapath` with other numerics, and those of its cuts that they have a stage for."""
+    stages = (*pe_stages(mac), *output_stages(mac))
+    return replace(datapath, mac=mac, cuts=tuple(cut for cut in datapath.cuts if cut in stages))

@@ -1,0 +1,179 @@
+"""The small language that networks are brought to: nine operators, each with its float function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as fn
+
+from hwq.errors import HwqError
+
+__all__ = ["Graph", "Node", "Pair", "Product", "Window", "apply", "check_images", "release"]
+
+Pair = tuple[int, int]
+Product = tuple[int, int, int]
+
+WEIGHTED = ("conv2d", "linear")
+SUMS = ("add", "avgpool")
+PRODUCTS = (*WEIGHTED, "matmul", *SUMS)  # what runs on a Mac
+CODES = ("relu", "maxpool", "reshape")  # what only compares or moves codes
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a convolution or a pool looks: all sizes as (rows, columns)."""
+
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+
+    @property
+    def size(self) -> int:
+        """Positions of one window."""
+        return self.kernel[0] * self.kernel[1]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. `relu` says that a rectifier follows inside the node; `shape` is the output's, batch left out."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    window: Window = Window()
+    relu: bool = False
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as nodes in order of execution, its tensors keyed by (layer, port): "weight" and "bias".
+
+    The first node is the input, the last one the output.
+    """
+
+    nodes: tuple[Node, ...]
+    state: Mapping[tuple[str, str], Tensor] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Node:
+        return self._by_name[name]
+
+    @property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @property
+    def input(self) -> Node:
+        """The node that stands for the images."""
+        return self.nodes[0]
+
+    @property
+    def output(self) -> Node:
+        """The node whose value the network returns."""
+        return self.nodes[-1]
+
+    def consumers(self, name: str) -> list[Node]:
+        """Every node that reads the value of `name`."""
+        return [node for node in self.nodes if name in node.inputs]
+
+    def products(self, node: Node) -> list[Product]:
+        """The node as matrix products (M, N, K) of one image: one a group of a convolution, one a batched matrix.
+
+        A sum of two values is [elements, 2] x [2, 1], a pool [elements, window] x [window, 1].
+        """
+        elements, width = math.prod(node.shape), node.shape[-1]
+        match node.op:
+            case "conv2d":
+                groups, outputs = node.window.groups, node.shape[0]
+                depth = self.state[node.name, "weight"][0].numel()
+                return [(elements // outputs, outputs // groups, depth)] * groups
+            case "linear":
+                return [(elements // width, width, self.state[node.name, "weight"].shape[1])]
+            case "matmul":
+                rows = node.shape[-2]
+                return [(rows, width, self[node.inputs[0]].shape[-1])] * (elements // (rows * width))
+            case "avgpool":
+                return [(elements, 1, node.window.size)]
+            case "add":
+                return [(elements, 1, len(node.inputs))]
+        return []
+
+    def macs(self, node: Node) -> int:
+        """Multiply-accumulates of the node for one image; 0 where it only moves or compares codes."""
+        return sum(map(math.prod, self.products(node)))
+
+    def walk(self, images: Tensor) -> Iterator[tuple[Node, Tensor, Tensor]]:
+        """Every node with its float value [N, *shape] before and after its rectifier, in order.
+
+        A value is dropped after its last reader.
+        """
+        left = self.readers()
+        values: dict[str, Tensor] = {}
+        for node in self.nodes:
+            weight, bias = (self.state.get((node.name, port)) for port in ("weight", "bias"))
+            before = apply(node, [values[name] for name in node.inputs] or [images], weight, bias)
+            values[node.name] = torch.relu(before) if node.relu else before
+            yield node, before, values[node.name]
+            release(values, node, left)
+
+    def readers(self) -> dict[str, int]:
+        """How many nodes read each value."""
+        return {node.name: len(self.consumers(node.name)) for node in self.nodes}
+
+    def run(self, images: Tensor) -> Tensor:
+        """The network's float output [N, ...]."""
+        *_, (_, _, value) = self.walk(images)
+        return value
+
+
+def release(values: dict[str, Tensor], node: Node, left: dict[str, int]) -> None:
+    """Drop what `node` was the last to read; `left` counts down the readers to come."""
+    for name in dict.fromkeys(node.inputs):
+        left[name] -= 1
+        if left[name] == 0:
+            del values[name]
+
+
+def apply(node: Node, read: list[Tensor], weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """What `node` computes of `read` in torch's arithmetic, for any meaning of the numbers."""
+    x, w = read[0], node.window
+    match node.op:
+        case "input":
+            return x
+        case "conv2d" if weight is not None:
+            return fn.conv2d(x, weight, bias, w.stride, w.padding, w.dilation, w.groups)
+        case "linear" if weight is not None:
+            return fn.linear(x, weight, bias)
+        case "matmul":
+            return x @ read[1]
+        case "add":
+            return sum(read[1:], start=x)
+        case "avgpool":
+            return fn.avg_pool2d(x, w.kernel, w.stride, w.padding)
+        case "maxpool":
+            return fn.max_pool2d(x, w.kernel, w.stride, w.padding, w.dilation)
+        case "relu":
+            return torch.relu(x)
+        case "reshape":
+            return x.reshape(-1, *node.shape)
+    raise HwqError(f"an operator must be one of {', '.join((*PRODUCTS, *CODES))}, not {node.op!r}")
+
+
+def check_images(graph: Graph, images: Tensor, what: str = "images") -> None:
+    """Refuse what cannot be an input of `graph`: no images, another shape, nan or inf."""
+    shape = list(graph.input.shape)
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = str(images.dtype) if isinstance(images, Tensor) else type(images).__name__
+        raise HwqError(f"{what} must be a float tensor [N, {', '.join(map(str, shape))}], not {kind}")
+    if list(images.shape[1:]) != shape:
+        raise HwqError(f"{what} must have the shape [N, {', '.join(map(str, shape))}], not {list(images.shape)}")
+    if len(images) == 0:
+        raise HwqError(f"{what} must be 1 or more, not 0")
+    if not bool(torch.isfinite(images).all()):
+        raise HwqError(f"{what} must be finite, not with nan or inf among them")

@@ -1,0 +1,142 @@
+"""From a graph and an assignment to layers: which format every value has, and which datapath computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from hwq.datapath import Datapath
+from hwq.errors import HwqError
+from hwq.formats import Format
+from hwq.ptq.binding import for_layer
+from hwq.ptq.graph import PRODUCTS, WEIGHTED, Graph, Node
+
+__all__ = ["Assignment", "Layer", "default_roles", "layer_graph", "lower", "parse_assignment"]
+
+Assignment = Mapping[str, str | Datapath]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node with its number formats.
+
+    `datapath` is None where codes are only moved or compared. `fmt` is the format of the value; None says that it is
+    the sum on the accumulator's grid, because only the host reads it. Values of one `group` share their scale.
+    """
+
+    node: Node
+    role: str
+    datapath: Datapath | None
+    fmt: Format | None
+    group: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of the layer and of its value."""
+        return self.node.name
+
+    @property
+    def op(self) -> str:
+        """The operator."""
+        return self.node.op
+
+    @property
+    def relu_on_codes(self) -> bool:
+        """True where a rectifier is left for the codes because the datapath has none."""
+        return self.node.relu and self.datapath is not None and "relu" not in self.datapath.mac.steps
+
+
+def default_roles(graph: Graph) -> dict[str, str]:
+    """The first weighted layer is "first", the last one "last", the others "body"."""
+    names = [node.name for node in graph.nodes if node.op in WEIGHTED]
+    if not names:
+        raise HwqError("a network must have a convolution or a linear layer, not none")
+    return dict.fromkeys(names, "body") | {names[-1]: "last"} | {names[0]: "first"}
+
+
+def lower(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> tuple[Layer, ...]:
+    """The layers of `graph` in order, with the conversions that the assignment needs.
+
+    A value has the format that its first reader takes; a reader that takes another one reads it through a sum of one
+    term, which converts. What only moves or compares codes takes the format of its own first reader. The value that
+    the network returns has none: it is the sum on the accumulator's grid.
+    """
+    datapaths = parse_assignment(assignment)
+    role = _node_roles(graph, roles, datapaths)
+    formats = _formats(graph, role, datapaths)
+    layers: dict[str, Layer] = {}
+    for node in graph.nodes:
+        datapath, inputs = datapaths[role[node.name]], []
+        for name, fmt in zip(node.inputs, _ports(node, datapath, formats[node.name]), strict=True):
+            written = formats[name]
+            if fmt != written and written is not None:
+                bridge = Node(f"{name}:{fmt}", "add", (name,), graph[name].shape)
+                bridging = for_layer(datapath, bridge, written, fmt)
+                layers.setdefault(bridge.name, Layer(bridge, role[node.name], bridging, fmt))
+                name = bridge.name
+            inputs.append(name)
+        made = replace(node, inputs=tuple(inputs))
+        needed = for_layer(datapath, made, datapath.mac.a, formats[node.name]) if node.op in PRODUCTS else None
+        layers[node.name] = Layer(made, role[node.name], needed, formats[node.name])
+    return _with_groups(list(layers.values()))
+
+
+def layer_graph(graph: Graph, layers: tuple[Layer, ...]) -> Graph:
+    """`graph` with the conversions among its nodes; its float function is unchanged."""
+    return Graph(tuple(layer.node for layer in layers), graph.state)
+
+
+def parse_assignment(assignment: Assignment) -> dict[str, Datapath]:
+    """The datapath of every role."""
+    if not assignment:
+        raise HwqError("an assignment must give a datapath to 1 role or more, not to none")
+    return {role: dp if isinstance(dp, Datapath) else Datapath.parse(dp) for role, dp in assignment.items()}
+
+
+def _node_roles(graph: Graph, roles: Mapping[str, str], datapaths: Mapping[str, Datapath]) -> dict[str, str]:
+    """Every node's role: its own, else one named after its operator, else that of the value it reads first."""
+    for name in roles:
+        if all(node.name != name for node in graph.nodes):
+            raise HwqError(f"a role must belong to a layer of the network, not to {name!r}")
+    found: dict[str, str] = {}
+    entry = next((roles[node.name] for node in graph.nodes if node.name in roles), next(iter(datapaths)))
+    for node in graph.nodes:
+        named = node.op if node.op in datapaths else None
+        inherited = found[node.inputs[0]] if node.inputs else entry
+        found[node.name] = roles.get(node.name) or named or inherited
+        if found[node.name] not in datapaths:
+            known = ", ".join(datapaths)
+            raise HwqError(f"the assignment must give a datapath to role {found[node.name]!r}, not only to {known}")
+    return found
+
+
+def _ports(node: Node, datapath: Datapath, own: Format | None) -> tuple[Format | None, ...]:
+    """The format that the node takes at each input; what moves codes takes that of its own value."""
+    if node.op not in PRODUCTS:
+        return (own,) * len(node.inputs)
+    second = datapath.mac.w if node.op == "matmul" else datapath.mac.a
+    return (datapath.mac.a, second)[: len(node.inputs)]
+
+
+def _formats(graph: Graph, role: Mapping[str, str], datapaths: Mapping[str, Datapath]) -> dict[str, Format | None]:
+    """The format of every value: what its first reader takes, else what it is made of, else None for a product."""
+    wishes: dict[str, list[Format]] = {node.name: [] for node in graph.nodes}
+    for node in reversed(graph.nodes):
+        own = next(iter(wishes[node.name]), None)
+        for name, fmt in zip(node.inputs, _ports(node, datapaths[role[node.name]], own), strict=True):
+            if fmt is not None:
+                wishes[name].insert(0, fmt)
+    found: dict[str, Format | None] = {}
+    for node in graph.nodes:
+        made_of = found[node.inputs[0]] if node.inputs and node.op not in PRODUCTS else None
+        found[node.name] = wishes[node.name][0] if wishes[node.name] else made_of
+    return found
+
+
+def _with_groups(layers: list[Layer]) -> tuple[Layer, ...]:
+    """Join the values that must share a scale: what codes are moved or compared into has the scale of those codes."""
+    group: dict[str, str] = {}
+    for layer in layers:
+        moves = layer.op not in PRODUCTS and layer.node.inputs
+        group[layer.name] = group[layer.node.inputs[0]] if moves else layer.name
+    return tuple(replace(layer, group=group[layer.name]) for layer in layers)

@@ -1,0 +1,155 @@
+"""A quantized network: layers with their datapaths, every tensor as codes, and the two evaluators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hwq.errors import HwqError
+from hwq.ptq.constants import ratio_value
+from hwq.ptq.exact import compute
+from hwq.ptq.fake import Held, accumulate, finish, on_grid
+from hwq.ptq.graph import Graph, apply, check_images, release
+from hwq.ptq.lower import Layer
+
+__all__ = ["Kind", "QuantizedModel"]
+
+Kind = Literal["exact", "fake"]
+_BATCH = 128
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedModel:
+    """A network in codes.
+
+    `state` is keyed by (layer, port): "weight" codes [N, ...] with their real "weight_scale" [N]; "bias" codes [N] on
+    the accumulator's grid; "mul" and "shift" [N], the requantizer's encoded ratios; "scale", the real step of the
+    layer's value. Only the input's and the output's "scale" are used outside of the hardware; the others explain.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    state: Mapping[tuple[str, str], Tensor]
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The layers as a graph; the weights in its state are codes."""
+        return Graph(tuple(layer.node for layer in self.layers), self.state)
+
+    @cached_property
+    def assignment(self) -> dict[str, str]:
+        """{role: datapath} of each role's first layer, with its certified accumulator."""
+        found: dict[str, str] = {}
+        for layer in self.layers:
+            if layer.datapath is not None:
+                found.setdefault(layer.role, str(layer.datapath))
+        return found
+
+    @property
+    def instances(self) -> tuple[str, ...]:
+        """The distinct datapaths, in order: what has to be built to run the network."""
+        return tuple(dict.fromkeys(str(layer.datapath) for layer in self.layers if layer.datapath is not None))
+
+    def products(self) -> list[tuple[str, int, int, int]]:
+        """(datapath, M, N, K) of every matrix product of one image, in order."""
+        return [
+            (str(layer.datapath), *product)
+            for layer in self.layers
+            if layer.datapath is not None
+            for product in self.graph.products(layer.node)
+        ]
+
+    def fake(self, images: Tensor, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The network's output [N, ...] in torch floats that stand on the grids; differentiable, straight-through.
+
+        `weights` {layer: float weight} replaces codes by float weights, rounded to the layer's grid on the way.
+        """
+        *_, (layer, value) = self.walk_fake(images, weights)
+        return value * float(self.state[layer.name, "scale"])
+
+    def exact(self, images: Tensor) -> Tensor:
+        """The network's output [N, ...] as float64: `scale` times the values of the codes that the hardware gives."""
+        *_, (layer, codes) = self.walk_exact(images)
+        return self.decode(layer, codes) * float(self.state[layer.name, "scale"])
+
+    def decode(self, layer: Layer, codes: Tensor) -> Tensor:
+        """The values of a layer's codes, in units of its scale."""
+        assert layer.fmt is not None
+        values: Tensor = layer.fmt.decode(codes)
+        return values.double()
+
+    def predict(self, images: Tensor, kind: Kind = "exact") -> Tensor:
+        """The class [N] of every image: the place of its largest output, the first one on a tie."""
+        check_images(self.graph, images)
+        run = {"exact": self.exact, "fake": self.fake}.get(kind)
+        if run is None:
+            raise HwqError(f"kind must be exact or fake, not {kind!r}")
+        with torch.no_grad():
+            return torch.cat([run(batch).argmax(1) for batch in torch.split(images, _BATCH)])
+
+    def evaluate(self, images: Tensor, labels: Tensor, kind: Kind = "exact") -> float:
+        """The share of images [N, ...] whose class is their label [N]."""
+        if labels.shape != images.shape[:1]:
+            raise HwqError(f"labels must be one an image, {len(images)}, not of shape {list(labels.shape)}")
+        return float((self.predict(images, kind) == labels).double().mean())
+
+    def walk_exact(self, images: Tensor) -> Iterator[tuple[Layer, Tensor]]:
+        """Every layer with its codes [N, *shape]."""
+        check_images(self.graph, images)
+        codes: dict[str, Tensor] = {}
+        left = self.graph.readers()
+        for layer in self.layers:
+            if layer.op == "input":
+                assert layer.fmt is not None
+                codes[layer.name] = layer.fmt.encode(images / self.state[layer.name, "scale"].to(images.dtype))
+            else:
+                codes[layer.name] = compute(layer, [codes[name] for name in layer.node.inputs], self.state)
+            yield layer, codes[layer.name]
+            release(codes, layer.node, left)
+
+    def walk_fake(
+        self, images: Tensor, weights: Mapping[str, Tensor] | None = None
+    ) -> Iterator[tuple[Layer, Tensor]]:
+        """Every layer with its value [N, *shape] in units of its scale; `weights` as in `fake`."""
+        check_images(self.graph, images)
+        values: dict[str, Tensor] = {}
+        left = self.graph.readers()
+        for layer in self.layers:
+            read = [values[name] for name in layer.node.inputs]
+            if layer.op == "input":
+                assert layer.fmt is not None
+                made = on_grid(images / self.state[layer.name, "scale"].to(images.dtype), layer.fmt)
+            elif layer.datapath is None:
+                made = apply(layer.node, read)
+            else:
+                weight = self._weight(layer, (weights or {}).get(layer.name))
+                made = finish(layer, accumulate(layer, read, weight), self._held[layer.name])
+            values[layer.name] = made
+            yield layer, made
+            release(values, layer.node, left)
+
+    def _weight(self, layer: Layer, given: Tensor | None) -> Tensor | None:
+        if given is None:
+            return self._held[layer.name].weight
+        assert layer.datapath is not None
+        scale = self.state[layer.name, "weight_scale"].to(given.dtype).reshape(-1, *[1] * (given.dim() - 1))
+        return on_grid(given / scale, layer.datapath.mac.w)
+
+    @cached_property
+    def _held(self) -> dict[str, Held]:
+        """Every layer's constants as numbers."""
+        held = {}
+        for layer in self.layers:
+            if layer.datapath is None:
+                continue
+            mac, port = layer.datapath.mac, {key[1]: t for key, t in self.state.items() if key[0] == layer.name}
+            weight = mac.w.decode(port["weight"]) if "weight" in port else None
+            bias = mac.acc_format.decode(port["bias"]).float() if "bias" in port else torch.zeros(1)
+            ratio = ratio_value(port["mul"], port["shift"]).float() if "mul" in port else None
+            held[layer.name] = Held(weight, bias, ratio)
+        return held

@@ -1,0 +1,62 @@
+"""Recipes: a short text such as "gptq+bc" that says which methods a quantization is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from hwq.errors import HwqError
+from hwq.ptq.calibrate import CALIBRATORS, Calibrator
+from hwq.ptq.solvers import SOLVERS, Solver
+
+__all__ = ["DEFAULT_RECIPE", "Recipe", "recipe_words"]
+
+DEFAULT_RECIPE = "gptq+bc"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a quantization is made of, one field a decision; each word of a recipe's text changes one field."""
+
+    solver: Solver = SOLVERS["rtn"]
+    activations: Calibrator = CALIBRATORS["mse"]
+    weights: Calibrator = CALIBRATORS["mse"]
+    per_channel: bool = True
+    bias_correction: bool = False
+
+    @property
+    def looks_at_inputs(self) -> bool:
+        """True if weights depend on what enters their layer."""
+        return self.solver is not SOLVERS["rtn"]
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """The recipe of words joined by "+", applied from left to right."""
+        recipe = cls()
+        for word in text.split("+"):
+            if word not in _WORDS:
+                raise HwqError(f"a recipe must be words of {', '.join(recipe_words())} joined by +, not {text!r}")
+            recipe = _WORDS[word](recipe)
+        return recipe
+
+
+def recipe_words() -> tuple[str, ...]:
+    """The words that a recipe may have."""
+    return tuple(_WORDS)
+
+
+def _solve(solver: Solver) -> Callable[[Recipe], Recipe]:
+    return lambda recipe: replace(recipe, solver=solver)
+
+
+def _observe(rule: Calibrator) -> Callable[[Recipe], Recipe]:
+    return lambda recipe: replace(recipe, activations=rule)
+
+
+_WORDS: dict[str, Callable[[Recipe], Recipe]] = {
+    **{name: _solve(solver) for name, solver in SOLVERS.items()},
+    **{name: _observe(rule) for name, rule in CALIBRATORS.items()},
+    "bc": lambda recipe: replace(recipe, bias_correction=True),
+    "tensor": lambda recipe: replace(recipe, per_channel=False),
+    "weights-minmax": lambda recipe: replace(recipe, weights=CALIBRATORS["minmax"]),
+}

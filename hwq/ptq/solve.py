@@ -1,0 +1,152 @@
+"""One layer's constants from what enters it: weight codes, bias, and the encoded ratio of its scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as fn
+
+from hwq.errors import HwqError
+from hwq.formats import Format
+from hwq.ptq.constants import encode_ratio, ratio_value
+from hwq.ptq.fake import Held, accumulate
+from hwq.ptq.graph import Node
+from hwq.ptq.lower import Layer
+from hwq.ptq.recipe import Recipe
+from hwq.ptq.solvers import hessian
+from hwq.ptq.statistics import by_channel
+from hwq.ptq.sums import term_weights
+
+__all__ = ["Inputs", "Solved", "solve", "solve_sum"]
+
+_HESSIAN_ROWS = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a layer reads on the calibration images: `values` in units of `scale`, of at most the magnitude `most`."""
+
+    values: list[Tensor]
+    scale: Tensor
+    most: float
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A layer's constants before its accumulator has a width.
+
+    `weight` codes, `weight_scale` [N], `bias` numbers [N] on the accumulator's grid, `mul` and `shift` [N] of the
+    requantizer (None where the sum itself is the result), and `scale` of the value.
+    """
+
+    weight: Tensor | None
+    weight_scale: Tensor
+    bias: Tensor
+    mul: Tensor | None
+    shift: Tensor | None
+    scale: Tensor
+
+    def held(self, layer: Layer) -> Held:
+        """The same constants as numbers."""
+        assert layer.datapath is not None
+        mac = layer.datapath.mac
+        ratio = None if self.mul is None or self.shift is None else ratio_value(self.mul, self.shift).float()
+        weight = None if self.weight is None else mac.w.decode(self.weight)
+        return Held(weight, self.bias.float(), ratio)
+
+
+def solve(
+    layer: Layer, weight: Tensor, bias: Tensor, target: Tensor, inputs: Inputs, out: Tensor | None, recipe: Recipe
+) -> Solved:
+    """The constants of a convolution or linear layer with float `weight` [N, ...] and `bias` [N].
+
+    `target` [N] is the mean of the float output, at which bias correction aims; `out` is the scale of the value, None
+    where the sum is the result, which takes one weight scale for all channels.
+    """
+    assert layer.datapath is not None
+    fmt, node = layer.datapath.mac.w, layer.node
+    rows = weight.flatten(1).double()
+    moment = _moment(node, inputs.values[0]) if recipe.looks_at_inputs else None
+    scale = _weight_scale(rows, fmt, moment, recipe, recipe.per_channel and out is not None)
+    scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
+    grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
+
+    def round_to(x: Tensor) -> Tensor:
+        nearest: Tensor = fmt.quantize(x)
+        return nearest
+
+    none = grouped.new_zeros(0)
+    solved = recipe.solver(grouped, none if moment is None else moment, round_to).flatten(0, 1).reshape(weight.shape)
+    unit = inputs.scale * scale
+    biased = "bias" in layer.datapath.mac.steps
+    if not biased and bool(bias.any()):
+        raise HwqError(f"the datapath of {layer.name!r} must add its bias, not {layer.datapath}; write ->...[bias,...]")
+    if recipe.bias_correction and biased:
+        total = accumulate(layer, inputs.values, solved.to(inputs.values[0].dtype))
+        bias = target - by_channel(total, node.op).mean(0, dtype=torch.float64) * unit
+    return _solved(layer, fmt.encode(solved), scale, bias.double() / unit, unit, out)
+
+
+def solve_sum(layer: Layer, scales: list[Tensor], out: Tensor | None) -> Solved:
+    """The constants of a sum, a pool or a product of two values: no bias, and weights that only undo unequal scales."""
+    assert layer.datapath is not None
+    fmt, none = layer.datapath.mac.w, torch.zeros(1, dtype=torch.float64)
+    if layer.op == "matmul":
+        return _solved(layer, None, scales[1].reshape(1), none, scales[0] * scales[1].reshape(1), out)
+    if layer.op == "avgpool":
+        scales = scales * layer.node.window.size
+    values, one = term_weights(fmt, torch.stack(scales).tolist())
+    largest = max(scales) / layer.node.window.size  # 1 but for a mean
+    weight = fmt.encode(torch.tensor([values], dtype=torch.float64))
+    return _solved(layer, weight, torch.tensor([1 / one], dtype=torch.float64), none, (largest / one).reshape(1), out)
+
+
+def _solved(
+    layer: Layer, weight: Tensor | None, scale: Tensor, bias: Tensor, unit: Tensor, out: Tensor | None
+) -> Solved:
+    assert layer.datapath is not None
+    mac = layer.datapath.mac
+    on_accumulator = mac.acc_format.decode(mac.acc_format.encode(bias)).double()
+    if out is None:
+        return Solved(weight, scale, on_accumulator, None, None, unit[0])
+    assert mac.requant is not None
+    mul, shift = encode_ratio(unit / out, mac.requant, layer.name)
+    return Solved(weight, scale, on_accumulator, mul, shift, out)
+
+
+def _weight_scale(rows: Tensor, fmt: Format, moment: Tensor | None, recipe: Recipe, per_channel: bool) -> Tensor:
+    """The scale of every output channel [N]; the error of a weight counts by the energy of its input where known."""
+    energy = None
+    if moment is not None:
+        energy = moment.diagonal(dim1=-2, dim2=-1).repeat_interleave(len(rows) // len(moment), 0)
+    if per_channel:
+        return recipe.weights(rows, fmt, energy)
+    one = recipe.weights(rows.reshape(1, -1), fmt, None if energy is None else energy.reshape(1, -1))
+    return one.expand(len(rows)).contiguous()
+
+
+def _room_for_bias(scale: Tensor, rows: Tensor, bias: Tensor, most: float) -> Tensor:
+    """Scales at which no bias exceeds what the products of the largest channel can reach.
+
+    A channel with tiny weights has a tiny scale, in which its bias would widen the accumulator of the whole layer.
+    """
+    largest = (rows.abs().sum(1) / scale).max() * most
+    return torch.maximum(scale, bias.abs() / largest) if largest > 0 else scale
+
+
+def _moment(node: Node, values: Tensor) -> Tensor:
+    """The Hessian [groups, K, K] of a layer from the values [N, ...] it reads; about 8,192 rows spread over them."""
+    groups = node.window.groups
+    if node.op == "linear":
+        rows = values.flatten(0, -2)
+        return hessian(rows[:: max(1, len(rows) // _HESSIAN_ROWS)]).unsqueeze(0)
+    positions = node.shape[1] * node.shape[2]
+    images = values[: max(1, 4 * _HESSIAN_ROWS // positions)]
+    w = node.window
+    columns = fn.unfold(images, w.kernel, w.dilation, w.padding, w.stride)
+    rows = columns.reshape(len(images), groups, -1, columns.shape[-1]).permute(1, 0, 3, 2).flatten(1, 2)
+    return hessian(rows[:, :: max(1, rows.shape[1] // _HESSIAN_ROWS)])
+
+

@@ -1,0 +1,57 @@
+"""What calibration keeps of the float network: a sample of every value, and the means that bias correction aims at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hwq.ptq.graph import WEIGHTED, Graph, check_images
+
+__all__ = ["Statistics", "observe"]
+
+_SAMPLE = 1 << 15
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Of each value a `sample` [S], extremes among it; of each weighted layer the `mean` [channels] before its relu."""
+
+    sample: dict[str, Tensor]
+    mean: dict[str, Tensor]
+
+
+@torch.no_grad()
+def observe(graph: Graph, images: Tensor, for_means: int) -> Statistics:
+    """Run `graph` over `images`; the means are over the first `for_means` of them."""
+    check_images(graph, images, "calibration images")
+    parts: dict[str, list[Tensor]] = {node.name: [] for node in graph.nodes}
+    sums: dict[str, Tensor] = {}
+    quota = max(1, _SAMPLE * _BATCH // max(len(images), _BATCH))
+    for start in range(0, len(images), _BATCH):
+        means = max(0, min(_BATCH, for_means - start))
+        for node, before, value in graph.walk(images[start : start + _BATCH]):
+            flat = value.flatten()
+            # A stride that shares no factor with the shape would be better still; an odd one avoids every even period.
+            stride = max(1, len(flat) // quota) | 1
+            parts[node.name].append(torch.cat([flat[::stride], flat.min().reshape(1), flat.max().reshape(1)]))
+            if node.op in WEIGHTED and means:
+                total = by_channel(before[:means], node.op).sum(0, dtype=torch.float64)
+                sums[node.name] = sums.get(node.name, torch.zeros_like(total)) + total / positions(node.shape, node.op)
+    count = min(for_means, len(images))
+    return Statistics(
+        {name: torch.cat(kept) for name, kept in parts.items()}, {name: total / count for name, total in sums.items()}
+    )
+
+
+def by_channel(value: Tensor, op: str) -> Tensor:
+    """A layer's output as rows of channels: [N, C, H, W] of a convolution, [..., C] of a linear layer -> [rows, C]."""
+    return value.movedim(1, -1).flatten(0, -2) if op == "conv2d" else value.flatten(0, -2)
+
+
+def positions(shape: tuple[int, ...], op: str) -> int:
+    """Rows that one image contributes to `by_channel`."""
+    channels = shape[0] if op == "conv2d" else shape[-1]
+    return int(torch.Size(shape).numel()) // channels
