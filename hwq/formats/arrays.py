@@ -88,7 +88,7 @@ def holds(fmt: Format, carrier: str) -> bool:
     lo, hi = fmt.integer_range
     u = fmt.unpack(fmt.code_word)
     return (
-        max(u.mag.hi.bit_length(), 1) <= source.man + 1
+        (u.mag.hi - 1).bit_length() <= source.man + 1  # 2**p itself has one digit
         and fmt.lsb >= source.lsb
         and max(abs(lo), hi) * Fraction(2) ** fmt.lsb <= source.extremes[1]
     )

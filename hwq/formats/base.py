@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -54,10 +54,10 @@ class Unpacked:
     @classmethod
     def of(cls, x: Word, exp: Word | int = 0, nan: Word | int = 0, inf: Word | int = 0) -> Unpacked:
         """A signed integer `x * 2**exp`, taken apart."""
-        as_word = [w if isinstance(w, Word) else const(w) for w in (exp, nan, inf)]
         neg = x < 0
         mag = negate_if(x, neg).within(0, max(x.hi, -x.lo))
-        return cls(neg, mag, *as_word)
+        exp, nan, inf = (w if isinstance(w, Word) else const(w) for w in (exp, nan, inf))
+        return cls(neg, mag, exp, nan, inf)
 
 
 class Format(ABC):
@@ -96,7 +96,7 @@ class Format(ABC):
 
     has_nan: bool = False
     has_inf: bool = False
-    saturates: bool = True
+    overflow: str = "sat"  # what a finite number beyond the largest becomes: "sat" the largest, or "nan", or "inf"
 
     def reserved(self, code: int) -> bool:
         """True for a bit pattern that no value has."""
@@ -157,7 +157,7 @@ class Format(ABC):
         return _integers(self)
 
     def encode(self, x: Any, rounding: str = "rne") -> Any:
-        """The code of each element of `x` (numpy or torch, any shape), rounded once. NaN gives nan, or 0 without one."""
+        """The code of each element of `x` (numpy or torch, any shape), rounded once. NaN gives nan, or 0 without it."""
         from hwq.formats.arrays import encode
 
         return encode(self, x, rounding)
@@ -175,7 +175,7 @@ class Format(ABC):
         return quantize(self, x, rounding)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _extremes(fmt: Format) -> tuple[Fraction, Fraction]:
     out = fmt.unpack(fmt.code_word)
     if fmt.bits <= 16:
@@ -189,7 +189,7 @@ def _extremes(fmt: Format) -> tuple[Fraction, Fraction]:
     return min(ends), max(ends)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _integers(fmt: Format) -> np.ndarray[Any, Any]:
     if fmt.bits > 16:
         raise HwqError(f"a table of values needs a format to 16 bits, not {fmt} with {fmt.bits}")

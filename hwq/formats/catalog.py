@@ -37,7 +37,9 @@ class Catalog:
 
     def __getitem__(self, name: str) -> Format:
         if name not in self._by_name:
-            raise HwqError(f"format must be a catalogue name ({', '.join(self)}) or a text such as fp(4,3), not {name!r}")
+            raise HwqError(
+                f"format must be a catalogue name ({', '.join(self)}) or a text such as fp(4,3), not {name!r}"
+            )
         return self._by_name[name]
 
     def __contains__(self, name: object) -> bool:

@@ -41,13 +41,17 @@ class MiniFloat(Format):
         if not 1 <= self.exp <= 11 or not 0 <= self.man <= 52:
             raise HwqError(f"fp(e,m) needs 1 <= e <= 11 and 0 <= m <= 52, not fp({self.exp},{self.man})")
         if self.specials not in _SPECIALS or self.overflow not in _OVERFLOWS:
-            raise HwqError(f"fp options are inf, nan, fnuz, nosub, ovf=sat|nan|inf, not {self.specials or self.overflow!r}")
+            raise HwqError(
+                f"fp options are inf, nan, fnuz, nosub, ovf=sat|nan|inf, not {self.specials or self.overflow!r}"
+            )
         if self.bias is None:
             object.__setattr__(self, "bias", (1 << (self.exp - 1)) - 1)
         if abs(self.offset) > 2048:
             raise HwqError(f"bias must be between -2048 and 2048, not {self.bias}")
         if self.overflow == "nan" and not self.has_nan or self.overflow == "inf" and not self.has_inf:
-            raise HwqError(f"ovf={self.overflow} needs a code for it; add {'inf' if self.overflow == 'inf' else 'nan or inf'}")
+            raise HwqError(
+                f"ovf={self.overflow} needs a code for it; add {'inf' if self.overflow == 'inf' else 'nan or inf'}"
+            )
         if self.specials == "inf" and (self.exp < 2 or self.man < 1):
             raise HwqError(f"inf needs e >= 2 and m >= 1, not fp({self.exp},{self.man})")
         if self.specials == "nan" and self.man < 1:
@@ -78,10 +82,6 @@ class MiniFloat(Format):
         return self.specials == "inf"
 
     @property
-    def saturates(self) -> bool:  # type: ignore[override]
-        return self.overflow == "sat"
-
-    @property
     def sign(self) -> int:
         """The sign's weight within a code; also the number of magnitude codes."""
         return 1 << (self.exp + self.man)
@@ -96,6 +96,11 @@ class MiniFloat(Format):
     @property
     def nan_code(self) -> int:
         return {"": 0, "nan": self.sign - 1, "inf": self.sign - (1 << self.man) // 2, "fnuz": self.sign}[self.specials]
+
+    @property
+    def _beyond(self) -> int:
+        """The magnitude of an overflow's code; under fnuz `_sign` makes it a NaN."""
+        return {"sat": self.max_code, "nan": self.nan_code % self.sign, "inf": self.max_code + 1}[self.overflow]
 
     @property
     def text(self) -> str:
@@ -171,16 +176,11 @@ class MiniFloat(Format):
         code = (minimum(binade, limit) << self.man) + significand.within(0, 2 << self.man)
         if not self.subnormals:
             code = self._flush(code, x, gap, rounding)
-        over = code > self.max_code
+        over = (code > self.max_code) & _away(x.neg, rounding)
         code = minimum(code, self.max_code)
-        if self.overflow == "nan":
-            code = mux(over | x.inf, const(self.nan_code % self.sign), code)
-        elif self.overflow == "inf":
-            code = mux(over, const(self.max_code + 1), code)
-        else:
-            code = mux(x.inf, const(self.max_code + self.has_inf), code)
-        if self.overflow == "inf":
-            code = mux(x.inf, const(self.max_code + 1), code)
+        if self.overflow != "sat":
+            code = mux(over, const(self._beyond), code)
+        code = mux(x.inf, const(self.max_code + 1 if self.has_inf else self._beyond), code)
         return self._sign(code, x, over)
 
     def _sign(self, code: Word, x: Unpacked, over: Word) -> Word:
@@ -197,3 +197,8 @@ class MiniFloat(Format):
         most = x.mag.width + raised + 1
         tiny = round_shift(x.mag << raised, minimum(maximum(places, 0), most), rounding, x.neg)
         return mux(code < (1 << self.man), (minimum(tiny, 1) << self.man), code)
+
+
+def _away(neg: Word, rounding: str) -> Word:
+    """1 where too large a number leaves the format: rounding directed inwards stops at the largest (IEEE 754, 7.4)."""
+    return {"rtz": const(0), "rdn": neg, "rup": const(1) - neg}.get(rounding, const(1))

@@ -74,7 +74,9 @@ def _fp(args: list[str], text: str) -> Format:
         elif option in ("ovf=sat", "ovf=nan", "ovf=inf"):
             overflow = option[4:]
         else:
-            raise HwqError(f"fp options are bias=N, one of inf nan fnuz, nosub, ovf=sat|nan|inf, not {option!r} in {text!r}")
+            raise HwqError(
+                f"fp options are bias=N, one of inf nan fnuz, nosub, ovf=sat|nan|inf, not {option!r} in {text!r}"
+            )
     return MiniFloat(exp, man, bias, specials, subnormals, overflow)
 
 
