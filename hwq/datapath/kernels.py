@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,10 +26,9 @@ Multiply = Callable[[Ints, Ints], Ints]
 
 @dataclass(frozen=True)
 class Sums:
-    """The accumulators [M, N] before the epilogue: `sum(part << shift)`, and sticky flags (nan, +inf, -inf), if any."""
+    """The sums [M, N] before the epilogue (they may still have to wrap), and sticky flags (nan, +inf, -inf), if any."""
 
-    parts: tuple[Ints, ...]
-    shifts: tuple[int, ...] = (0,)
+    total: Ints
     flags: tuple[Ints, ...] = ()
 
 
@@ -63,16 +62,30 @@ def summed(mac: Mac, path: paths.Path, a: Ints, w: Ints, multiply: Multiply) -> 
         return _ordered(mac, a, w, special)
     flags = _flags(mac, a, w, multiply) if special else ()
     if path.name == paths.LIMBS:
-        parts, shifts = limb_sums(mac, a, w, multiply)
-        return Sums(parts, shifts, flags)
+        return Sums(_joined(mac, *limb_sums(mac, a, w, multiply)), flags)
     dtype = {paths.INT8: np.int8, paths.FLOAT64: np.float64}.get(path.name, np.float32)
     x, y = _embedded(mac.a, a, dtype), _embedded(mac.w, w, dtype)
     if path.chunk >= a.shape[1]:
-        return Sums((multiply(x, y),), flags=flags)
+        return Sums(multiply(x, y), flags)
     total = np.zeros((a.shape[0], w.shape[0]))
     for k in range(0, a.shape[1], path.chunk):
         total += multiply(x[:, k : k + path.chunk], y[:, k : k + path.chunk])
-    return Sums((total,), flags=flags)
+    return Sums(total, flags)
+
+
+def _joined(mac: Mac, parts: tuple[Ints, ...], shifts: tuple[int, ...]) -> Ints:
+    """The accumulators `sum(part << shift)`."""
+    words = [variable(f"part{j}", -(1 << 63), (1 << 63) - 1) for j in range(len(parts))]
+    total = _accumulated(mac, sum((word << n for word, n in zip(words, shifts, strict=True)), const(0)))
+    run = compile_map([total], {f"part{j}": np.int64 for j in range(len(parts))}, [array_dtype(total)])
+    return run(parts)[0]
+
+
+def _accumulated(mac: Mac, total: Word) -> Word:
+    """An exact sum as the accumulator holds it: no other than a wrapping one can be too narrow for it here."""
+    held = state(mac).total
+    wraps = isinstance(mac.acc, Fixed) and mac.acc.overflow == "wrap"
+    return total.wrap(mac.acc_bits) if wraps else total.within(held.lo, held.hi)
 
 
 def _small(word: Word) -> np.dtype[Any]:
@@ -103,7 +116,7 @@ def _ordered(mac: Mac, a: Ints, w: Ints, special: bool) -> Sums:
     run = compile_scan(before.words, list(after.words.values()), rows, columns)
     found = run(list(inputs[0].values()), [x.T for x in inputs[1].values()])
     flags = tuple(x.astype(np.uint8) for x in found[1:])
-    return Sums((found[0],), flags=flags)
+    return Sums(found[0], flags)
 
 
 def _flags(mac: Mac, a: Ints, w: Ints, multiply: Multiply) -> tuple[Ints, ...]:
@@ -144,27 +157,20 @@ def result_dtype(mac: Mac, torch: bool) -> np.dtype[Any]:
 
 
 @lru_cache(maxsize=1024)
-def _finish_text(mac: Mac, shifts: tuple[int, ...], wide: bool, special: bool) -> tuple[dict[str, Word], Word]:
-    """The inputs and the result code of the epilogue; `wide` if a part has more than 64 bits."""
+def _finish_text(mac: Mac, wide: bool, special: bool) -> tuple[tuple[str, ...], Word]:
+    """The names of the inputs and the result code of the epilogue; `wide` if a sum has more than 64 bits."""
     s = state(mac)
-    wraps = isinstance(mac.acc, Fixed) and mac.acc.overflow == "wrap"
-    reach = max(mac.exact_bits, mac.acc_bits) if wraps else mac.acc_bits
-    if not wide:
-        reach = min(reach, 64) if shifts == (0,) else 64
-    inputs = {f"part{j}": variable(f"part{j}", -(1 << (reach - 1)), (1 << (reach - 1)) - 1) for j in range(len(shifts))}
-    total = sum((p << n for p, n in zip(inputs.values(), shifts, strict=True)), const(0))
-    total = total.wrap(mac.acc_bits) if wraps else total.within(s.total.lo, s.total.hi)
-    flags = {name: word for name, word in s.words.items() if name != "acc"} if special else {}
-    state_now = State(total, *(flags.get(name, const(0)) for name in ("nan", "pinf", "ninf")))
-    return inputs | flags, finish(mac, state_now, parameters(mac))
+    reach = max(mac.exact_bits, mac.acc_bits) if wide else min(max(mac.exact_bits, mac.acc_bits), 64)
+    total = _accumulated(mac, variable("acc", -(1 << (reach - 1)), (1 << (reach - 1)) - 1))
+    now = s if special else State(s.total, const(0), const(0), const(0))
+    return tuple(now.words), finish(mac, replace(now, total=total), parameters(mac))
 
 
 def finished(mac: Mac, sums: Sums, given: dict[str, Ints], dtype: np.dtype[Any]) -> Ints:
-    """The result codes [M, N] of accumulators and per-channel parameters; Python ints where `dtype` is V."""
-    wide = any(part.dtype.kind == "V" for part in sums.parts)
-    inputs, code = _finish_text(mac, sums.shifts, wide, bool(sums.flags))
-    arrays = (*sums.parts, *sums.flags)
-    kinds = {name: x.dtype for name, x in zip(inputs, arrays, strict=True)}
+    """The result codes [M, N] of sums and per-channel parameters; Python ints where `dtype` is V."""
+    names, code = _finish_text(mac, sums.total.dtype.kind == "V", bool(sums.flags))
+    arrays = (sums.total, *sums.flags)
+    kinds = {name: x.dtype for name, x in zip(names, arrays, strict=True)}
     run = compile_map([code], kinds, [dtype], {name: x.dtype for name, x in given.items()})
     out: Ints = run(arrays, list(given.values()))[0]
     return from_wide(out) if dtype.kind == "V" else out

@@ -26,7 +26,7 @@ EMBED_BITS = 8
 
 @dataclass(frozen=True)
 class Operand:
-    """One operand's decoded fields: name -> range, in port order (`sig`, `exp`, `nan`, `inf`, `neg`); constants move not.
+    """One operand's decoded fields: name -> range, in port order; a constant one does not travel.
 
     A special has a significand of zero, so an operand with infinities carries its sign beside it.
     """
