@@ -1,9 +1,10 @@
 """Synthesis of Verilog by Yosys, place and route by nextpnr: measured rows."""
 
+from hwq.synth.experiment import measure_designs
 from hwq.synth.job import Job
 from hwq.synth.measure import measure, measure_many
 from hwq.synth.netlist import netlist
 from hwq.synth.row import Row, Spread
 from hwq.synth.target import TARGETS
 
-__all__ = ["Job", "Row", "Spread", "TARGETS", "measure", "measure_many", "netlist"]
+__all__ = ["Job", "Row", "Spread", "TARGETS", "measure", "measure_designs", "measure_many", "netlist"]

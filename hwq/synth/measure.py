@@ -15,7 +15,7 @@ from hwq.synth.store import Store
 
 __all__ = ["measure", "measure_many"]
 
-_BATCH = 16  # modules to a Yosys design: its libraries and the mapper's boxes are read once for all of them
+_BATCH = 48  # modules to a Yosys design: its libraries and the mapper's boxes are read once for all of them
 
 
 def measure(

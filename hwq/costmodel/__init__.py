@@ -1,0 +1,8 @@
+"""What hardware costs, from the rows that are emitted: exact where they are, fitted with an interval where a tool decides."""
+
+from hwq.costmodel.cost import Cost, Part, Quantity
+from hwq.costmodel.estimate import estimate
+from hwq.costmodel.features import features
+from hwq.costmodel.fit import Fit, Sample, fit
+
+__all__ = ["Cost", "Fit", "Part", "Quantity", "Sample", "estimate", "features", "fit"]

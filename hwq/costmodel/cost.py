@@ -1,0 +1,95 @@
+"""What a design costs: each figure with its interval, its unit in its name, its truth level and its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Cost", "Part", "Quantity"]
+
+FIELDS = ("lut", "ff", "dsp", "bram", "ge", "area_um2", "fmax_mhz", "energy_pj_per_mac")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A figure with its 90 % prediction interval; an exact figure has low = value = high."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def exact(cls, value: float) -> Quantity:
+        return cls(value, value, value)
+
+    @classmethod
+    def within(cls, value: float, relative: float) -> Quantity:
+        """`value` with a symmetric relative half-width."""
+        return cls(value, value * (1 - relative), value * (1 + relative))
+
+    def __add__(self, other: Quantity) -> Quantity:
+        """Intervals add: parts of one design err together."""
+        return Quantity(self.value + other.value, self.low + other.low, self.high + other.high)
+
+    def __mul__(self, count: float) -> Quantity:
+        return Quantity(self.value * count, self.low * count, self.high * count)
+
+    @property
+    def is_exact(self) -> bool:
+        return self.low == self.high
+
+    def json(self) -> dict[str, float]:
+        return {"value": round(self.value, 3), "low": round(self.low, 3), "high": round(self.high, 3)}
+
+
+@dataclass(frozen=True)
+class Part:
+    """`count` equal pieces of a design; `figures` are those of one."""
+
+    name: str
+    count: int
+    figures: dict[str, Quantity]
+
+    def json(self) -> dict[str, Any]:
+        return {"part": self.name, "count": self.count} | {k: (q * self.count).json() for k, q in self.figures.items()}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a design on a device. A field that means nothing there is absent, never zero.
+
+    `lut` are LUT1-6 cells (xc7) or LUT4 + 2 CCU2C (ecp5); `ge` NAND2 equivalents; `pe` the share of one processing
+    element. `unmodelled` names what is not counted.
+    """
+
+    datapath: str
+    device: str
+    level: str
+    source: str
+    figures: dict[str, Quantity]
+    breakdown: tuple[Part, ...]
+    unmodelled: tuple[str, ...]
+
+    def __getattr__(self, name: str) -> Quantity:
+        if name in FIELDS:
+            try:
+                return self.figures[name]
+            except KeyError:
+                raise AttributeError(f"{name} has no figure on {self.device}; it has {', '.join(self.figures)}") from None
+        raise AttributeError(name)
+
+    def __contains__(self, field: str) -> bool:
+        return field in self.figures
+
+    @property
+    def pe(self) -> Part:
+        """One processing element."""
+        return next(p for p in self.breakdown if p.name == "pe")
+
+    def json(self) -> dict[str, Any]:
+        """The record that `hwq cost --json` prints."""
+        return (
+            {"datapath": self.datapath, "device": self.device, "level": self.level, "source": self.source}
+            | {name: q.json() for name, q in self.figures.items()}
+            | {"breakdown": [p.json() for p in self.breakdown], "unmodelled": list(self.unmodelled)}
+        )

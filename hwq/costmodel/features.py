@@ -1,0 +1,137 @@
+"""What a plan's cells come to on a fabric, as counts. A price is a sum of count times coefficient.
+
+Rows are counted exactly; what a mapper decides (multiplexers, recoders, glue) is counted in bits and its coefficient
+fitted. The same functions serve the fit and the estimate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from hwq.bits.cells import Block, Cell, Net
+
+__all__ = ["EXACT", "FIELD", "Features", "features"]
+
+Features = Mapping[str, float]
+
+# the field that each device's features price, and the features whose coefficient is known, not fitted
+FIELD = {"xc7": "lut", "ecp5": "lut", "ge": "ge"}
+EXACT: Mapping[str, Mapping[str, float]] = {
+    "xc7": {"row": 1.0},
+    "ecp5": {"carry": 2.0},
+    "ge": {},
+}
+
+
+def row_luts(cell: Cell) -> int:
+    """LUTs of one carry chain: one for each distinct pair of base and addend bits.
+
+    Above both of them every pair is the two sign bits again, and one LUT serves all of those places.
+    """
+    base, addend, _ = cell.args
+    reach = max(n.width for n in (base, addend))
+    if addend.value == 0:
+        return 0  # the base itself drives the chain's select inputs
+    return min(cell.out.width, reach)
+
+
+@lru_cache(maxsize=65536)
+def features(block: Block, fabric: str) -> Features:
+    """The counts of a block on `xc7`, `ecp5` or `ge`."""
+    counts: Counter[str] = Counter()
+    rows_only = _read_by_rows_only(block)
+    for cell in block.cells:
+        _COUNTERS[fabric](cell, cell.out in rows_only, counts)
+    counts["ff"] = block.flip_flops
+    return dict(counts)
+
+
+def _read_by_rows_only(block: Block) -> set[Net]:
+    """Nets that only rows look at, through wires if need be."""
+    readers: dict[Net, set[bool]] = {}
+    for cell in reversed(block.cells):
+        row = cell.op == "row"
+        for at, arg in enumerate(cell.args):
+            if cell.op in ("view", "cat"):
+                readers.setdefault(arg, set()).update(readers.get(cell.out, {False}))
+            else:
+                readers.setdefault(arg, set()).add(row and at == 1)
+    for _, net in block.outputs:
+        readers.setdefault(net, set()).add(False)
+    for state in block.states:
+        readers.setdefault(state.d, set()).add(False)
+    return {net for net, kinds in readers.items() if kinds == {True}}
+
+
+def _live(cell: Cell) -> int:
+    """Bits of a multiplexer's legs that carry information."""
+    width = cell.out.width
+    return sum(min(width, leg.width) for leg in cell.args[1:] if leg.value is None)
+
+
+def _table(cell: Cell, inputs: int) -> int:
+    """Lookup tables of `inputs` inputs for one table."""
+    return cell.out.width * max(1, 1 << max(0, cell.args[0].width - inputs))
+
+
+def _glue(cell: Cell, counts: Counter[str]) -> None:
+    if cell.op in ("and", "or", "xor", "not"):
+        counts["logic"] += cell.out.width * max(1, len(cell.args) - 1)
+    elif cell.op == "eq":
+        counts["equal"] += max(a.width for a in cell.args)
+    elif cell.op == "lt":
+        counts["less"] += max(a.width for a in cell.args)
+
+
+def _xc7(cell: Cell, absorbed: bool, counts: Counter[str]) -> None:
+    if cell.op == "row":
+        counts["row"] += row_luts(cell)
+        if cell.args[1].value == 0:
+            counts["increment"] += cell.out.width
+    elif cell.op == "booth":
+        counts["digit"] += 0 if absorbed else cell.out.width
+    elif cell.op == "select":
+        if len(cell.args) > 3:
+            counts["select4"] += cell.out.width
+        elif not absorbed:
+            counts["select2"] += cell.out.width
+    elif cell.op == "table":
+        counts["table"] += _table(cell, 6)
+    elif not (absorbed and cell.op in ("xor", "not", "and", "or")):
+        _glue(cell, counts)
+
+
+def _ecp5(cell: Cell, absorbed: bool, counts: Counter[str]) -> None:
+    if cell.op == "row":
+        counts["carry"] += -(-cell.out.width // 2)
+        counts["chain"] += 1
+    elif cell.op == "booth":
+        counts["digit"] += cell.out.width
+        counts["recoder"] += 1
+        counts["first"] += cell.args[1].name == "digit0"
+    elif cell.op == "select":
+        counts["select4" if len(cell.args) > 3 else "select2"] += cell.out.width
+    elif cell.op == "table":
+        counts["table"] += _table(cell, 4)
+    else:
+        _glue(cell, counts)
+
+
+def _ge(cell: Cell, absorbed: bool, counts: Counter[str]) -> None:
+    if cell.op == "row":
+        counts["adder"] += cell.out.width
+    elif cell.op == "booth":
+        counts["digit"] += cell.out.width
+        counts["recoder"] += 1
+    elif cell.op == "select":
+        counts["leg"] += _live(cell)
+        counts["select"] += cell.out.width
+    elif cell.op == "table":
+        counts["table"] += _table(cell, 4)
+    else:
+        _glue(cell, counts)
+
+
+_COUNTERS: Mapping[str, Callable[[Cell, bool, Counter[str]], None]] = {"xc7": _xc7, "ecp5": _ecp5, "ge": _ge}

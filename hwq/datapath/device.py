@@ -1,0 +1,78 @@
+"""Devices as data files: how rows are kept, what cells cost, how long they take, and where the figures come from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from hwq.errors import HwqError
+
+__all__ = ["DEVICES", "Device", "device"]
+
+# name -> (what it is, whether rows are kept as written): an FPGA's carry chains are; an ASIC flow picks its own adders
+DEVICES: Mapping[str, tuple[str, bool]] = {
+    "portable": ("any target; not priced", True),
+    "xc7": ("Xilinx 7 series, without DSP blocks", True),
+    "ecp5": ("Lattice ECP5, speed grade 6", True),
+    "ge": ("ASIC in gate equivalents (NAND2 areas)", False),
+}
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device file. `prices` and `spread` are keyed by field (`lut`, `ge`, ...), then by feature or class.
+
+    `spread` holds the relative half-width of the 90 % interval of designs that are not priced exactly. `delays` (ns)
+    exist only where place and route does.
+    """
+
+    name: str
+    title: str
+    keep: bool
+    source: str = "not calibrated"
+    level: str = ""
+    prices: Mapping[str, Mapping[str, float]] | None = None
+    spread: Mapping[str, float] | None = None
+    delays: Mapping[str, float] | None = None
+    digest: str = ""
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.digest))
+
+
+@lru_cache(maxsize=32)
+def device(name: str) -> Device:
+    """The device of that name, with the prices that its file holds."""
+    if name not in DEVICES:
+        raise HwqError(f"device must be one of {', '.join(DEVICES)}, not {name!r}")
+    title, keep = DEVICES[name]
+    path = resources.files("hwq") / "devices" / f"{name}.json"
+    if not path.is_file():
+        return Device(name, title, keep)
+    text = path.read_text(encoding="utf-8")
+    return read(name, text)
+
+
+def read(name: str, text: str) -> Device:
+    """A device from the text of its file."""
+    title, keep = DEVICES[name]
+    try:
+        data: dict[str, Any] = json.loads(text)
+        return Device(
+            name,
+            title,
+            keep,
+            data["source"],
+            data["level"],
+            data["prices"],
+            data["spread"],
+            data.get("delays"),
+            hashlib.sha256(text.encode()).hexdigest()[:12],
+        )
+    except (ValueError, KeyError) as error:
+        raise HwqError(f"the device file of {name} must hold source, level, prices and spread, not {error!r}; recalibrate") from None
