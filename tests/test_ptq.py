@@ -85,6 +85,9 @@ class Reference:
                 if middle.denominator == 1 and codes[i] % 2 == 0:
                     place[(place == i + 1) & (column == int(middle))] = i  # a tie goes to the even code
             out[..., channel] = np.array(codes)[place]
+        minus = [c for c in fmt.codes().tolist() if fmt.negative_zero(c)]
+        if minus:  # a negative number that rounds to zero keeps its sign
+            out[(numerator < 0) & (out == 0)] = minus[0]
         return out
 
     def product(self, layer: ptq.Layer, read: list[np.ndarray]) -> np.ndarray:
@@ -206,7 +209,7 @@ class Every(nn.Module):
         self.grouped = nn.Conv2d(8, 8, (3, 1), padding=(1, 0), groups=4, bias=False)
         self.lone = nn.BatchNorm2d(8)
         self.drop = nn.Dropout(0.5)
-        self.max = nn.MaxPool2d(3, 2, padding=1)
+        self.max = nn.MaxPool2d(2, 2, padding=1)
         self.average = nn.AvgPool2d(2, 2, padding=1)
         self.act = nn.ReLU()
         self.head = nn.Linear(8, 5)
@@ -266,7 +269,7 @@ def test_trace_brings_resnet8_to_the_language(resnet: Model) -> None:
     assert not graph["block1.conv2"].relu
     assert graph.products(graph["block3.conv2"]) == [(49, 64, 576)]
     assert graph.products(graph["pool"]) == [(64, 1, 49)]
-    assert sum(graph.macs(node) for node in graph.nodes if node.op in ("conv2d", "linear")) == 9_345_856
+    assert sum(graph.macs(node) for node in graph.nodes if node.op in ("conv2d", "linear")) == 9_345_920
     assert dict(resnet.roles()) == ptq.Quantizer(resnet.net, resnet.calibration()[:4]).roles
 
 
@@ -292,7 +295,7 @@ class Calls(nn.Module):
     ("function", "name", "share"),
     [
         (lambda net, x: torch.sigmoid(x), "sigmoid", "0.0%"),
-        (lambda net, x: net.up(x), "ConvTranspose2d", "48.3%"),
+        (lambda net, x: net.up(x), "ConvTranspose2d", "37.2%"),
         (lambda net, x: net.mirrored(x), "Conv2d", "57.1%"),
         (lambda net, x: x + 1.0, "add", "0.0%"),
         (lambda net, x: x.permute(0, 2, 3, 1), "permute", "0.0%"),
@@ -464,9 +467,9 @@ def test_bias_correction_removes_the_mean_error(resnet: Model) -> None:
 
 def test_each_layer_writes_what_its_first_reader_takes(resnet: Model) -> None:
     engine = ptq.quantizer(resnet)
-    mixed = {"first": "int8*int8 cut=requant", "body": "fp8_e4m3*int4 ->int4[bias,requant] @4x4", "last": "int6*int8"}
+    mixed = {"first": "int8*int8 ->int4[bias,requant,relu] cut=mul,requant", "body": "fp8_e4m3*int4 ->int4[bias,requant] @4x4", "last": "int6*int8"}
     datapaths = {layer.name: str(layer.datapath) for layer in lower(engine.graph, engine.roles, mixed)}
-    assert datapaths["stem"] == "int8*int8 ->fp8_e4m3[bias,requant,relu] cut=requant"
+    assert datapaths["stem"] == "int8*int8 ->fp8_e4m3[bias,requant,relu] cut=mul,requant"
     assert datapaths["block1.conv1"] == "fp8_e4m3*int4 ->fp8_e4m3[bias,requant] @4x4"
     assert datapaths["pool"] == "fp8_e4m3*int4 ->int6[bias,requant] @4x4"
     assert re.fullmatch(r"int6\*int8 ->(fixed|int)\(\d+\)\[bias\]", datapaths["fc"])
@@ -678,8 +681,8 @@ def test_products_are_those_of_one_image(resnet: Model) -> None:
     engine = ptq.quantizer(resnet)
     products = engine.products(INT8)
     assert len(products) == 14
-    assert sum(m * n * k for _, m, n, k in products) == 9_345_856 + 25_088 + 12_544 + 6_272 + 3_136
-    assert sum(Datapath.parse(text).cycles(m, n, k) for text, m, n, k in products) > 9_345_856 / 64
+    assert sum(m * n * k for _, m, n, k in products) == 9_345_920 + 25_088 + 12_544 + 6_272 + 3_136
+    assert sum(Datapath.parse(text).cycles(m, n, k) for text, m, n, k in products) > 9_345_920 / 64
     made = ptq.quantize(resnet, INT8).products()
     assert [mnk for _, *mnk in made] == [mnk for _, *mnk in products]
 
