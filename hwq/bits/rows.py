@@ -43,9 +43,14 @@ class Lowering:
     # -- nets -----------------------------------------------------------------------------------------------------
 
     def _fresh(self, stem: str) -> str:
+        """A name that no other net has, whatever stem that one grew from."""
         count = self._names.get(stem, 0)
+        while count and f"{stem}_{count}" in self._names:
+            count += 1
+        name = f"{stem}_{count}" if count else stem
         self._names[stem] = count + 1
-        return stem if not count else f"{stem}_{count}"
+        self._names.setdefault(name, 1)
+        return name
 
     def input(self, word: Word, cycle: int | None = 0) -> Net:
         """Enter a variable of the text as a port; a `cycle` of None holds still (a parameter, a state)."""
