@@ -1,0 +1,81 @@
+"""`hwq calibrate`: a device file from real synthesis of the listed designs, or from rows that were measured before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwq.cli.console import Device, progress
+from hwq.errors import HwqError
+
+if TYPE_CHECKING:
+    from hwq.costmodel.calibrate import Measured
+    from hwq.synth import Row
+
+__all__ = ["register"]
+
+From = Annotated[Path | None, typer.Option("--from", metavar="DIR", help="Take the rows in DIR/*.jsonl, run no tool.")]
+Rows = Annotated[Path, typer.Option("--rows", metavar="FILE", help="Where rows are kept as they are measured.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Not into the package.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("calibrate")(calibrate)
+
+
+def calibrate(device: Device, source: From = None, rows: Rows = Path("rows.jsonl"), output: Output = None) -> None:
+    """Fit a device's prices to synthesised designs; an interrupted run goes on where it was."""
+    from hwq.costmodel.calibrate import calibrate as fit
+    from hwq.synth.target import target
+
+    target(device)  # refuses a device without a flow
+    measured = _measure(device, rows) if source is None else _read(source, device)
+    text = fit([_measured(row, device) for row in measured], device, measured[0].tools, measured[0].level)
+    path = output or Path(__file__).parents[1] / "devices" / f"{device}.json"
+    path.write_text(text, encoding="utf-8")
+    print(f"{path}: prices of {device} from {len(measured)} rows, held-out designs not among them")
+
+
+def _measure(device: str, rows: Path) -> list[Row]:
+    """Synthesise every listed design; processing elements are also placed and routed where that can be done."""
+    from hwq.costmodel.calibrate import designs
+    from hwq.datapath import Datapath
+    from hwq.synth import measure_designs
+    from hwq.synth.target import target
+
+    found: list[Row] = []
+    for part, groups in designs().items():
+        wanted = [(Datapath.parse(text), part) for group in groups.values() for text in group]
+        with progress(f"{device} {part}", len(wanted)) as tick:
+            routed = part == "pe" and target(device).routed
+            found += measure_designs(wanted, device, place_and_route=routed, store=rows, on_row=lambda row: tick())
+    return found
+
+
+def _read(folder: Path, device: str) -> list[Row]:
+    """The rows of a device in a folder's JSON lines."""
+    from hwq.synth import Row
+
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
+    try:
+        entries = [json.loads(line) for line in lines]
+        rows = [Row.from_json(json.dumps(entry.get("row", entry))) for entry in entries]
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise HwqError(f"{folder}/*.jsonl must hold one measured row a line, not {error!r}") from error
+    found = [row for row in rows if row.device == device]
+    if not found:
+        raise HwqError(f"{folder}/*.jsonl must hold rows of {device}, not none")
+    return found
+
+
+def _measured(row: Row, device: str) -> Measured:
+    from hwq.costmodel.calibrate import Measured
+    from hwq.costmodel.features import FIELD
+
+    part = "pe" if row.module.endswith("_pe") else "top"
+    clock = None if row.fmax_mhz is None else row.fmax_mhz.value
+    return Measured(row.design, part, getattr(row, FIELD[device]), row.ff, clock)

@@ -1,0 +1,39 @@
+"""`hwq rtl`: a datapath as Verilog, with a manifest of what was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwq.cli.console import DatapathWords, Json, parse_datapath, show
+from hwq.cli.cost import Clock
+
+__all__ = ["Target", "register"]
+
+Target = Annotated[str, typer.Option("--device", "-d", metavar="D", help="Whose rows are written.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("rtl")(rtl)
+
+
+def rtl(
+    words: DatapathWords,
+    folder: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go.")],
+    device: Target = "portable",
+    clock: Clock = None,
+    as_json: Json = False,
+) -> None:
+    """Write a datapath as Verilog."""
+    from hwq.rtl import emit
+
+    manifest = emit(parse_datapath(words), folder, device, clock)
+    if as_json:
+        show(manifest.to_json())
+        return
+    print(f"{manifest.datapath} for {manifest.device}, top {manifest.top}")
+    for name in manifest.files:
+        print(f"  {folder / name}")

@@ -1,0 +1,78 @@
+"""`hwq synth`: measured beside estimated, for one processing element and for the whole design."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hwq.cli.console import DatapathWords, Device, Json, parse_datapath, show, table
+from hwq.cli.cost import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hwq.costmodel import Quantity
+    from hwq.synth import Row
+
+__all__ = ["register"]
+
+MEASURED = ("lut", "ge", "ff", "dsp", "bram", "comb_post_route", "ff_post_route", "logic_ns")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("synth")(synth)
+
+
+def synth(
+    words: DatapathWords,
+    device: Device,
+    clock: Clock = None,
+    route: Annotated[bool, typer.Option("--route", help="Place and route too, as --clock does (ecp5).")] = False,
+    as_json: Json = False,
+) -> None:
+    """Synthesise a datapath with open tools and print the measured figures beside the estimated ones."""
+    from hwq.costmodel import estimate
+    from hwq.datapath import plan
+    from hwq.synth import measure_designs
+
+    dp = parse_datapath(words)
+    dp = dp if clock is None else plan(dp, device, clock).dp
+    cost = estimate(dp, device)
+    parts = {"pe": cost.pe.figures, "top": cost.figures}
+    rows = measure_designs([(dp, part) for part in parts], device, place_and_route=route or clock is not None)
+    records = {part: _record(row, parts[part]) for part, row in zip(parts, rows, strict=True)}
+    if as_json:
+        show({"datapath": str(dp), "device": device, **records})
+        return
+    print(f"{dp} on {device}\n")
+    for part, record in records.items():
+        _print(part, record)
+
+
+def _record(row: Row, estimated: Mapping[str, Quantity]) -> dict[str, Any]:
+    """{measured, estimated, error, tool, level} of one module; `error` is (estimated - measured) / measured."""
+    measured: dict[str, Any] = {name: value for name in MEASURED if (value := getattr(row, name)) is not None}
+    if row.fmax_mhz is not None:
+        measured["fmax_mhz"] = row.fmax_mhz.value
+    error = {name: quantity.value / measured[name] - 1 for name, quantity in estimated.items() if measured.get(name)}
+    return {
+        "measured": measured,
+        "estimated": {name: quantity.json() for name, quantity in estimated.items()},
+        "error": error,
+        "tool": ", ".join(f"{name} {version}" for name, version in row.tools.items()),
+        "level": row.level,
+    }
+
+
+def _print(part: str, record: dict[str, Any]) -> None:
+    names = dict.fromkeys([*record["measured"], *record["estimated"]])
+    rows = []
+    for name in names:
+        error = record["error"].get(name)
+        quantity = record["estimated"].get(name, {})
+        percent = "" if error is None else f"{error:+.1%}"
+        rows.append((name, record["measured"].get(name), *(quantity.get(k) for k in ("value", "low", "high")), percent))
+    table([part, "measured", "estimated", "low", "high", "error"], rows)
+    print(f"{record['level']}, {record['tool']}\n")
