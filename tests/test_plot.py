@@ -77,6 +77,13 @@ def draw_all(folder: Path) -> list[Path]:
     return paths
 
 
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    """A study of 125 points with a long front."""
+    with study(tmp_path_factory.mktemp("crowd"), roles=3, objectives=3) as found:
+        yield found
+
+
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that `front` draws during a test."""
@@ -181,10 +188,13 @@ def notes(figure: Figure) -> list[Annotation]:
 
 
 @pytest.mark.parametrize(("x", "y"), list(itertools.permutations(("accuracy", "lut", "latency"), 2)))
-def test_labels_do_not_overlap(tmp_path: Path, drawn: list[Figure], x: str, y: str) -> None:
-    with study(tmp_path, roles=3, objectives=3) as found:
-        plot.front(found, tmp_path / "f.png", x, y)
-        assert len(notes(drawn[0])) == len(found.front()) > 5
+def test_labels_do_not_overlap(crowd: Study, tmp_path: Path, drawn: list[Figure], x: str, y: str) -> None:
+    plot.front(crowd, tmp_path / "f.png", x, y)
+    best = crowd.front()
+    spots = {(point.values[x], point.values[y]) for point in best}
+    numbers = [number for note in notes(drawn[0]) for number in note.get_text().split(", ")]
+    assert sorted(numbers, key=int) == [str(number) for number in range(1, len(best) + 1)]
+    assert len(notes(drawn[0])) == len(spots) > 5
     disjoint(drawn[0])
 
 

@@ -168,8 +168,12 @@ class _Picture:
     def _labels(self, axes: Axes, texts: Sequence[str]) -> bool:
         from hwq.plot.place import place
 
-        xs, ys = self._columns(self.best)
-        return place(axes, list(zip(xs, ys, strict=True)), texts, self._obstacles(axes), LABEL_SIZE)
+        shared: dict[tuple[float, float], list[str]] = {}
+        for anchor, text in zip(zip(*self._columns(self.best), strict=True), texts, strict=True):
+            shared.setdefault(anchor, []).append(text)  # points of equal values have one mark and one label
+        return place(
+            axes, list(shared), [", ".join(group) for group in shared.values()], self._obstacles(axes), LABEL_SIZE
+        )
 
     def _obstacles(self, axes: Axes) -> list[Bbox]:
         """Boxes in pixels around markers, error bars and the steps of the line."""

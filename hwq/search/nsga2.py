@@ -43,6 +43,7 @@ class Nsga2:
     def __init__(self, space: Space, axes: Sequence[Axis], limits: Sequence[Limit], seed: int) -> None:
         """Start with no trials; what a store holds is told again through `ask` and `tell`."""
         self._space, self._axes, self._limits, self._seed = space, tuple(axes), tuple(limits), seed
+        self._alike = _alike(space)
         self._seen: set[str] = set()
         self._open: Trial | None = None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -51,7 +52,7 @@ class Nsga2:
 
     def ask(self, number: int, stored: Assignment | None) -> Assignment | None:
         """The assignment of a trial: the stored one if it has been proposed already, None when the space is used up."""
-        sampler = _Sampler(self._space, self._seen, trial_seed(self._seed, number), stored)
+        sampler = _Sampler(self._space, self._alike, self._seen, trial_seed(self._seed, number), stored)
         self._study.sampler = sampler
         self._open = self._study.ask(sampler.distributions)
         found = sampler.found
@@ -74,10 +75,13 @@ class Nsga2:
 class _Sampler(NSGAIISampler):
     """Optuna's NSGA-II for one trial, kept to allowed and unseen assignments."""
 
-    def __init__(self, space: Space, seen: set[str], seed: int, stored: Assignment | None) -> None:
+    def __init__(
+        self, space: Space, alike: Sequence[Assignment], seen: set[str], seed: int, stored: Assignment | None
+    ) -> None:
         super().__init__(population_size=POPULATION, seed=seed)
         self._assignments, self._seen, self._stored = space, seen, stored
         self._random = random.Random(seed)
+        self._alike = alike
         self.found: Assignment | None = None
         self.distributions: dict[str, BaseDistribution] = {
             role: CategoricalDistribution(range(len(texts))) for role, texts in space.roles.items()
@@ -108,7 +112,14 @@ class _Sampler(NSGAIISampler):
         return self._scan()
 
     def _filled(self, bred: Mapping[str, int]) -> Assignment:
-        """An assignment of the bred choices; a role that was not bred (mutation, first generation) is drawn evenly."""
+        """An assignment of the bred choices; a role that was not bred (mutation, first generation) is drawn evenly.
+
+        The first generation is one text in every role, as long as there are such assignments: a network that needs one
+        instance is the cheap end of most fronts, and chance finds it last.
+        """
+        same = [] if bred else [found for found in self._alike if self._unseen(found)]
+        if same:
+            return self._random.choice(same)
         return {
             role: texts[bred[role] if role in bred else self._random.randrange(len(texts))]
             for role, texts in self._assignments.roles.items()
@@ -120,3 +131,9 @@ class _Sampler(NSGAIISampler):
     def _scan(self) -> Assignment | None:
         """The next unseen assignment after a random one, or None when there is none left."""
         return self._assignments.next(self._random.randrange(self._assignments.combinations), self._unseen)
+
+
+def _alike(space: Space) -> list[Assignment]:
+    """The assignments that have one text in all roles, in the order of the first role's choices."""
+    first, *others = space.roles.values()
+    return [dict.fromkeys(space.roles, text) for text in first if all(text in texts for texts in others)]

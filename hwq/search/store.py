@@ -24,6 +24,9 @@ SCHEMA = 1
 PATIENCE_S = 60.0
 """How long to wait for another process's transaction, each of which takes milliseconds."""
 
+CHECKPOINT_PAGES = 64
+"""How many pages of 4 KiB may lie beside the file before they are brought home."""
+
 TABLES = """
 CREATE TABLE space (digest TEXT NOT NULL, words TEXT NOT NULL);
 CREATE TABLE study (id TEXT PRIMARY KEY, description TEXT NOT NULL);
@@ -76,6 +79,7 @@ class Store:
                 raise sqlite3.DatabaseError(health)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             found, said = self._connection.execute("SELECT digest, words FROM space").fetchone()
         if found != digest:
             raise HwqError(f"{self.path} must hold the space {words}, not {said}; name another file")

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -58,7 +58,7 @@ class Study:
         self.limits = tuple(limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in fit)
         _check(self.axes, self.limits)
         self._objectives = tuple(objectives)
-        self._version = _version()
+        self._version = version("hwq")
         self._keys = {axis.name: axis.digest(self._version) for axis in self.axes}
         self._store = Store(Path(store), space.digest, str(space))
         try:
@@ -85,7 +85,8 @@ class Study:
             assignment = proposer.ask(number, stored)
             if assignment is None:
                 return
-            self._store.add_trial(self._id, number, assignment_key(assignment))
+            if stored is None:
+                self._store.add_trial(self._id, number, assignment_key(assignment))
             point, new = self._evaluated(number, assignment)
             if new and on_point:
                 on_point(point, number + 1, budget)
@@ -214,13 +215,6 @@ def _check(axes: Sequence[Axis], limits: Sequence[Limit]) -> None:
     for limit in limits:
         if limit.name not in names:
             raise HwqError(f"a limit must name one of the objectives {', '.join(names)}, not {limit.name!r}")
-
-
-def _version() -> str:
-    try:
-        return version("hwq")
-    except PackageNotFoundError:  # run from a source tree that was not installed
-        return "source"
 
 
 def _figure(result: float | Interval) -> Stored:
