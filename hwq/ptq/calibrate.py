@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hwq.errors import HwqError
 from hwq.formats import Format
+from hwq.ptq.grid import rounder
 
 __all__ = ["CALIBRATORS", "Calibrator", "least_squares", "minmax", "percentile", "squared_error"]
 
@@ -62,8 +63,7 @@ def least_squares(x: Tensor, fmt: Format, importance: Tensor | None = None) -> T
 def squared_error(x: Tensor, fmt: Format, scale: Tensor, importance: Tensor | None = None) -> Tensor:
     """The squared error [R] of rows x [R, n] on the grid of `fmt` with scales [R]."""
     by_row = scale.unsqueeze(1).to(x.dtype)
-    nearest: Tensor = fmt.quantize(x / by_row)
-    error = (x - nearest * by_row).square()
+    error = (x - rounder(fmt)(x / by_row) * by_row).square()
     return (error if importance is None else error * importance).sum(1, dtype=torch.float64)
 
 

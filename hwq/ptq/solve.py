@@ -13,6 +13,7 @@ from hwq.formats import Format
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.fake import Held, accumulate
 from hwq.ptq.graph import Node
+from hwq.ptq.grid import rounder
 from hwq.ptq.lower import Layer
 from hwq.ptq.recipe import Recipe
 from hwq.ptq.solvers import hessian
@@ -72,13 +73,8 @@ def solve(
     scale = _weight_scale(rows, fmt, moment, recipe, recipe.per_channel and out is not None)
     scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
     grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
-
-    def round_to(x: Tensor) -> Tensor:
-        nearest: Tensor = fmt.quantize(x)
-        return nearest
-
     none = grouped.new_zeros(0)
-    solved = recipe.solver(grouped, none if moment is None else moment, round_to).flatten(0, 1).reshape(weight.shape)
+    solved = recipe.solver(grouped, none if moment is None else moment, rounder(fmt)).reshape(weight.shape)
     unit = inputs.scale * scale
     biased = "bias" in layer.datapath.mac.steps
     if not biased and bool(bias.any()):
