@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from hwq.bits import Word, lookup
+from hwq.bits import Word
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.rounding import check_rounding
 
-__all__ = ["decode", "encode", "quantize"]
+__all__ = ["CARRIERS", "decode", "encode", "quantize"]
 
 # IEEE 754 carriers: how numbers arrive from and return to the host. Not catalogue formats: they have no name in texts.
-_CARRIERS = {
+CARRIERS = {
     "float16": (MiniFloat(5, 10, specials="inf", overflow="inf"), np.uint16),
     "bfloat16": (MiniFloat(8, 7, specials="inf", overflow="inf"), np.uint16),
     "float32": (MiniFloat(8, 23, specials="inf", overflow="inf"), np.uint32),
@@ -61,10 +61,10 @@ def _bits_of(x: Any) -> tuple[np.ndarray[Any, Any], str]:
             raise HwqError("integers beyond 2**53 cannot be encoded without loss; convert them to a float first")
         array = array.astype(np.float64)
     name = array.dtype.name
-    if name not in _CARRIERS:
+    if name not in CARRIERS:
         raise HwqError(f"x must be an array of numbers (float16, bfloat16, float32, float64, integers), not {name}")
     shape = array.shape
-    return np.ascontiguousarray(array).reshape(shape).view(_CARRIERS[name][1]), name
+    return np.ascontiguousarray(array).reshape(shape).view(CARRIERS[name][1]), name
 
 
 def _run(outputs: list[Word], arrays: dict[str, np.ndarray[Any, Any]], dtypes: list[Any]) -> list[Any]:
@@ -77,14 +77,14 @@ def _run(outputs: list[Word], arrays: dict[str, np.ndarray[Any, Any]], dtypes: l
 def encode(fmt: Format, x: Any, rounding: str = "rne") -> Any:
     check_rounding(rounding)
     raw, carrier = _bits_of(x)
-    source = _CARRIERS[carrier][0]
+    source = CARRIERS[carrier][0]
     code = fmt.pack(source.unpack(source.code_word), source.lsb, rounding)
     return like(_run([code], {"code": raw}, [fmt.code_dtype])[0], x)
 
 
 def holds(fmt: Format, carrier: str) -> bool:
     """True if every finite value of `fmt` is a number of the carrier, bit for bit."""
-    source = _CARRIERS[carrier][0]
+    source = CARRIERS[carrier][0]
     lo, hi = fmt.integer_range
     u = fmt.unpack(fmt.code_word)
     return (
@@ -117,43 +117,41 @@ def _reserved(fmt: Format) -> np.ndarray[Any, Any]:
 
 def decode(fmt: Format, codes: Any) -> Any:
     array = check_codes(fmt, codes)
-    carrier = "float32" if holds(fmt, "float32") else "float64"
-    source, raw = _CARRIERS[carrier]
     if fmt.bits <= 16:
-        word = lookup(fmt.code_word, _patterns(fmt, carrier))
-    else:
-        word = source.pack(fmt.unpack(fmt.code_word), fmt.lsb, "rne")
-    out = _run([word], {"code": array}, [raw])[0]
-    return like(out.view(carrier), codes)
+        return like(np.asarray(_values(fmt)[array]), codes)
+    carrier = "float32" if holds(fmt, "float32") else "float64"
+    source, raw = CARRIERS[carrier]
+    word = source.pack(fmt.unpack(fmt.code_word), fmt.lsb, "rne")
+    return like(_run([word], {"code": array}, [raw])[0].view(carrier), codes)
 
 
-def _patterns(fmt: Format, carrier: str) -> list[int]:
-    """The carrier's bit pattern of every code's value, from the specification."""
-    source = _CARRIERS[carrier][0]
-    numbers = []
-    for code in range(1 << fmt.bits):
-        v = Fraction(0) if fmt.reserved(code) else fmt.value(code)
-        number = float(v.value) if isinstance(v, Special) else float(v)
-        numbers.append(-0.0 if fmt.negative_zero(code) else number)
-    table = np.array(numbers, dtype=carrier).view(_CARRIERS[carrier][1])
-    nan = np.isnan(np.array(numbers))
-    table[nan] = source.nan_code
-    return [int(t) for t in table]
+@cache
+def _values(fmt: Format) -> np.ndarray[Any, Any]:
+    """The value of every code, from the specification, in the dtype of `decode`; 0 where the code is reserved."""
+    carrier = "float32" if holds(fmt, "float32") else "float64"
+    if carrier == "float64" and not holds(fmt, "float64"):
+        raise HwqError(f"float64 cannot hold every value of {fmt}; use its value(code), which is exact")
+    table = np.zeros(1 << fmt.bits, dtype=carrier)
+    for code in fmt.codes().tolist():
+        value = fmt.value(code)
+        table[code] = -0.0 if fmt.negative_zero(code) else value.value if isinstance(value, Special) else value
+    table.setflags(write=False)
+    return table
 
 
 def quantize(fmt: Format, x: Any, rounding: str = "rne") -> Any:
     check_rounding(rounding)
     raw, carrier = _bits_of(x)
-    if (x.dtype.is_floating_point if is_torch(x) else np.asarray(x).dtype.kind == "f") is False:
+    if not x.dtype.is_floating_point if is_torch(x) else np.asarray(x).dtype.kind in "iub":
         raise HwqError("quantize needs a float array, not integers; encode(x) takes integers too")
     if not holds(fmt, carrier):
         raise HwqError(f"{carrier} cannot hold every value of {fmt}; convert x to a wider float first")
-    source = _CARRIERS[carrier][0]
+    source = CARRIERS[carrier][0]
     code = fmt.pack(source.unpack(source.code_word), source.lsb, rounding)
     back = source.pack(fmt.unpack(code), fmt.lsb, "rne")
     out = _run([back], {"code": raw}, [raw.dtype])[0]
-    if carrier != "bfloat16":
-        return like(out.view(carrier), x)
+    if not is_torch(x):
+        return out.view(np.asarray(x).dtype)
     import torch
 
-    return torch.from_numpy(out.view(np.int16)).view(torch.bfloat16).to(x.device)
+    return torch.from_numpy(out.view(f"i{out.itemsize}")).view(x.dtype).to(x.device)

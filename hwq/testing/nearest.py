@@ -1,0 +1,116 @@
+"""The rounding that a format's values imply: the nearest of a table, by comparing numbers, without any bit trick."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hwq.errors import HwqError
+from hwq.formats import Format, Special, check_rounding
+
+__all__ = ["Nearest"]
+
+Array = np.ndarray[Any, Any]
+
+
+class Nearest:
+    """The codes that a format of at most 16 bits must give, by its `value` alone.
+
+    A number between two neighbours goes to the nearer one, or where the rounding is directed; a tie goes to the one
+    that is an even multiple of their distance. (Of two powers of two, neighbours in a format without fraction bits,
+    that is the larger: IEEE 754-2019, 4.3.1.) `beyond` is the number that would follow the largest if the format went
+    on; only a format that does not saturate needs it.
+    """
+
+    ANY_NAN = -1
+
+    def __init__(self, fmt: Format, beyond: Fraction | None = None) -> None:
+        self.format = fmt
+        self._specials: dict[Special, int] = {}
+        numbers: dict[Fraction, int] = {}
+        self._minus_zero = None
+        for code in fmt.codes().tolist():
+            value = fmt.value(code)
+            if isinstance(value, Special):
+                self._specials.setdefault(value, code)
+            elif fmt.negative_zero(code):
+                self._minus_zero = code if self._minus_zero is None else self._minus_zero
+            else:
+                numbers.setdefault(value, code)  # the least of equal codes
+        exact = sorted(numbers)
+        self.values: Array = np.array([float(v) for v in exact])
+        if [Fraction(v) for v in self.values] != exact:
+            raise HwqError(f"every value must be a float64 number, not as in {fmt}; narrow its exponents")
+        self.codes: Array = np.array([numbers[v] for v in exact], dtype=np.int64)
+        self.beyond = float(beyond) if beyond is not None else 2 * self.values[-1] - self.values[-2]
+
+    @cached_property
+    def midpoints(self) -> Array:
+        """float64: between every two neighbours."""
+        return self.values[:-1] + np.diff(self.values) / 2
+
+    @cached_property
+    def points(self) -> Array:
+        """float64: every number at which a code begins or ends or lies, and some beyond."""
+        ends = [self.beyond, (self.values[-1] + self.beyond) / 2, 2 * self.beyond]
+        return np.concatenate([self.values, self.midpoints, ends, [-x for x in ends]])
+
+    def encode(self, x: Array, rounding: str) -> Array:
+        """int64 codes of float64 numbers; `ANY_NAN` where the result is NaN, whatever its code."""
+        check_rounding(rounding)
+        x = np.asarray(x, dtype=np.float64)
+        finite = np.where(np.isfinite(x), x, 0.0)
+        codes = self._finite(finite, rounding)
+        if self._minus_zero is not None:
+            codes = np.where((codes == self.zero) & np.signbit(finite), self._minus_zero, codes)
+        for sign in (1, -1):
+            over = sign * finite > sign * self.values[-1 if sign > 0 else 0]
+            codes = np.where(over & self._leaves(finite, sign, rounding), self._overflow(sign), codes)
+            codes = np.where(x == sign * np.inf, self._infinity(sign), codes)
+        return np.where(np.isnan(x), self.ANY_NAN if Special.NAN in self._specials else self.zero, codes)
+
+    @cached_property
+    def zero(self) -> int:
+        """The code of zero."""
+        return int(self.codes[np.flatnonzero(self.values == 0)[0]])
+
+    def _finite(self, x: Array, rounding: str) -> Array:
+        below = np.clip(np.searchsorted(self.values, x, side="right") - 1, 0, len(self.values) - 2)
+        lo, hi = self.values[below], self.values[below + 1]
+        up = _rounds_up(np.clip(x, self.values[0], self.values[-1]), lo, hi, rounding)
+        return np.asarray(self.codes[below + up])
+
+    def _leaves(self, x: Array, sign: int, rounding: str) -> Array:
+        """Where a number past the end goes on rather than back to the last value."""
+        mirrored = {"rdn": "rup", "rup": "rdn"}.get(rounding, rounding) if sign < 0 else rounding
+        inside = np.minimum(sign * x, self.beyond)
+        last = np.full_like(x, self.values[-1])
+        return np.asarray((inside >= last) & _rounds_up(inside, last, np.full_like(x, self.beyond), mirrored))
+
+    def _overflow(self, sign: int) -> int:
+        if self.format.overflow == "sat":
+            return int(self.codes[-1 if sign > 0 else 0])
+        return self.ANY_NAN if self.format.overflow == "nan" else self._specials[_INFINITY[sign]]
+
+    def _infinity(self, sign: int) -> int:
+        """An infinity is no overflow: it stays one where it has a code, under every overflow mode."""
+        return self._specials.get(_INFINITY[sign], self._overflow(sign))
+
+
+_INFINITY = {1: Special.PINF, -1: Special.NINF}
+
+
+def _rounds_up(x: Array, lo: Array, hi: Array, rounding: str) -> Array:
+    """True where lo <= x <= hi becomes hi. The arithmetic on neighbours is exact in float64."""
+    gap = hi - lo
+    middle = lo + gap / 2
+    if rounding == "rne":
+        up = (x > middle) | ((x == middle) & (hi / gap % 2 == 0))
+    elif rounding == "rna":
+        up = (x > middle) | ((x == middle) & (x > 0))
+    else:
+        up = (x == hi) | {"rdn": False, "rup": x > lo, "rtz": (x > lo) & (x < 0)}[rounding]
+    return np.asarray(up)
