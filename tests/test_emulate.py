@@ -13,9 +13,8 @@ import torch
 
 import hwq
 from hwq.bits import const, evaluate
-from hwq.datapath import Datapath, Fixed, Mac, emulate, explain, paths, steps
+from hwq.datapath import Datapath, Fixed, Mac, emulate, explain, params, paths, steps
 from hwq.datapath.operand import operands
-from hwq.datapath.params import columns
 from hwq.formats import Format, Special
 
 torch.set_num_threads(1)
@@ -34,7 +33,13 @@ PAIRS = (
     "fp8_e4m3fnuz*fp8_e5m2",
     "bf16*int8",
 )
-OUTPUTS = ("", " ->int8[bias,requant,relu]", " ->fp8_e4m3[bias,requant]", " ->bf16", " ->fp8_e5m2[requant,relu]", " ->int4[bias]")
+OUTPUTS = (
+    "->int8[bias,requant,relu]",
+    "->fp8_e4m3[bias,requant]",
+    "->bf16",
+    "->fp8_e5m2[requant,relu]",
+    "->int4[bias]",
+)
 ROUNDS = ("rne", "rtz", "rdn", "rup", "rna")
 
 
@@ -182,22 +187,27 @@ def macs(pair: str) -> list[Mac]:
     for j, acc in enumerate(accumulators(pair)):
         turn = j + PAIRS.index(pair)
         found.append(Datapath.parse(f"{pair} {acc} k=4608").mac)
-        out, rounding = OUTPUTS[1 + turn % (len(OUTPUTS) - 1)], ROUNDS[turn % len(ROUNDS)]
-        found.append(Datapath.parse(f"{pair} {acc}{out} k=4608 round={rounding}").mac)
+        out, rounding = OUTPUTS[turn % len(OUTPUTS)], ROUNDS[j % len(ROUNDS)]
+        found.append(Datapath.parse(f"{pair} {acc} {out} k=4608 round={rounding}").mac)
     return found
+
+
+@cache
+def by_magnitude(fmt: Format) -> np.ndarray:
+    """The codes of finite values, the smallest magnitude first."""
+    finite = [(abs(v), c) for c, v in values(fmt).items() if isinstance(v, Fraction)]
+    return np.array([c for _, c in sorted(finite)], dtype=fmt.code_dtype)
 
 
 def operand(fmt: Format, rows: int, k: int, rng: np.random.Generator) -> np.ndarray:
     """Random finite codes; extremes; any codes; small ones; zeros and extremes in turn."""
-    every = fmt.codes()
-    finite = np.array([c for c, v in values(fmt).items() if isinstance(v, Fraction)], dtype=every.dtype)
-    order = sorted(finite.tolist(), key=lambda c: (abs(values(fmt)[c]), c))
-    ends = np.array(order[-2:], dtype=every.dtype)
+    every, order = fmt.codes(), by_magnitude(fmt)
+    ends = order[-2:]
     kinds = [
-        rng.choice(finite, k),
+        rng.choice(order, k),
         rng.choice(ends, k),
         rng.choice(every, k),
-        rng.choice(np.array(order[: max(2, len(order) // 2)], dtype=every.dtype), k),
+        rng.choice(order[: max(2, len(order) // 2)], k),
         np.where(np.arange(k) % 3 == 0, ends[1], every.dtype.type(0)),
         np.full(k, ends[0]),
     ]
@@ -236,14 +246,14 @@ def mismatches(mac: Mac, m: int, n: int, k: int, rng: np.random.Generator) -> tu
 def test_dot_products_equal_rational_arithmetic(pair, capsys):
     rng = np.random.default_rng(PAIRS.index(pair))
     compared = wrong = 0
-    seen = set()
+    kinds = set()
     for mac in macs(pair):
         for m, n, k in ((6, 6, int(rng.integers(1, 40))), (3, 1, 200)):
             count, bad = mismatches(mac, m, n, k, rng)
             compared, wrong = compared + count, wrong + bad
-        seen.add(str(mac.acc))
+        kinds.add(mac.acc)
         assert wrong == 0, f"{wrong} of {compared} differ in {mac}"
-    assert compared >= 700 and len(seen) == 9
+    assert compared >= 700 and len(kinds) == 9
     with capsys.disabled():
         print(f"{pair}: {compared} dot products, {wrong} mismatches")
 
@@ -257,3 +267,295 @@ def test_long_dot_products_equal_rational_arithmetic(pair):
         compared += count
         assert bad == 0, str(mac)
     assert compared == 18
+
+
+# Every path, and the definition.
+
+
+def every_path(mac: Mac, k: int) -> list[tuple[paths.Path, bool]]:
+    return [(path, lib) for lib in (False, True) for path in paths.candidates(mac, k, lib and emulate.has_int8())]
+
+
+def test_every_path_gives_the_same_bits():
+    rng = np.random.default_rng(5)
+    met, compared = set(), 0
+    for pair in PAIRS:
+        for acc in ("", "+fixed(20)", "+fixed(70,sat)"):
+            mac = Datapath.parse(f"{pair} {acc} ->int8[bias,requant] k=600").mac
+            for k in (1, 17, 600):
+                a, w = operand(mac.a, 6, k, rng), operand(mac.w, 5, k, rng)
+                loaded = params.columns(mac, given(mac, *parameters(mac, 5, rng)), 5)
+                found = every_path(mac, k)
+                results = [emulate.product(mac, a, w, loaded, lib, path) for path, lib in found]
+                for other in results[1:]:
+                    np.testing.assert_array_equal(results[0], other)
+                met |= {path.name for path, _ in found}
+                compared += len(results) - 1
+    assert met - {"int8"} == {"float32", "float32 chunks", "float64", "limbs", "ordered"}
+    assert ("int8" in met) == emulate.has_int8()
+    assert compared > 300
+
+
+def test_float32_chunks_are_exact_and_taken_where_the_whole_sum_is_not():
+    rng = np.random.default_rng(6)
+    mac = Datapath.parse("int8*int8 k=4608").mac
+    a, w = operand(mac.a, 6, 4608, rng), operand(mac.w, 5, 4608, rng)
+    found = every_path(mac, 4608)
+    assert [path.name for path, lib in found if not lib] == ["float32 chunks", "float64", "limbs", "ordered"]
+    first, *others = [emulate.product(mac, a, w, {}, lib, path) for path, lib in found]
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "int8*int8 +fixed(17,sat) ->int8[bias,requant,relu]",
+        "fp8_e5m2*fp8_e5m2",
+        "fp8_e5m2*fp8_e4m3fnuz +fixed(40,12,sat,rne) ->fp8_e5m2[bias,requant,relu]",
+        "bf16*bf16 ->bf16",
+        "fp8_e4m3*int4 +fixed(20) ->fp6_e2m3[requant]",
+    ],
+)
+def test_the_emulator_runs_the_text_of_a_step(text):
+    """The recorded texts, read as Python integers one term after the other, specials included."""
+    mac, rng, k = Datapath.parse(text).mac, np.random.default_rng(8), 12
+    a, w = operand(mac.a, 6, k, rng), operand(mac.w, 6, k, rng)
+    bias, mul, shift = parameters(mac, 6, rng)
+    got = hwq.matmul(mac, a, w, given(mac, bias, mul, shift))
+    names = tuple(steps.state(mac).words)
+    left, right = np.repeat(np.arange(6), 6), np.tile(np.arange(6), 6)
+    now = {name: np.zeros(36, dtype=object) for name in names}
+    term = steps.product(mac, *(o.inputs(p) for o, p in zip(operands(mac), "aw", strict=True)))
+    after = list(steps.step(mac, steps.state(mac), term).words.values())
+    for j in range(k):
+        fields = {}
+        for operand_, prefix, codes in zip(operands(mac), "aw", (a[left, j], w[right, j]), strict=True):
+            decoded = evaluate(list(operand_.fields.values()), {"code": codes})
+            fields |= {f"{prefix}_{name}": v for name, v in zip(operand_.fields, decoded, strict=True)}
+        now = dict(zip(names, evaluate(after, now | fields), strict=True))
+    loaded = {name: np.array(v, dtype=object)[right] for name, v in (("bias", bias), ("mul", mul), ("shift", shift))}
+    code = steps.finish(mac, steps.state(mac), steps.parameters(mac))
+    want = evaluate([code], now | loaded)[0]
+    assert code is not const(0)
+    np.testing.assert_array_equal(got.reshape(-1).astype(object), want)
+
+
+def test_weights_may_prove_that_nothing_saturates():
+    mac = Datapath.parse("int8*int8 +fixed(20,sat)").mac
+    ones = np.ones((3, 100), dtype=np.uint8)
+    assert emulate.chosen(mac, ones, torch=False).name == "float32"
+    assert emulate.chosen(mac, ones * 127, torch=False).name == "ordered"
+    assert explain(mac, 100).name == "ordered"
+
+
+# Libraries, shapes, memory.
+
+
+@pytest.mark.parametrize(
+    "text", ["int8*int8 ->int8[requant]", "fp8_e4m3*fp8_e4m3", "bf16*int8 ->bf16", "int4*int4 +fixed(9,sat)"]
+)
+def test_numpy_and_torch_agree_and_shapes_are_kept(text):
+    mac, rng = Datapath.parse(text).mac, np.random.default_rng(3)
+    a, w = operand(mac.a, 6, 8, rng).reshape(2, 3, 8), operand(mac.w, 4, 8, rng)
+    loaded = given(mac, *parameters(mac, 4, rng))
+    codes = hwq.matmul(mac, a, w, loaded)
+    assert codes.shape == (2, 3, 4) and codes.dtype == mac.output.code_dtype
+    for dtype in (torch.int64, torch.int32):
+        tensors = torch.from_numpy(a.astype(np.int64)).to(dtype), torch.from_numpy(w.astype(np.int64)).to(dtype)
+        found = hwq.matmul(mac, *tensors, loaded)
+        assert found.dtype == (torch.uint8 if mac.output.bits <= 8 else torch.int64)
+        np.testing.assert_array_equal(found.numpy().astype(np.uint64), codes.astype(np.uint64))
+    np.testing.assert_array_equal(hwq.matmul(mac, a[0, 0], w, loaded), codes[0, 0])
+    np.testing.assert_array_equal(hwq.matmul(mac, a.transpose(1, 0, 2), w, loaded), codes.transpose(1, 0, 2))
+    assert hwq.matmul(mac, a[:0], w, loaded).shape == (0, 3, 4)
+
+
+def test_wide_accumulators_come_out_as_python_integers():
+    mac = Datapath.parse("bf16*bf16").mac
+    one = int(mac.a.encode(np.ones(1))[0])
+    codes = hwq.matmul(mac, np.array([[one, one]]), np.array([[one, one ^ 0x8000], [one, one]]))
+    assert codes.dtype == object and [int(c) for c in codes[0]] == [0, 2 << -mac.acc_lsb]
+
+
+def test_rows_are_taken_in_blocks_that_fit_the_memory(monkeypatch):
+    rng = np.random.default_rng(4)
+    for text in ("int8*int8", "fp8_e5m2*fp8_e5m2 ->bf16", "int8*int8 +fixed(16,sat)"):
+        mac = Datapath.parse(text).mac
+        a, w = operand(mac.a, 30, 20, rng), operand(mac.w, 6, 20, rng)
+        image, kernel = a.reshape(3, 2, 10, 10), w[:, :18].reshape(6, 2, 3, 3)
+        whole = hwq.matmul(mac, a, w), hwq.conv2d(mac, image, kernel)
+        with monkeypatch.context() as patch:
+            patch.setattr(emulate, "_BLOCK", 4000)
+            assert emulate.block_rows(20, 6) == 7
+            np.testing.assert_array_equal(hwq.matmul(mac, a, w), whole[0])
+            np.testing.assert_array_equal(hwq.conv2d(mac, image, kernel), whole[1])
+
+
+def test_lowered_precision_of_torch_does_not_reach_the_sums():
+    mac, rng = Datapath.parse("fp6_e3m2*fp6_e3m2 k=80").mac, np.random.default_rng(2)
+    a, w = (torch.from_numpy(operand(mac.a, 96, 80, rng)) for _ in range(2))
+    assert explain(mac, 80).name == "float32"
+    want = hwq.matmul(mac, a, w)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert torch.equal(hwq.matmul(mac, a, w), want)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(hwq.matmul(mac, a, w), want)
+
+
+# Convolution.
+
+
+def naive(mac: Mac, x, w, loaded, stride, padding, dilation, groups):
+    """Seven loops of gathering, and one dot product an output."""
+    (b, _, h, width), (o, cg, kh, kw) = x.shape, w.shape
+    zero = next(code for code, v in values(mac.a).items() if v == 0)
+    rows = (h + 2 * padding[0] - dilation[0] * (kh - 1) - 1) // stride[0] + 1
+    cols = (width + 2 * padding[1] - dilation[1] * (kw - 1) - 1) // stride[1] + 1
+    out = np.zeros((b, o, rows, cols), dtype=object)
+    for n, ch, i, j in np.ndindex(out.shape):
+        first = ch // (o // groups) * cg
+        terms = []
+        for ic, u, v in np.ndindex(cg, kh, kw):
+            y, z = i * stride[0] + u * dilation[0] - padding[0], j * stride[1] + v * dilation[1] - padding[1]
+            inside = 0 <= y < h and 0 <= z < width
+            terms.append(int(x[n, first + ic, y, z]) if inside else zero)
+        out[n, ch, i, j] = expected(mac, terms, w[ch].reshape(-1).tolist(), *(p[ch] for p in loaded))
+    return out
+
+
+@pytest.mark.parametrize(
+    "text", ["int8*int8 ->int8[bias,requant,relu]", "fp6_e2m3*int4 +fixed(12,sat)", "fp8_e4m3*ternary ->bf16"]
+)
+@pytest.mark.parametrize(
+    ("c", "o", "kernel", "stride", "padding", "dilation", "groups"),
+    [
+        (2, 3, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+        (4, 6, (3, 2), (2, 1), (0, 2), (1, 2), 2),
+        (3, 3, (2, 2), (1, 2), (1, 0), (2, 1), 3),
+        (3, 2, (1, 1), (3, 2), (0, 0), (1, 1), 1),
+    ],
+)
+def test_convolution_equals_naive_loops(text, c, o, kernel, stride, padding, dilation, groups):
+    mac, rng = Datapath.parse(text).mac, np.random.default_rng(1)
+    finite_a, finite_w = by_magnitude(mac.a), by_magnitude(mac.w)
+    x = rng.choice(finite_a, (2, c, 5, 6))
+    w = rng.choice(finite_w, (o, c // groups, *kernel))
+    loaded = parameters(mac, o, rng)
+    want = naive(mac, x, w, loaded, stride, padding, dilation, groups)
+    got = hwq.conv2d(mac, x, w, given(mac, *loaded), stride, padding, dilation, groups)
+    assert want.size > 0
+    np.testing.assert_array_equal(got.astype(object), want)
+    tensors = torch.from_numpy(x.astype(np.int64)), torch.from_numpy(w.astype(np.int64))
+    again = hwq.conv2d(mac, *tensors, given(mac, *loaded), stride, padding, dilation, groups)
+    assert again.is_contiguous()
+    np.testing.assert_array_equal(again.numpy().astype(object), want)
+
+
+# What explain says, and what is refused.
+
+
+@pytest.mark.parametrize(
+    ("text", "k", "library", "line"),
+    [
+        ("int8*int8", 64, "numpy", "float32: |sum| <= 1048576 <= 2**24"),
+        ("int8*int8 k=4608", 4608, "numpy", "float32 chunks: |sum| <= 2**24 for every 1024 terms"),
+        ("fp8_e4m3*fp8_e4m3", 4096, "torch", "float64: |sum| <= 215504279044096 <= 2**53"),
+        ("bf16*int8", 16, "torch", "limbs: |sum| < 2**272 is split into sums of limbs <= 2**53"),
+        (
+            "int8*int8 +fixed(20,sat)",
+            4096,
+            "torch",
+            "ordered: |sum| <= 67108864 may pass 524287, where the accumulator saturates",
+        ),
+        (
+            "int8*int8 +fixed(20,-2)",
+            4,
+            "torch",
+            "ordered: each product is rounded to a multiple of 2**2 before it is added",
+        ),
+    ],
+)
+def test_explain_says_which_path_and_why(text, k, library, line):
+    assert str(explain(Datapath.parse(text).mac, k, library)) == line
+
+
+def test_explain_names_int8_exactly_where_the_processor_has_it():
+    path = explain(Datapath.parse("int8*int8").mac)
+    assert (path.name == "int8") == emulate.has_int8()
+    assert path.chunk == 4096
+
+
+INT8 = Datapath.parse("int8*int8 k=8").mac
+REQUANT = Datapath.parse("int8*int8 ->int8[requant]").mac
+CODES = np.zeros((2, 4), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: hwq.matmul(INT8, CODES, CODES[:, :3]),
+            r"matmul takes a\[..., K\] and w\[N, K\], not \(2, 4\) and \(2, 3\)",
+        ),
+        (
+            lambda: hwq.matmul(INT8, np.zeros((1, 9), int), np.zeros((1, 9), int)),
+            r"K must be between 1 and k=8 of the Mac, not 9;",
+        ),
+        (lambda: hwq.matmul(INT8, CODES[:, :0], CODES[:, :0]), "K must be between 1 and k=8 of the Mac, not 0;"),
+        (lambda: hwq.matmul(INT8, CODES - 1.0, CODES), "codes must be unsigned integers, not float64"),
+        (lambda: hwq.matmul(INT8, CODES.astype(int) - 1, CODES), "codes of int8 must be between 0 and 255, not -1"),
+        (lambda: hwq.matmul(Datapath.parse("int8*ternary").mac, CODES, CODES + 2), "code 2 of ternary is reserved"),
+        (
+            lambda: hwq.matmul(REQUANT, CODES, CODES),
+            r"params.mul must be given for a requant step, not None; pass Params\(mul=codes\)",
+        ),
+        (
+            lambda: hwq.matmul(INT8, CODES, CODES, hwq.Params(bias=[0, 0])),
+            r"params.bias needs a bias step, not \(\); leave it None",
+        ),
+        (
+            lambda: hwq.matmul(REQUANT, CODES, CODES, hwq.Params(mul=[1, 2, 3], shift=0)),
+            r"params.mul must have one code per output channel \(2\), not shape \(3,\)",
+        ),
+        (
+            lambda: hwq.matmul(REQUANT, CODES, CODES, hwq.Params(mul=1 << 15, shift=[0, 64])),
+            "params.shift must be codes between 0 and 63, not 64",
+        ),
+        (
+            lambda: hwq.matmul(REQUANT, CODES, CODES, hwq.Params(mul=0.5, shift=0)),
+            r"params.mul must be codes \(integers\), not float64",
+        ),
+        (
+            lambda: hwq.matmul(
+                Datapath.parse("fp8_e5m2*fp8_e5m2").mac, torch.zeros(1, 1, dtype=torch.uint8), CODES[:1, :1]
+            ),
+            r"torch holds codes of up to 63 bits, not 80 of flagged\(77,32,inf\); add ->format or use numpy",
+        ),
+        (lambda: explain(INT8, 4, "jax"), "library must be numpy or torch, not 'jax'"),
+        (lambda: explain(INT8, 9), "K must be between 1 and k=8 of the Mac, not 9; give the datapath a larger k="),
+        (
+            lambda: hwq.conv2d(INT8, CODES, CODES),
+            r"conv2d takes x\[B, C, H, W\] and w\[O, C/groups, kh, kw\], not \(2, 4\) and \(2, 4\)",
+        ),
+        (lambda: conv(stride=0), "stride must be one or two whole numbers of at least 1, not 0"),
+        (lambda: conv(padding=(1, 2, 3)), r"padding must be one or two whole numbers of at least 0, not \(1, 2, 3\)"),
+        (
+            lambda: conv(dilation=9),
+            r"the kernel must fit the padded image, not \(2, 2\) with dilation \(9, 9\) in \(4, 4\)",
+        ),
+        (lambda: conv(groups=2), "groups must divide C=2 into w's 2 channels and O=3 evenly, not 2"),
+    ],
+)
+def test_bad_input_is_one_line(call, message):
+    with pytest.raises(hwq.HwqError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def conv(**options):
+    return hwq.conv2d(INT8, np.zeros((1, 2, 4, 4), np.uint8), np.zeros((3, 2, 2, 2), np.uint8), **options)

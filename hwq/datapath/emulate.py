@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -16,7 +17,7 @@ from hwq.datapath.spec import Mac
 from hwq.errors import HwqError
 from hwq.formats.arrays import check_codes, is_torch, like
 
-__all__ = ["block_rows", "explain", "matmul", "product"]
+__all__ = ["block_rows", "chosen", "explain", "has_int8", "matmul", "product"]
 
 _BLOCK = 1 << 28  # bytes of temporaries; rows are taken in blocks of about this size
 
@@ -31,7 +32,8 @@ def matmul(mac: Mac, a: Any, w: Any, params: Params | None = None) -> Any:
     x, y = check_codes(mac.a, a), check_codes(mac.w, w)
     if x.ndim < 1 or y.ndim != 2 or x.shape[-1] != y.shape[1]:
         raise HwqError(f"matmul takes a[..., K] and w[N, K], not {x.shape} and {y.shape}")
-    out = product(mac, x.reshape(-1, x.shape[-1]), y, columns(mac, params, y.shape[0]), torch)
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    out = product(mac, rows, y, columns(mac, params, y.shape[0]), torch)
     return like(out.reshape(*x.shape[:-1], y.shape[0]), a)
 
 
@@ -43,7 +45,7 @@ def explain(mac: Mac, k: int | None = None, library: str = "torch") -> Path:
     if library not in ("numpy", "torch"):
         raise HwqError(f"library must be numpy or torch, not {library!r}")
     k = _checked(mac, mac.k if k is None else k)
-    return next(candidates(mac, k, library == "torch" and _has_int8()))
+    return next(candidates(mac, k, library == "torch" and has_int8()))
 
 
 def _checked(mac: Mac, k: int) -> int:
@@ -59,7 +61,7 @@ def product(mac: Mac, a: Ints, w: Ints, given: dict[str, Ints], torch: bool, pat
     if not m * n:
         _checked(mac, k)
         return np.empty((m, n), dtype=object if dtype.kind == "V" else dtype)
-    path = path or _path(mac, w, torch)
+    path = path or chosen(mac, w, torch)
     rows = block_rows(k, n)
     blocks = [
         finished(mac, summed(mac, path, a[at : at + rows], w, _multiply(torch)), given, dtype)
@@ -81,10 +83,10 @@ def _dtype(mac: Mac, torch: bool) -> np.dtype[Any]:
     return dtype
 
 
-def _path(mac: Mac, w: Ints, torch: bool) -> Path:
+def chosen(mac: Mac, w: Ints, torch: bool) -> Path:
     """The fastest path that is proved exact by the formats, or by the weights where these do not saturate."""
     k = _checked(mac, w.shape[1])
-    int8 = torch and _has_int8()
+    int8 = torch and has_int8()
     worst = k * magnitude(mac)[0] * magnitude(mac)[1]
     if not linear(mac, worst) and mac.acc_lsb == mac.product_lsb and worst < 1 << 53:
         worst = magnitude(mac)[0] * int(np.abs(_weights(mac, w)).sum(1).max())
@@ -96,7 +98,7 @@ def _weights(mac: Mac, w: Ints) -> Ints:
 
 
 @lru_cache(maxsize=1)
-def _has_int8() -> bool:
+def has_int8() -> bool:
     """True if the processor multiplies int8 into int32 without intermediate saturation (VNNI or AMX)."""
     import torch
 

@@ -12,6 +12,7 @@ __all__ = ["Path", "candidates", "linear", "magnitude"]
 INT8, FLOAT32, CHUNKS, FLOAT64, LIMBS, ORDERED = "int8", "float32", "float32 chunks", "float64", "limbs", "ordered"
 
 _FLOAT32, _FLOAT64, _INT32 = 24, 53, 31  # integers to 2**this are exact
+_FEWEST = 16  # terms below which int8 is no faster; and torch 2.13 multiplies int8 wrongly where K is 1
 _SHORTEST = 256  # terms below which float32 chunks are no faster than float64
 
 
@@ -61,7 +62,7 @@ def candidates(mac: Mac, k: int, int8: bool, bound: int | None = None) -> Iterat
 def _linear(mac: Mac, k: int, int8: bool, worst: int) -> Iterator[Path]:
     a, w = magnitude(mac)
     ends = (*mac.a.integer_range, *mac.w.integer_range)
-    if int8 and min(ends) >= -128 and max(ends) <= 127 and worst < 1 << _INT32:
+    if int8 and k >= _FEWEST and min(ends) >= -128 and max(ends) <= 127 and worst < 1 << _INT32:
         yield Path(INT8, f"operands fit int8 and |sum| <= {worst} < 2**{_INT32}", k)
     if max(worst, a, w) <= 1 << _FLOAT32:
         yield Path(FLOAT32, f"|sum| <= {worst} <= 2**{_FLOAT32}", k)
