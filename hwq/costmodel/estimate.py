@@ -26,7 +26,7 @@ UNMODELLED = {
 
 
 @overload
-def estimate(what: Datapath | str | Mapping[str, str], target: str) -> Cost: ...
+def estimate(what: Datapath | str | Mapping[str, str], target: str) -> Cost: ...  # type: ignore[overload-overlap]
 @overload
 def estimate(what: Sequence[Datapath | str], target: str) -> list[Cost]: ...
 def estimate(

@@ -1,10 +1,11 @@
 """Datapaths: their text, their arithmetic, the exact emulator and the hardware plan."""
 
 from hwq.datapath.conv import conv2d
+from hwq.datapath.device import DEVICES
 from hwq.datapath.emulate import explain, matmul
 from hwq.datapath.params import Params
 from hwq.datapath.paths import Path
-from hwq.datapath.plans import DEVICES, Plan, plan
+from hwq.datapath.plans import Plan, plan
 from hwq.datapath.spec import Accumulator, Array, Bias, Datapath, Exact, Fixed, Mac, Relu, Requant
 
 __all__ = [

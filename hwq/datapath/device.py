@@ -12,7 +12,7 @@ from typing import Any
 
 from hwq.errors import HwqError
 
-__all__ = ["DEVICES", "Device", "device"]
+__all__ = ["DEVICES", "Device", "check_device", "device"]
 
 # name -> (what it is, whether rows are kept as written): an FPGA's carry chains are; an ASIC flow picks its own adders
 DEVICES: Mapping[str, tuple[str, bool]] = {
@@ -45,11 +45,15 @@ class Device:
         return hash((self.name, self.digest))
 
 
+def check_device(name: str) -> None:
+    if name not in DEVICES:
+        raise HwqError(f"device must be one of {', '.join(DEVICES)}, not {name!r}")
+
+
 @lru_cache(maxsize=32)
 def device(name: str) -> Device:
     """The device of that name, with the prices that its file holds."""
-    if name not in DEVICES:
-        raise HwqError(f"device must be one of {', '.join(DEVICES)}, not {name!r}")
+    check_device(name)
     title, keep = DEVICES[name]
     path = resources.files("hwq") / "devices" / f"{name}.json"
     if not path.is_file():

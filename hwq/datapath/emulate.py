@@ -79,7 +79,7 @@ def _dtype(mac: Mac, torch: bool) -> np.dtype[Any]:
     dtype = result_dtype(mac, torch)
     if torch and dtype.kind == "V":
         fmt = mac.output
-        raise HwqError(f"torch holds codes of up to 63 bits, not {fmt.bits} of {fmt}; add ->format or use numpy")
+        raise HwqError(f"torch holds codes of up to 64 bits, not {fmt.bits} of {fmt}; add ->format or use numpy")
     return dtype
 
 

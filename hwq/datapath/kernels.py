@@ -151,9 +151,9 @@ def _kinds(fmt: Format, codes: Ints) -> list[Ints]:
 def result_dtype(mac: Mac, torch: bool) -> np.dtype[Any]:
     """The dtype in which codes of the output are computed; V where they need Python ints."""
     bits = mac.output.bits
-    if bits > (63 if torch else 64):
+    if bits > 64:
         return array_dtype(variable("code", 0, (1 << bits) - 1))
-    return np.dtype(np.int64) if torch and bits > 8 else mac.output.code_dtype
+    return np.dtype(np.int64) if torch and bits > 8 else mac.output.code_dtype  # of 64 bits: the pattern
 
 
 @lru_cache(maxsize=1024)

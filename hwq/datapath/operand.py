@@ -52,12 +52,6 @@ class Operand:
         """The same fields as inputs of a processing element, `<prefix>_<field>`; constants stay constants."""
         return {name: variable(f"{prefix}_{name}", w.lo, w.hi) for name, w in self.fields.items()}
 
-    @property
-    def sig_bits(self) -> int:
-        """Bits of the significand as two's complement."""
-        sig = self.fields["sig"]
-        return sig.width + (not sig.signed)
-
     def unpacked(self, fields: dict[str, Word]) -> Unpacked:
         return Unpacked.of(fields["sig"], fields["exp"], fields["nan"], fields["inf"])
 

@@ -10,17 +10,15 @@ from hwq.bits import Word, variable
 from hwq.bits.cells import Block
 from hwq.bits.rows import Lowering
 from hwq.datapath import steps
+from hwq.datapath.device import DEVICES, check_device
 from hwq.datapath.operand import Operand, operands
 from hwq.datapath.schedule import pe_depth
 from hwq.datapath.spec import Datapath, Mac
 from hwq.datapath.stages import output_stages, pe_stages
-from hwq.errors import HwqError
 
-__all__ = ["DEVICES", "Plan", "plan"]
+__all__ = ["Plan", "plan"]
 
-# device -> whether rows are kept as written: an FPGA's carry chains are; an ASIC flow may choose its own adders
 PARAMETERS = ("bias", "mul", "shift")
-DEVICES: Mapping[str, bool] = {"portable": True, "xc7": True, "ecp5": True, "ge": False}
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,7 @@ class Plan:
 
 def plan(dp: Datapath, device: str = "portable", clock: float | None = None) -> Plan:
     """Lower a datapath for a device. `clock` (MHz) picks cuts that reach it, or refuses by name."""
-    if device not in DEVICES:
-        raise HwqError(f"device must be one of {', '.join(DEVICES)}, not {device!r}")
+    check_device(device)
     return _plan(dp if clock is None else _cut_for(dp, device, clock), device)
 
 
@@ -63,7 +60,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         "epilogue": _epilogue(dp.mac, tuple(c for c in dp.cuts if c in output_stages(dp.mac))),
     }
     assert blocks["pe"].depth + 1 == pe_depth(dp) - registered, "schedule and plan differ"
-    return Plan(dp, device, DEVICES[device], blocks)
+    return Plan(dp, device, DEVICES[device][1], blocks)
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from hwq.bits.sums import factors, signed_bits
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
@@ -21,11 +22,11 @@ OUTPUT = ("bias", "requant", "act")
 
 
 def row_count(mac: Mac) -> int:
-    """Radix-4 partial-product rows of the significand product; the narrower operand is recoded."""
+    """Radix-4 partial-product rows of the significand product."""
     from hwq.datapath.operand import operands
 
-    a, w = operands(mac)
-    return min((a.sig_bits + 1) // 2, (w.sig_bits + 1) // 2)
+    a, w = (o.inputs(p)["sig"] for o, p in zip(operands(mac), "aw", strict=True))
+    return (signed_bits(factors(a, w)[1]) + 1) // 2
 
 
 def pe_stages(mac: Mac) -> tuple[str, ...]:

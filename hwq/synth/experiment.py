@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hwq.datapath import Datapath
-from hwq.rtl import emit
+from hwq.datapath import Datapath, plan
+from hwq.rtl import SystolicArray, emit, top_name
 from hwq.synth.job import Job
 from hwq.synth.measure import measure_many
 from hwq.synth.row import Row
@@ -34,7 +34,12 @@ def measure_designs(
 
 
 def _job(folder: Path, dp: Datapath, part: str, device: str, place_and_route: bool) -> Job:
+    if part == "pe":  # alone: the array around it need not be written
+        folder.mkdir()
+        leaf = SystolicArray(plan(dp, device), top_name(dp)).pe
+        file = folder / f"{leaf.name}.v"
+        file.write_text(leaf.text, encoding="utf-8")
+        return Job.of([file], leaf.name, device, place_and_route=place_and_route, design=str(dp))
     manifest = emit(dp, folder, device)
-    module = manifest.pe if part == "pe" else manifest.top
-    files = [folder / f"{manifest.pe}.v"] if part == "pe" else [folder / name for name in manifest.files]
-    return Job.of(files, module, device, place_and_route=place_and_route, design=str(dp))
+    files = [folder / name for name in manifest.files]
+    return Job.of(files, manifest.top, device, place_and_route=place_and_route, design=str(dp))

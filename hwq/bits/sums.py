@@ -1,0 +1,204 @@
+"""Sums and products as carry chains.
+
+A product is radix-4 Booth rows (Booth 1951, MacSorley 1961): one row a digit of the narrower factor. A conditional
+negation is an exclusive or with a carry, a lone bit a carry-in. A product that is added to a state register starts from
+that register's low part: the fused multiply-accumulate of FPGA practice (Kumm, Abbas, Zipf, ARITH 2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hwq.bits.cells import Net
+from hwq.bits.netlist import Netlist
+from hwq.bits.word import Word
+
+__all__ = ["Sums", "bits_of", "factors", "signed_bits"]
+
+Addend = tuple[Net, tuple[int, int]]  # a net and its range
+
+
+class Sums(Netlist):
+    """Lowers `add`, `mul` and `neg`."""
+
+    def __init__(self, name: str, cuts: Iterable[str] = ()) -> None:
+        super().__init__(name, cuts)
+        self._net: dict[Word, Net] = {}
+        self._uses: dict[Word, int] = {}
+        self._needed: dict[Word, int] = {}  # low bits that the only reader of a word looks at
+
+    def net(self, word: Word) -> Net:
+        """The net that carries a word."""
+        return self._net[word]
+
+    def _mul(self, w: Word) -> Net:
+        return self.resize(self._product(w.args[0], w.args[1]), w.width, w.signed)
+
+    def _neg(self, w: Word) -> Net:
+        return self._sum([(w, 0)], w)
+
+    def _add(self, w: Word) -> Net:
+        return self._sum([(t, 0) for t in w.args], w)
+
+    def _sum(self, terms: list[tuple[Word, int]], w: Word) -> Net:
+        """Widest plain addend first; lone bits ride as carries; products come last, over what is there."""
+        plain: list[Addend] = []
+        carries: list[Net] = []
+        products: list[Word] = []
+        for term, by in terms:
+            while term not in self._net and term.op in ("within", "stage", "shl"):
+                by += term.args[1].lo if term.op == "shl" else 0
+                term = term.args[0]
+            if term in self._net or term.constant:
+                net = self._net.get(term) or self.constant(term.lo, term.width)
+                if net.width == 1 and not net.signed and not by and not term.constant:
+                    carries.append(net)
+                else:
+                    plain.append((self.shifted(net, by), (term.lo << by, term.hi << by)))
+            elif term.op == "mul" and not by:
+                products.append(term)
+            elif term.op == "mul":
+                plain.append((self.shifted(self._mul(term), by), (term.lo << by, term.hi << by)))
+            else:
+                self._negation(term, by, plain, carries)
+        plain.sort(key=lambda t: -t[0].width)
+        if products and not carries and len(plain) == 1 and len(products) == 1 and self._fusable(plain[0][0], products[0]):
+            return self.resize(self._fused(plain[0][0], products[0], w), w.width, w.signed)
+        plain += [(self._mul(p), (p.lo, p.hi)) for p in products]
+        plain.sort(key=lambda t: -t[0].width)
+        return self._chain(plain, carries, w)
+
+    def _negation(self, term: Word, by: int, plain: list[Addend], carries: list[Net]) -> None:
+        """-x is its complement and one more."""
+        x, s = term.args
+        net = self._net.get(x) or self.lower_one(x)
+        net = self.shifted(net, by)
+        lo, hi = min(x.lo, ~x.hi) << by, max(x.hi, ~x.lo) << by
+        width = bits_of(min(lo, -1), hi + (1 << by))
+        wide = self.resize(net, width, True)
+        if s.constant:
+            flipped = self.cell("not", [wide], width, True, f"n_{net.name}")
+        else:
+            sign = self.resize(self.view(self._get(s), 0, 1, True), width, True)
+            flipped = self.cell("xor", [wide, sign], width, True, f"{net.name}_s")
+        plain.append((flipped, (min(lo, -1), hi + (1 << by))))
+        carries.append(self.constant(1, 1) if s.constant else self._get(s))
+
+    def lower_one(self, w: Word) -> Net:
+        """Lower a deferred word after all."""
+        if w not in self._net:
+            for a in w.args:
+                self.lower_one(a)
+            self._net[w] = getattr(self, f"_{w.op}")(w)
+        return self._net[w]
+
+    def _chain(self, plain: list[Addend], carries: list[Net], w: Word) -> Net:
+        if not plain:
+            plain = [(carries.pop(), (0, 1))]
+        total, (lo, hi) = plain[0]
+        rest = plain[1:]
+        while rest or carries:
+            addend, (alo, ahi) = rest.pop(0) if rest else (self.constant(0, 1), (0, 0))
+            carry = carries.pop(0) if carries else self.constant(0, 1)
+            lo, hi = lo + alo, hi + ahi + (carry.value != 0)
+            if not rest and not carries:
+                lo, hi = max(lo, w.lo), min(hi, w.hi)
+            width = min(bits_of(lo, hi), self._needed.get(w, 1 << 30))
+            total = self.cell("row", [total, addend, carry], width, lo < 0, "sum")
+        return self.resize(total, w.width, w.signed)
+
+    def _fusable(self, base: Net, product: Word) -> bool:
+        """A state register over a product that is narrower than it."""
+        is_state = self.cycle[base] is None and base.value is None
+        x, _ = factors(product.args[0], product.args[1])
+        return is_state and base.signed and base.width > product.width and base.width > signed_bits(x)
+
+    def _fused(self, acc: Net, product: Word, w: Word) -> Net:
+        """Low part of acc through the product's rows, then one row for its upper part.
+
+        The low n bits enter row 0 as a signed number, that is 2**n too low where their top bit is set: that bit is the
+        carry into the upper row.
+        """
+        n = signed_bits(factors(product.args[0], product.args[1])[0])
+        low = self.view(acc, 0, n, True)
+        total = self._product(product.args[0], product.args[1], (low, (-(1 << (n - 1)), (1 << (n - 1)) - 1)))
+        upper = self.view(acc, n, acc.width - n, True)
+        carry = self.view(acc, n - 1, 1)
+        width = min(bits_of(w.lo, w.hi), self._needed.get(w, acc.width + 1)) - n
+        high = self.view(total, n, total.width - n, True)
+        top = self.cell("row", [upper, self.resize(high, min(high.width, width), True), carry], width, True, "acc_high")
+        return self.cell("cat", [self.view(total, 0, n), top], n + width, True, "acc_next")
+
+    def _product(self, x: Word, y: Word, base: Addend | None = None) -> Net:
+        """Radix-4 Booth rows of one factor by the digits of the other, over `base`."""
+        plain, coded = factors(x, y)
+        total, bounds = base or (self.constant(0, 1), (0, 0))
+        goal = _product_range(plain, coded, bounds)
+        many, few = self._signed(plain), self._signed(coded)
+        digits = (few.width + 1) // 2
+        lows: list[Net] = []
+        for j in range(digits):
+            # the digit is formed where its row is, so that a cut delays the factors and not their multiples
+            now = self.cycle[total]
+            many, few = (self.at(f, now) if self.cycle[f] is not None else f for f in (many, few))
+            span = _digit_range(coded, j, digits)
+            part, negative = self._digit(many, few, j, max(-span[0], span[1]))
+            ends = [d * v for d in span for v in (plain.lo, plain.hi)]
+            bounds = bounds[0] + min(ends), bounds[1] + max(ends)
+            if j == digits - 1:  # the exact total, seen from this row's place
+                bounds = max(bounds[0], goal[0] >> 2 * j), min(bounds[1], goal[1] >> 2 * j)
+            width = max(bits_of(min(bounds[0], -1), bounds[1]), 3)
+            total = self.cell("row", [total, part, negative], width, True, f"row{j}")
+            if j < digits - 1:
+                total = self.reg(total, f"mul{j + 1}") if f"mul{j + 1}" in self.cuts else total
+                lows.append(self.view(total, 0, 2))
+                total = self.view(total, 2, width - 2, True)
+                bounds = bounds[0] >> 2, bounds[1] >> 2
+        if not lows:
+            return total
+        return self.cell("cat", [*lows, total], 2 * len(lows) + total.width, True, "product")
+
+    def _digit(self, many: Net, few: Net, j: int, reach: int) -> tuple[Net, Net]:
+        """(digit j of `few` times `many`, complemented where negative; that sign). `reach` is the largest digit."""
+        window = [self._bit(few, i) for i in (2 * j - 1, 2 * j, 2 * j + 1)]
+        select = self.cell("cat", window, 3, False, f"digit{j}")
+        return self.cell("booth", [many, select], many.width + (reach > 1), True, f"part{j}", reach), window[2]
+
+    def _signed(self, w: Word) -> Net:
+        net = self._net.get(w) or self.lower_one(w)
+        return self.resize(net, signed_bits(w), True)
+
+    def _bit(self, net: Net, index: int) -> Net:
+        if index < 0:
+            return self.constant(0, 1)
+        return self.view(net, min(index, net.width - 1), 1)
+
+
+def bits_of(lo: int, hi: int) -> int:
+    if lo < 0:
+        return max((~lo).bit_length(), hi.bit_length()) + 1
+    return max(1, hi.bit_length())
+
+
+def signed_bits(w: Word) -> int:
+    """Bits of the word as two's complement."""
+    return w.width + (not w.signed)
+
+
+def factors(x: Word, y: Word) -> tuple[Word, Word]:
+    """(plain, recoded). A row costs about plain + 1 LUT, so the choice with fewer row cells is taken; of equals y."""
+    cells = [(signed_bits(p) + 1) * ((signed_bits(c) + 1) // 2) - signed_bits(c) % 2 for p, c in ((x, y), (y, x))]
+    return (y, x) if cells[1] < cells[0] else (x, y)
+
+
+def _product_range(x: Word, y: Word, base: tuple[int, int]) -> tuple[int, int]:
+    ends = [v * u for v in (x.lo, x.hi) for u in (y.lo, y.hi)]
+    return base[0] + min(ends), base[1] + max(ends)
+
+
+def _digit_range(w: Word, j: int, digits: int) -> tuple[int, int]:
+    """What Booth digit j of a number in [lo, hi] can be; the top digit sees only what is left of the range."""
+    if j < digits - 1:
+        return -2, 2
+    half = 1 << (2 * j - 1) if j else 0
+    return max(-2, (w.lo + half) >> (2 * j)), min(2, (w.hi + half) >> (2 * j))

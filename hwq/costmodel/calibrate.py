@@ -1,0 +1,107 @@
+"""From measured rows to a device file: prices of processing elements and of what surrounds them, delays, intervals."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+from hwq.bits.cells import Block
+from hwq.costmodel.features import FIELD, features
+from hwq.costmodel.fit import Fit, Sample, fit, price, spread
+from hwq.datapath import Datapath, plan
+from hwq.datapath.fabric import structure
+from hwq.datapath.timing import COUNTS, critical_path
+from hwq.errors import HwqError
+
+__all__ = ["Measured", "calibrate", "designs", "pe_sample"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One synthesised design: the `pe` or the `top` of a datapath; `value` LUT or GE, `fmax_mhz` where it was placed."""
+
+    datapath: str
+    part: str
+    value: float
+    ff: int
+    fmax_mhz: float | None = None
+
+
+def designs() -> Mapping[str, Mapping[str, list[str]]]:
+    """The experiment: part -> `fit` and `held_out` -> texts. The fit never sees a held-out design."""
+    text = (resources.files("hwq.costmodel") / "data" / "designs.json").read_text(encoding="utf-8")
+    found: Mapping[str, Mapping[str, list[str]]] = json.loads(text)
+    return found
+
+
+def pe_sample(row: Measured, fabric: str) -> Sample:
+    return Sample(row.datapath, features(plan(Datapath.parse(row.datapath), fabric).blocks["pe"], fabric), row.value)
+
+
+def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], level: str) -> str:
+    """The text of a device file, from every row that is not held out."""
+    held = {t for group in designs().values() for t in group["held_out"]}
+    seen = [r for r in rows if r.datapath not in held]
+    with_ff = FIELD[fabric] == "ge"
+    elements = [r for r in seen if r.part == "pe"]
+    pe = fit([pe_sample(r, fabric) for r in elements], fabric, with_ff)
+    tops = [r for r in seen if r.part == "top"]
+    logic = fit([_rest(r, fabric, pe) for r in tops], fabric, with_ff)
+    spreads = {"pe": pe.spread, "logic": logic.spread}
+    data: dict[str, Any] = {
+        "source": f"{len(elements)} processing elements and {len(tops)} tops, {_versions(tools)}",
+        "level": level,
+        "prices": {"pe": _rounded(pe.coefficients), "logic": _rounded(logic.coefficients)},
+        "spread": spreads,
+    }
+    timed = [r for r in elements if r.fmax_mhz is not None]
+    if timed:
+        data["delays"], spreads["fmax_mhz"] = _delays(timed, fabric)
+        data["source"] += f"; clock of {len(timed)} placed elements"
+    data["spread"] = {k: round(v, 4) for k, v in spreads.items()}
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"
+
+
+def _versions(tools: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(tools.items()))
+
+
+def _rounded(coefficients: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in sorted(coefficients.items())}
+
+
+def _rest(row: Measured, fabric: str, pe: Fit) -> Sample:
+    """What a top has beside its processing elements, whose price is known by now."""
+    counts: Counter[str] = Counter()
+    elements = 0.0
+    for name, count, block in structure(plan(Datapath.parse(row.datapath), fabric)):
+        found = features(block, fabric) if isinstance(block, Block) else block
+        if name == "pe":
+            elements = count * price(found, pe.coefficients)
+        else:
+            counts.update({k: v * count for k, v in found.items()})
+    if row.value <= elements:
+        raise HwqError(f"{row.datapath} must be larger than its processing elements ({elements:.0f}), not {row.value:g}")
+    return Sample(row.datapath, dict(counts), row.value - elements)
+
+
+def _delays(rows: Sequence[Measured], fabric: str) -> tuple[dict[str, float], float]:
+    """Delays of what a path goes through: the critical path under the last fit, fitted again until it stays."""
+    blocks = [plan(Datapath.parse(r.datapath), fabric).blocks["pe"] for r in rows]
+    periods = np.array([1000 / r.fmax_mhz for r in rows if r.fmax_mhz])
+    delays = dict(zip(COUNTS, (1.4, 0.6, 1.0, 0.03), strict=True))
+    for _ in range(20):
+        paths = np.array([critical_path(b, delays) for b in blocks], dtype=float)
+        found, _ = nnls(paths / periods[:, None], np.ones(len(periods)))
+        delays = {name: round(float(v), 5) for name, v in zip(COUNTS, found, strict=True)}
+    predicted = paths @ np.array([delays[n] for n in COUNTS])
+    return delays, spread(list(predicted / periods - 1))
+
+

@@ -1,0 +1,66 @@
+"""Which cuts reach a clock: the fewest registers whose slowest block is fast enough by the device's measured delays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from hwq.datapath.device import DEVICES, device
+from hwq.datapath.plans import plan
+from hwq.datapath.spec import Datapath
+from hwq.datapath.stages import output_stages, pe_stages, row_count
+from hwq.datapath.timing import critical_path, path_ns
+from hwq.errors import HwqError
+
+__all__ = ["cuts_for"]
+
+
+def cuts_for(dp: Datapath, target: str, clock: float) -> Datapath:
+    """`dp` with cuts that reach `clock` (MHz) on the device; cuts already in its text stay."""
+    delays = device(target).delays
+    if delays is None:
+        timed = ", ".join(n for n in DEVICES if device(n).delays is not None) or "none yet"
+        raise HwqError(f"clock= needs a device with place and route ({timed}), not {target}")
+    if not clock > 0:
+        raise HwqError(f"clock must be a positive number of MHz, not {clock:g}")
+    period = 1000 / clock
+    pe = _first(dp, "pe", _pe_cuts(dp), delays, period)
+    return _first(pe, "epilogue", _output_cuts(pe), delays, period)
+
+
+def _first(
+    dp: Datapath, block: str, choices: Iterator[tuple[str, ...]], delays: Mapping[str, float], period: float
+) -> Datapath:
+    """The first of the choices that is fast enough; refused by name if none is."""
+    best = float("inf")
+    for cuts in choices:
+        tried = replace(dp, cuts=(*dp.cuts, *cuts))
+        ns = path_ns(critical_path(plan(tried).blocks[block], delays), delays)
+        if ns <= period:
+            return tried
+        best = min(best, ns)
+    raise HwqError(f"the {block} of {dp} reaches at most about {1000 / best:.0f} MHz, not {1000 / period:g}; ask for less")
+
+
+def _pe_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:
+    """From no cut to every cut: the product, the aligner, then registers every 3rd, 2nd, 1st row."""
+    rows = row_count(dp.mac)
+    aligned = "align" in pe_stages(dp.mac) and any(c.op == "select" for c in plan(dp).blocks["pe"].cells)
+    yield ()
+    yield ("mul",)
+    if aligned:
+        yield ("mul", "align")
+    for every in range(rows - 1, 0, -1):
+        inner = tuple(f"mul{j}" for j in range(every, rows, every))
+        yield (*inner, "mul")
+        yield (*inner, "mul", "align")
+    yield ("unpack", *(f"mul{j}" for j in range(1, rows)), "mul", "align")
+
+
+def _output_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:
+    stages = output_stages(dp.mac)
+    yield ()
+    if "requant" in stages:
+        yield ("requant",)
+    for count in range(1, len(stages) + 1):
+        yield stages[:count]

@@ -1,0 +1,105 @@
+"""Prices: exact where rows are, fitted with an interval that holds elsewhere; nothing unmodelled counts as zero."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from hwq.costmodel import Cost, Fit, Quantity, Sample, estimate, features, fit
+from hwq.costmodel.calibrate import designs
+from hwq.costmodel.fit import price, spread
+from hwq.datapath import Datapath, plan
+from hwq.errors import HwqError
+
+
+def test_the_held_out_designs_are_not_fitted() -> None:
+    for part in designs().values():
+        assert len(part["fit"]) > len(part["held_out"]) >= 10
+        assert not set(part["fit"]) & set(part["held_out"])
+        assert all(str(Datapath.parse(t)) == t for texts in part.values() for t in texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "luts"),
+    [
+        ("int8*int8 +fixed(32)", 60),  # 4 rows of 9, 24 bits of accumulator above them
+        ("int4*int4 +fixed(16)", 22),  # 2 rows of 5, and 12
+        ("int8*ternary +fixed(20)", 20),  # one row of 8, and 12
+        ("int8*int8 +fixed(32) cut=mul", 68),  # the product's rows, then 32
+        ("int5*int5 +fixed(24)", 36),  # rows of 6, 6 and 5, and 19
+    ],
+)
+def test_integer_elements_cost_their_rows(text: str, luts: int) -> None:
+    counts = features(plan(Datapath.parse(text), "xc7").blocks["pe"], "xc7")
+    assert {k: v for k, v in counts.items() if v and k != "ff"} == {"row": luts}
+    cost = estimate(text, "xc7")
+    assert cost.pe.figures["lut"] == Quantity.exact(luts)
+
+
+def test_a_cost_states_what_it_is() -> None:
+    cost = estimate("fp8_e4m3*fp8_e4m3 +fixed(48) @2x2 cut=mul", "ecp5")
+    record = json.loads(json.dumps(cost.json()))
+    assert record["device"] == "ecp5" and record["level"] and record["source"] and record["unmodelled"]
+    assert record["lut"]["low"] < record["lut"]["value"] < record["lut"]["high"]
+    assert record["ff"]["low"] == record["ff"]["high"]
+    assert sum(p["lut"]["value"] for p in record["breakdown"]) == pytest.approx(record["lut"]["value"], abs=0.1)
+    assert "fmax_mhz" in record and "energy_pj_per_mac" not in record
+    assert "fmax_mhz" not in estimate("int8*int8", "xc7").json()
+
+
+def test_a_missing_figure_is_named_not_zero() -> None:
+    cost = estimate("int8*int8", "ge")
+    with pytest.raises(AttributeError, match=r"^lut has no figure on ge; it has ge, ff$"):
+        _ = cost.lut
+
+
+def test_a_network_pays_once_for_each_distinct_text() -> None:
+    one, two = "int8*int8 +fixed(24) @2x2", "int8*int4 +fixed(20) @2x2"
+    network = estimate({"first": one, "body": two, "last": one}, "xc7")
+    assert isinstance(network, Cost)
+    assert network.lut.value == pytest.approx(estimate(one, "xc7").lut.value + estimate(two, "xc7").lut.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("vax", r"^device must be one of portable, xc7, ecp5, ge, not 'vax'$"),
+        ("portable", r"^device must have prices \(xc7, ecp5, ge\), not 'portable'; hwq calibrate --device portable makes them$"),
+    ],
+)
+def test_a_device_without_prices_wrong(device: str, message: str) -> None:
+    with pytest.raises(HwqError, match=message):
+        estimate("int8*int8", device)
+
+
+def test_an_unpriced_feature_is_refused() -> None:
+    with pytest.raises(HwqError, match=r"^feature 'warp' must have a price on this device, not none; recalibrate$"):
+        price({"warp": 2}, {"row": 1.0})
+
+
+def test_a_fit_finds_the_coefficients_it_was_made_from() -> None:
+    samples = [Sample(f"d{j}", {"row": 10 + j, "logic": 3 * j % 7}, 10 + j + 2.5 * (3 * j % 7)) for j in range(40)]
+    found = fit(samples, "xc7", False)
+    assert isinstance(found, Fit)
+    assert found.coefficients["row"] == 1.0 and found.coefficients["logic"] == pytest.approx(2.5)
+    assert found.spread < 1e-6
+    with pytest.raises(HwqError, match=r"^a fit needs at least 10 measured designs, not 3$"):
+        fit(samples[:3], "xc7", False)
+
+
+def test_the_interval_is_the_conformal_quantile() -> None:
+    assert spread([0.01 * j for j in range(1, 10)]) == pytest.approx(0.09)
+    assert spread([0.01 * j for j in range(1, 100)]) == pytest.approx(0.90)
+
+
+def test_a_clock_picks_cuts_or_refuses() -> None:
+    dp = Datapath.parse("int8*int8 +fixed(32)")
+    fast = plan(dp, "ecp5", clock=200).dp
+    assert fast.cuts and estimate(fast, "ecp5").fmax_mhz.value >= 200
+    assert plan(dp, "ecp5", clock=50).dp == dp
+    with pytest.raises(HwqError, match=re.compile(r"^the pe of .* reaches at most about \d+ MHz, not 2000; ask for less$")):
+        plan(dp, "ecp5", clock=2000)
+    with pytest.raises(HwqError, match=r"^clock= needs a device with place and route \(ecp5\), not xc7$"):
+        plan(dp, "xc7", clock=200)
