@@ -49,8 +49,8 @@ class Lowering(Sums):
         for w in order:
             for a in w.args:
                 self._uses[a] = self._uses.get(a, 0) + 1
-                if w.op in ("wrap", "low") and isinstance(w.attr, int):
-                    self._needed[a] = w.attr
+                if w.op in ("wrap", "low", "within"):
+                    self._needed[a] = w.attr if isinstance(w.attr, int) else w.width
         self._needed = {w: n for w, n in self._needed.items() if self._uses[w] == 1}
         deferred = self._addends(order)
         for w in order:
