@@ -4,16 +4,13 @@ A bit-level text (a format's `unpack`, a Mac's `step`, ...) is written once over
 read: operators only record nodes and compute exact ranges. The readers in `ints` (numbers), `source` (compiled
 scalar code) and `rows` (hardware) then walk the same graph, so a width is a function of a proved range and never
 typed by hand.
-
-The algebra is closed: the names in `OPS` are all that a reader must know.
+The algebra is closed: `OPS` is all that a reader must know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from weakref import WeakValueDictionary
-
-from hwq.errors import HwqError
 
 __all__ = ["OPS", "Word", "const", "ilog2", "lookup", "maximum", "minimum", "mux", "negate_if", "variable"]
 
@@ -66,7 +63,7 @@ class Word:
         return self.lo == self.hi
 
     def __repr__(self) -> str:
-        return f"<{self.op} {self.attr if self.attr is not None else ''} [{self.lo}, {self.hi}]>"
+        return f"<{self.op} {self.attr} [{self.lo}, {self.hi}]>"
 
     def __add__(self, other: Word | int) -> Word:
         return _add((self, other))
@@ -84,9 +81,9 @@ class Word:
 
     def __mul__(self, other: Word | int) -> Word:
         other = _lift(other)
-        for x, y in ((self, other), (other, self)):
-            if x.constant and x.lo in (0, 1):
-                return y if x.lo else x
+        c, x = (self, other) if self.constant else (other, self)
+        if c.constant and c.lo in (0, 1):
+            return x if c.lo else c
         ends = [x * y for x in (self.lo, self.hi) for y in (other.lo, other.hi)]
         return _node("mul", (self, other), None, min(ends), max(ends))
 
@@ -144,8 +141,8 @@ class Word:
         other = _lift(other)
         if self is other:
             return const(1)
-        possible = self.lo <= other.hi and other.lo <= self.hi
-        return _node("eq", (self, other), None, int(self.constant and other.constant and possible), int(possible))
+        possible = int(self.lo <= other.hi and other.lo <= self.hi)
+        return _node("eq", (self, other), None, possible * (self.constant and other.constant), possible)
 
     def low(self, n: int) -> Word:
         """The `n` low bits, as a non-negative number."""
@@ -196,8 +193,7 @@ def const(value: int) -> Word:
 
 def variable(name: str, lo: int, hi: int) -> Word:
     """An input of the text, `lo <= name <= hi`."""
-    if lo > hi:
-        raise HwqError(f"lo <= hi must hold for {name!r}, not {lo} > {hi}")
+    assert lo <= hi, f"lo <= hi must hold for {name!r}, not {lo} > {hi}"
     return const(lo) if lo == hi else _node("var", (), name, lo, hi)
 
 
@@ -219,9 +215,8 @@ def _bitwise(x: Word, y: Word | int) -> tuple[Word, Word]:
 
 def _or_xor(op: str, x: Word, y: Word | int) -> Word:
     x, y = _bitwise(x, y)
-    for a, b in ((x, y), (y, x)):
-        if a.constant and a.lo == 0:
-            return b
+    if x.hi == 0 or y.hi == 0:
+        return y if x.hi == 0 else x
     return _node(op, (x, y), None, 0, (1 << max(x.hi.bit_length(), y.hi.bit_length())) - 1)
 
 
@@ -235,9 +230,7 @@ def _add(terms: Iterable[Word | int]) -> Word:
                 total += t.lo
             else:
                 flat.append(t)
-    if not flat:
-        return const(total)
-    if total:
+    if total or not flat:
         flat.append(const(total))
     if len(flat) == 1:
         return flat[0]

@@ -5,7 +5,7 @@ If it can change an output bit it is numerics; if it can change only area, energ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
@@ -67,10 +67,10 @@ class Bias:
 class Requant:
     """Multiply by `m * 2**-s`, m a code of `scale` with its top bit set, s in 0..63, one pair per output channel."""
 
-    scale: Int = field(default_factory=lambda: Int(16, signed=False))
+    scale: Format = field(default_factory=lambda: Int(16, signed=False))
 
     def __post_init__(self) -> None:
-        if not isinstance(self.scale, Int) or self.scale.signed or self.scale.frac:
+        if self.scale.bits > 32 or (self.scale.lsb, *self.scale.integer_range) != (0, 0, (1 << self.scale.bits) - 1):
             raise HwqError(f"requant takes an unsigned integer scale such as uint(16), not {self.scale}")
 
     @property
@@ -115,7 +115,7 @@ class Mac:
         if kinds != sorted(set(kinds)):
             raise HwqError(f"epilogue steps go once each in the order bias,requant,relu, not {self._steps()}")
         if self.epilogue and self.out is None:
-            raise HwqError(f"epilogue steps need an output format, not none; write ->int8[{self._steps()}]")
+            raise HwqError(f"epilogue steps need an output format, not none; write ->FORMAT[{self._steps()}]")
         if isinstance(self.acc, Fixed) and self.acc.frac is not None and -self.acc.frac < self.product_lsb:
             raise HwqError(f"accumulator frac must be at most {-self.product_lsb} (the exact product's), not {self.acc.frac}")
         if self.acc_bits > MAX_EXACT_BITS:
@@ -177,7 +177,7 @@ class Mac:
         return next((s for s in self.epilogue if isinstance(s, kind)), None)
 
     @property
-    def requant(self) -> Int | None:
+    def requant(self) -> Format | None:
         """The format of the requantizer's multiplier, or None."""
         step = self.step(Requant)
         return step.scale if isinstance(step, Requant) else None
@@ -248,10 +248,6 @@ class Datapath:
         from hwq.datapath.text import write
 
         return write(self, named=False)
-
-    def replace(self, **changes: object) -> Datapath:
-        """A copy with other `mac`, `array`, `decode` or `cuts`."""
-        return replace(self, **changes)  # type: ignore[arg-type]
 
     @property
     def latency(self) -> int:

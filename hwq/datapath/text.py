@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from hwq.datapath.spec import Accumulator, Array, Bias, Datapath, Exact, Fixed, Mac, Relu, Requant, Step
 from hwq.errors import HwqError
-from hwq.formats import Format, Int, parse_format
+from hwq.formats import Format, parse_format
 
 __all__ = ["parse", "write"]
 
@@ -18,10 +18,10 @@ _NUMBER = re.compile(r"-?\d+")
 @lru_cache(maxsize=65536)
 def parse(text: str) -> Datapath:
     if not isinstance(text, str):
-        raise HwqError(f"a datapath must be a text such as 'int8*int8 +exact', not {text!r}")
+        raise HwqError(f"a datapath must be a text such as 'int(8)*int(8) +exact', not {text!r}")
     words = text.split()
     if not words:
-        raise HwqError("a datapath must be a text such as 'int8*int8 +exact', not an empty one")
+        raise HwqError("a datapath must be a text such as 'int(8)*int(8) +exact', not an empty one")
     if words[-1] == "-" or words[-1].endswith("-") and "->" not in words[-1]:
         raise HwqError(f"quote the datapath: the shell took everything after {text!r} at its '>'")
     a, w = _operands(words[0])
@@ -128,10 +128,7 @@ def _step(word: str) -> Step:
         raise HwqError(f"output steps are bias, requant, requant(format), relu, not {word!r}")
     if found[1] is None:
         return Requant()
-    scale = parse_format(found[1])
-    if not isinstance(scale, Int):
-        raise HwqError(f"requant takes an unsigned integer scale such as uint16, not {scale}; others are not available yet")
-    return Requant(scale)
+    return Requant(parse_format(found[1]))
 
 
 def _array(word: str) -> Array:
