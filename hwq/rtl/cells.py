@@ -36,6 +36,7 @@ class Body:
             self._register(state.q, "sum" if state.q.name == "acc" else "sticky flag")
         for cell in block.cells:
             self._bits[cell.out.name] = _CELLS[cell.op](self, cell)
+        self.lines += [""] * bool(block.states)
         for state in block.states:
             self._clocked(self._bits[state.q.name], "clear", self._text(state.d, state.q.width))
         return {name: self._of(net) for name, net in block.outputs}
@@ -121,6 +122,7 @@ class Body:
             rest = f"{self.text(high)} ^ {self.text(middle)} ? {twice} : {width}'h0"
         else:
             rest = f"{width}'h0"
+        self.lines.append("")
         multiple = self._wire(f"{cell.out.name}_abs", width, f"{odd} ? {self._text(x, width)} : {rest}")
         return self._assign(cell, f"{self.text(multiple)} ^ {self.text(high * width)}")
 

@@ -17,10 +17,13 @@ from amaranth.back import verilog
 
 from hwq.datapath import Datapath, plan
 from hwq.datapath.schedule import tile_cycles
+from hwq.errors import HwqError
 from hwq.rtl.array import SystolicArray
 from hwq.rtl.blocks import Port
 
 __all__ = ["Manifest", "emit", "top_name"]
+
+_FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,17 @@ class Manifest:
         fields = asdict(self)
         return {"ports": [asdict(port) for port in self.ports]} | fields
 
+    def save(self, folder: str | Path) -> None:
+        text = json.dumps(self.to_json(), indent=2) + "\n"
+        (Path(folder) / _FILE).write_text(text, encoding="utf-8")
+
     @classmethod
     def load(cls, folder: str | Path) -> Manifest:
         """The manifest that `emit` wrote into a folder."""
-        fields = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+        path = Path(folder) / _FILE
+        if not path.is_file():
+            raise HwqError(f"the folder must hold {_FILE}, not {Path(folder).name!r} without it; emit into it first")
+        fields = json.loads(path.read_text(encoding="utf-8"))
         del fields["ports"]
         fields["modules"] = {name: tuple(Port(**port) for port in ports) for name, ports in fields["modules"].items()}
         return cls(**fields)
@@ -91,7 +101,7 @@ def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: floa
     path.mkdir(parents=True, exist_ok=True)
     for name, text in sources.items():
         (path / name).write_text(text, encoding="utf-8")
-    (path / "manifest.json").write_text(json.dumps(manifest.to_json(), indent=2) + "\n", encoding="utf-8")
+    manifest.save(path)
     return manifest
 
 

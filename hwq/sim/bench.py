@@ -18,13 +18,16 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.handle import Immediate
 from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.types import Logic
 
 from hwq.sim.tools import FOLDER
 
 PATIENCE = 2000  # cycles without any handshake or excuse after which the design counts as hung
 
 # How often a stream pauses in a cycle; each stream draws a mood for each tile. Mostly none: free runs are tested too.
-MOODS = (0.0, 0.0, 0.0, 0.2, 0.7)
+MOODS = (0.0, 0.0, 0.0, 0.0, 0.2, 0.6)
+
+ONE = Logic(1)
 
 
 class Stream:
@@ -34,28 +37,31 @@ class Stream:
         self.valid, self.ready = dut[f"{name}_valid"], dut[f"{name}_ready"]
         self.payload, self.last = dut[f"{name}_payload"], dut[f"{name}_last"]
         self.beats, self.lasts, self.rng = beats, lasts, rng
-        self.at = -1
+        self.at, self.left = 0, len(beats)
         self.offered = False
-        self.pause = 0.0
-        self.valid.set(Immediate(0))
-        self.advance()
+        self.pause = rng.choice(MOODS)
+        self._driven = False
+        self._present()
 
-    def advance(self) -> None:
-        """Present the next beat, not yet valid."""
-        self.at += 1
-        self.offered = False
-        if self.at < len(self.beats):
+    def _present(self) -> None:
+        if self.left:
             self.payload.set(Immediate(self.beats[self.at]))
             self.last.set(Immediate(int(self.lasts[self.at])))
-            if self.at == 0 or self.lasts[self.at - 1]:
-                self.pause = self.rng.choice(MOODS)
-        self.valid.set(Immediate(0))
+
+    def advance(self) -> None:
+        """The beat is taken: on to the next."""
+        if self.lasts[self.at]:
+            self.pause = self.rng.choice(MOODS)
+        self.at, self.left, self.offered = self.at + 1, self.left - 1, False
+        self._present()
 
     def offer(self) -> None:
         """Raise valid unless this cycle is a pause; once raised it stays until the beat is taken."""
-        if not self.offered and self.at < len(self.beats) and self.rng.random() >= self.pause:
-            self.offered = True
-            self.valid.set(Immediate(1))
+        if not self.offered and self.left:
+            self.offered = not self.pause or self.rng.random() >= self.pause
+        if self.offered != self._driven:
+            self._driven = self.offered
+            self.valid.set(Immediate(int(self.offered)))
 
     def taken(self) -> bool:
         return self.offered and _is_one(self.ready)
@@ -84,12 +90,13 @@ class Run:
         total = len(self.terms) * self.rows
         streams = self.operands + self.parameters
         valid, ready, edge, settled = self.dut.o_valid, self.dut.o_ready, FallingEdge(self.dut.clk), ReadOnly()
-        quiet = 0
+        quiet, taking = 0, False
         while len(self.results) < total and quiet < PATIENCE:
             for stream in streams:
                 stream.offer()
-            taking = self.rng.random() >= self.pause
-            ready.set(Immediate(int(taking)))
+            before, taking = taking, not self.pause or self.rng.random() >= self.pause
+            if taking != before:
+                ready.set(Immediate(int(taking)))
             await settled
             moved = [stream for stream in streams if stream.taken()]
             result = _is_one(valid)
@@ -125,7 +132,7 @@ class Run:
 
 
 def _is_one(handle: Any) -> bool:
-    return bool(handle.value == 1)
+    return bool(handle.value == ONE)
 
 
 def _integers(packed: np.ndarray[Any, Any]) -> list[int]:
@@ -149,6 +156,8 @@ async def _abandon(dut: Any, operands: Iterator[tuple[str, int]]) -> None:
         dut[f"{name}_payload"].set(Immediate(beat))
     for _ in range(12):
         await FallingEdge(dut.clk)
+    for port in ports:
+        dut[port].set(Immediate(0))
     await _reset(dut, 1)
 
 
@@ -158,7 +167,7 @@ async def bench(dut: Any) -> None:
     folder = Path(os.environ[FOLDER])
     with np.load(folder / "stimulus.npz") as file:
         stimulus = dict(file)
-    Clock(dut.clk, 2, "step").start()
+    Clock(dut.clk, 2, "step", impl="gpi").start()
     await FallingEdge(dut.clk)  # what is written at time 0 may be lost
     for port in [f"{name}_{member}" for name in "awp" for member in ("valid", "last", "payload")] + ["o_ready"]:
         if hasattr(dut, port):

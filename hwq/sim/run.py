@@ -84,7 +84,7 @@ def check(
     with tempfile.TemporaryDirectory(prefix="hwq-sim-") as name:
         work = Path(name)
         source = Path(folder).resolve() if folder is not None else work
-        manifest = Manifest.load(source) if folder is not None else emit(dp, work, device)
+        manifest = _read(dp, source) if folder is not None else emit(dp, work, device)
         _write(work / "stimulus.npz", dp, tiles, seed)
         start = time.perf_counter()
         wave = simulate(simulator, [source / file for file in manifest.files], manifest.top, work, waves is not None)
@@ -109,6 +109,13 @@ def check(
         stalled=outcome["stalled"],
         vectors_per_s=round(sum(tile.terms for tile in tiles) / seconds, 1),
     )
+
+
+def _read(dp: Datapath, folder: Path) -> Manifest:
+    manifest = Manifest.load(folder)
+    if manifest.datapath != dp.parametric():
+        raise HwqError(f"the Verilog in {folder.name!r} must be of {dp}, not of {manifest.datapath}")
+    return manifest
 
 
 def _outcome(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from cocotb_tools import config
 
 from hwq.errors import HwqError, ToolError
 
-__all__ = ["BENCH", "FOLDER", "LOG", "SIMULATORS", "said", "simulate"]
+__all__ = ["BENCH", "FOLDER", "LOG", "SIMULATORS", "said", "simulate", "verilator_environment"]
 
 SIMULATORS = ("icarus", "verilator")
 BENCH = "hwq.sim.bench"
@@ -52,7 +52,7 @@ def _icarus(sources: Sequence[Path], top: str, folder: Path, waves: bool) -> Pat
 
 
 def _verilator(sources: Sequence[Path], top: str, folder: Path, waves: bool) -> Path | None:
-    tools = _verilator_environment()
+    tools = verilator_environment()
     for tool in ("make", "c++"):
         if shutil.which(tool) is None:
             raise ToolError(f"verilator needs {tool} on PATH, not found; install make and a C++ compiler")
@@ -68,7 +68,7 @@ def _verilator(sources: Sequence[Path], top: str, folder: Path, waves: bool) -> 
     return folder / "dump.vcd" if waves else None
 
 
-def _verilator_environment() -> Mapping[str, str]:
+def verilator_environment() -> Mapping[str, str]:
     """The installed Verilator, or the one of the Python package, which must be told where it is."""
     if shutil.which("verilator"):
         return os.environ
