@@ -105,10 +105,42 @@ class Netlist:
         cycles = [c for n in ends if (c := self.cycle[n]) is not None]
         depth = max(cycles, default=0)
         final = [(name, self.at(n, depth) if aligned else n) for name, n in outputs]
-        needed = {n for _, n in final} | {s.d for s in self.states}
-        kept: list[Cell] = []
-        for cell in reversed(self.cells):
-            if cell.out in needed:
-                kept.append(cell)
-                needed.update(cell.args)
-        return Block(self.name, tuple(self.inputs), tuple(final), tuple(self.states), tuple(reversed(kept)), depth)
+        kept = _live(self.cells, [n for _, n in final] + [s.d for s in self.states])
+        return Block(self.name, tuple(self.inputs), tuple(final), tuple(self.states), tuple(kept), depth)
+
+
+def _live(cells: Sequence[Cell], ends: Sequence[Net]) -> list[Cell]:
+    """The cells that the ends need; a register holds only the bits that somebody reads."""
+    demand = {net: net.width for net in ends}
+    kept: list[Cell] = []
+    for cell in reversed(cells):
+        top = demand.get(cell.out)
+        if top is None:
+            continue
+        kept.append(cell)
+        for arg in cell.args:
+            demand[arg] = max(demand.get(arg, 0), min(arg.width, _demand(cell, arg, top)))
+    narrow = {
+        c.out: Net(c.out.name, demand[c.out], False)
+        for c in kept
+        if c.op == "reg" and demand[c.out] < c.out.width
+    }
+    return [Cell(c.op, narrow.get(c.out, c.out), tuple(narrow.get(a, a) for a in c.args), c.attr) for c in reversed(kept)]
+
+
+def _demand(cell: Cell, arg: Net, top: int) -> int:
+    """How many low bits of an argument matter where the low `top` bits of the result do."""
+    if cell.op == "view":
+        assert isinstance(cell.attr, int)
+        return cell.attr + top
+    if cell.op == "cat":
+        at = 0
+        reach = 0
+        for net in cell.args:
+            if net is arg and at < top:
+                reach = max(reach, top - at)
+            at += net.width
+        return reach
+    if cell.op in ("row", "reg", "and", "or", "xor", "not") or cell.op == "booth" and arg is cell.args[0]:
+        return top
+    return arg.width

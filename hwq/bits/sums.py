@@ -134,21 +134,21 @@ class Sums(Netlist):
         plain, coded = factors(x, y)
         total, bounds = base or (self.constant(0, 1), (0, 0))
         goal = _product_range(plain, coded, bounds)
-        many, few = self._signed(plain), self._signed(coded)
+        many, few = self.lower_one(plain), self._signed(coded)
         digits = (few.width + 1) // 2
         lows: list[Net] = []
         for j in range(digits):
             # the digit is formed where its row is, so that a cut delays the factors and not their multiples
-            now = self.cycle[total]
-            many, few = (self.at(f, now) if self.cycle[f] is not None else f for f in (many, few))
+            many = self.at(many, self.cycle[total])
+            window = [self.at(self._bit(few, i), self.cycle[total]) for i in (2 * j - 1, 2 * j, 2 * j + 1)]
             span = _digit_range(coded, j, digits)
-            part, negative = self._digit(many, few, j, max(-span[0], span[1]))
+            part = self._digit(self.resize(many, signed_bits(plain), True), window, j, max(-span[0], span[1]))
             ends = [d * v for d in span for v in (plain.lo, plain.hi)]
             bounds = bounds[0] + min(ends), bounds[1] + max(ends)
             if j == digits - 1:  # the exact total, seen from this row's place
                 bounds = max(bounds[0], goal[0] >> 2 * j), min(bounds[1], goal[1] >> 2 * j)
             width = max(bits_of(min(bounds[0], -1), bounds[1]), 3)
-            total = self.cell("row", [total, part, negative], width, True, f"row{j}")
+            total = self.cell("row", [total, part, window[2]], width, True, f"row{j}")
             if j < digits - 1:
                 total = self.reg(total, f"mul{j + 1}") if f"mul{j + 1}" in self.cuts else total
                 lows.append(self.view(total, 0, 2))
@@ -158,15 +158,13 @@ class Sums(Netlist):
             return total
         return self.cell("cat", [*lows, total], 2 * len(lows) + total.width, True, "product")
 
-    def _digit(self, many: Net, few: Net, j: int, reach: int) -> tuple[Net, Net]:
-        """(digit j of `few` times `many`, complemented where negative; that sign). `reach` is the largest digit."""
-        window = [self._bit(few, i) for i in (2 * j - 1, 2 * j, 2 * j + 1)]
+    def _digit(self, many: Net, window: list[Net], j: int, reach: int) -> Net:
+        """Digit j, of three recoded bits, times `many`; complemented where negative. `reach` is the largest digit."""
         select = self.cell("cat", window, 3, False, f"digit{j}")
-        return self.cell("booth", [many, select], many.width + (reach > 1), True, f"part{j}", reach), window[2]
+        return self.cell("booth", [many, select], many.width + (reach > 1), True, f"part{j}", reach)
 
     def _signed(self, w: Word) -> Net:
-        net = self._net.get(w) or self.lower_one(w)
-        return self.resize(net, signed_bits(w), True)
+        return self.resize(self.lower_one(w), signed_bits(w), True)
 
     def _bit(self, net: Net, index: int) -> Net:
         if index < 0:

@@ -19,31 +19,53 @@ Features = Mapping[str, float]
 # the field that each device's features price, and the features whose coefficient is known, not fitted
 FIELD = {"xc7": "lut", "ecp5": "lut", "ge": "ge"}
 EXACT: Mapping[str, Mapping[str, float]] = {
-    "xc7": {"row": 1.0},
+    "xc7": {"row": 1.0, "saturate": 1.0},
     "ecp5": {"carry": 2.0},
     "ge": {},
 }
 
 
-def row_luts(cell: Cell) -> int:
-    """LUTs of one carry chain: one for each distinct pair of base and addend bits.
+class Context:
+    """What a cell's neighbours are: who drives a net, and which nets only rows look at."""
 
-    Above both of them every pair is the two sign bits again, and one LUT serves all of those places.
-    """
-    base, addend, _ = cell.args
-    reach = max(n.width for n in (base, addend))
-    if addend.value == 0:
-        return 0  # the base itself drives the chain's select inputs
-    return min(cell.out.width, reach)
+    def __init__(self, block: Block) -> None:
+        self.driver = {cell.out: cell for cell in block.cells}
+        self.rows_only = _read_by_rows_only(block)
+
+    def absorbed(self, cell: Cell) -> bool:
+        return cell.out in self.rows_only
+
+    def limits(self, net: Net) -> bool:
+        """True for the comparison of a clamp: with a constant, and read by multiplexers."""
+        cell = self.driver.get(net)
+        return cell is not None and cell.op == "lt" and any(a.value is not None for a in cell.args)
+
+    def unsigned_digit(self, net: Net) -> bool:
+        """True for a Booth digit of a number whose sign bit is always 0."""
+        cell = self.driver.get(net)
+        source = self.driver.get(cell.args[0]) if cell is not None and cell.op == "booth" else None
+        return source is not None and source.op == "view" and not source.args[0].signed
+
+    def row_luts(self, cell: Cell) -> int:
+        """LUTs of one carry chain: one for each distinct pair of base and addend bits.
+
+        Above both of them every pair is the two sign bits again, and one LUT serves all of those places. Where there is
+        nothing but an unsigned digit, that pair is the digit's sign alone: a wire.
+        """
+        base, addend, _ = cell.args
+        if addend.value == 0:
+            return 0  # the base itself drives the chain's select inputs
+        alone = base.value == 0 and self.unsigned_digit(addend)
+        return min(cell.out.width, max(base.width, addend.width)) - alone
 
 
 @lru_cache(maxsize=65536)
 def features(block: Block, fabric: str) -> Features:
     """The counts of a block on `xc7`, `ecp5` or `ge`."""
     counts: Counter[str] = Counter()
-    rows_only = _read_by_rows_only(block)
+    context = Context(block)
     for cell in block.cells:
-        _COUNTERS[fabric](cell, cell.out in rows_only, counts)
+        _COUNTERS[fabric](cell, context, counts)
     counts["ff"] = block.flip_flops
     return dict(counts)
 
@@ -85,9 +107,20 @@ def _glue(cell: Cell, counts: Counter[str]) -> None:
         counts["less"] += max(a.width for a in cell.args)
 
 
-def _xc7(cell: Cell, absorbed: bool, counts: Counter[str]) -> None:
+def _clamp(cell: Cell, context: Context, counts: Counter[str]) -> bool:
+    """Saturation of n + 1 bits to n is n - 1 LUT: each bit and the two on top. Half of it a comparison."""
+    if cell.op == "lt" and context.limits(cell.out):
+        counts["saturate"] += (max(a.width for a in cell.args) - 2) / 2  # type: ignore[assignment]
+        return True
+    return cell.op == "select" and context.limits(cell.args[0])
+
+
+def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
+    absorbed = context.absorbed(cell)
+    if _clamp(cell, context, counts):
+        return
     if cell.op == "row":
-        counts["row"] += row_luts(cell)
+        counts["row"] += context.row_luts(cell)
         if cell.args[1].value == 0:
             counts["increment"] += cell.out.width
     elif cell.op == "booth":
@@ -103,7 +136,9 @@ def _xc7(cell: Cell, absorbed: bool, counts: Counter[str]) -> None:
         _glue(cell, counts)
 
 
-def _ecp5(cell: Cell, absorbed: bool, counts: Counter[str]) -> None:
+def _ecp5(cell: Cell, context: Context, counts: Counter[str]) -> None:
+    if _clamp(cell, context, counts):
+        return
     if cell.op == "row":
         counts["carry"] += -(-cell.out.width // 2)
         counts["chain"] += 1
@@ -119,7 +154,9 @@ def _ecp5(cell: Cell, absorbed: bool, counts: Counter[str]) -> None:
         _glue(cell, counts)
 
 
-def _ge(cell: Cell, absorbed: bool, counts: Counter[str]) -> None:
+def _ge(cell: Cell, context: Context, counts: Counter[str]) -> None:
+    if _clamp(cell, context, counts):
+        return
     if cell.op == "row":
         counts["adder"] += cell.out.width
     elif cell.op == "booth":
@@ -134,4 +171,4 @@ def _ge(cell: Cell, absorbed: bool, counts: Counter[str]) -> None:
         _glue(cell, counts)
 
 
-_COUNTERS: Mapping[str, Callable[[Cell, bool, Counter[str]], None]] = {"xc7": _xc7, "ecp5": _ecp5, "ge": _ge}
+_COUNTERS: Mapping[str, Callable[[Cell, Context, Counter[str]], None]] = {"xc7": _xc7, "ecp5": _ecp5, "ge": _ge}
