@@ -172,11 +172,11 @@ def test_waves_are_written_where_they_are_wanted(tmp_path: Path) -> None:
 
 
 def test_refusals_are_one_line_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(HwqError, match="^an exhaustive run needs @1x1"):
+    with pytest.raises(HwqError, match=r"^an exhaustive run needs @1x1"):
         run("int4*int4 @2x2", exhaustive=True)
-    with pytest.raises(HwqError, match="^vectors must be at least 1, not 0$"):
+    with pytest.raises(HwqError, match=r"^vectors must be at least 1, not 0$"):
         run("int4*int4 @2x2", vectors=0)
-    with pytest.raises(HwqError, match="^simulator must be one of icarus, verilator, not 'xsim'$"):
+    with pytest.raises(HwqError, match=r"^simulator must be one of icarus, verilator, not 'xsim'$"):
         run("int2*int2", simulator="xsim")
     emit(Datapath.parse("int2*int2"), tmp_path)
     with pytest.raises(HwqError, match=r"must be of int3\*int2, not of int\(2\)\*int\(2\)$"):
@@ -186,5 +186,5 @@ def test_refusals_are_one_line_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ToolError, match=r"^iverilog must succeed, not end with: .*error"):
         run("int2*int2", folder=tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolError, match="^simulation needs iverilog and vvp on PATH, not found; install"):
+    with pytest.raises(ToolError, match=r"^simulation needs iverilog and vvp on PATH, not found; install"):
         run("int2*int2")
