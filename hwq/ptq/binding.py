@@ -10,8 +10,9 @@ from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.graph import Node
 
-__all__ = ["certified", "for_layer", "is_exact"]
+__all__ = ["bias_format", "certified", "for_layer", "is_exact"]
 
+_CODE_BITS = 63  # of a code that a torch tensor holds
 _STEPS = (Bias(), Requant(), Relu())
 
 
@@ -35,8 +36,17 @@ def is_exact(mac: Mac) -> bool:
     return mac.acc == Exact()
 
 
+def bias_format(mac: Mac) -> Format:
+    """The format that a bias is rounded to: the accumulator's, before that is certified at most 63 bits of it."""
+    wide = is_exact(mac) and mac.acc_bits > _CODE_BITS
+    return replace(mac, acc=Fixed(_CODE_BITS), out=None, epilogue=()).acc_format if wide else mac.acc_format
+
+
 def certified(datapath: Datapath, bits: int, is_result: bool) -> Datapath:
     """`datapath` with an accumulator of `bits` on the same grid; `is_result` where the sum itself is the output."""
+    if bits > _CODE_BITS:
+        given = f"not {bits} as {datapath}; write +fixed(n,frac)"
+        raise HwqError(f"a certified accumulator must have at most {_CODE_BITS} bits, {given}")
     mac = replace(datapath.mac, acc=Fixed(bits))
     return _with(datapath, replace(mac, out=mac.acc_format) if is_result else mac)
 

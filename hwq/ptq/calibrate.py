@@ -43,8 +43,9 @@ def percentile(x: Tensor, fmt: Format, importance: Tensor | None = None) -> Tens
 def least_squares(x: Tensor, fmt: Format, importance: Tensor | None = None) -> Tensor:
     """The scale of least squared error on a geometric grid below `minmax`.
 
-    Then it doubles as long as the error stays within 1 % of the least: a format of many binades keeps its relative
-    precision, and smaller values need a narrower accumulator. On an even grid a doubling costs a factor of 4.
+    Then it doubles as long as the error stays within 1 % of the least and values of the format above 1 are in use: a
+    format of many binades keeps its relative precision, and smaller values need a narrower accumulator. On an even
+    grid a doubling costs a factor of 4.
     """
     widest = best = minmax(x, fmt)
     least = squared_error(x, fmt, best, importance)
@@ -52,10 +53,10 @@ def least_squares(x: Tensor, fmt: Format, importance: Tensor | None = None) -> T
         scale = widest * _SHRINK**step
         error = squared_error(x, fmt, scale, importance)
         best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
-    doubling = least > 0
-    top, bound = best, least * _SPARE
+    largest, bound = x.abs().amax(1), least * _SPARE
+    top, doubling = best, least > 0
     while bool(doubling.any()):
-        doubling &= squared_error(x, fmt, top * 2, importance) <= bound
+        doubling &= (largest > top) & (squared_error(x, fmt, top * 2, importance) <= bound)
         top = torch.where(doubling, top * 2, top)
     return top
 

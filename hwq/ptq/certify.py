@@ -50,7 +50,7 @@ def _bits(graph: Graph, layer: Layer, solved: Solved, positive: Mapping[str, boo
     mac = layer.datapath.mac
     low, high = mac.a.integer_range
     read = (0, high) if positive[layer.node.inputs[0]] else (low, high)
-    bias = [int(b) for b in torch.ldexp(solved.bias, torch.tensor(-mac.acc_format.lsb)).tolist()]
+    bias = [int(b) for b in torch.ldexp(solved.bias, torch.tensor(-mac.acc_lsb)).tolist()]
     if solved.weight is None:  # a product of two values: any code can meet any other
         other = max(abs(end) for end in mac.w.integer_range)
         ((_, _, depth), *_) = graph.products(layer.node)

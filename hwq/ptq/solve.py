@@ -10,6 +10,7 @@ from torch.nn import functional as fn
 
 from hwq.errors import HwqError
 from hwq.formats import Format
+from hwq.ptq.binding import bias_format, is_exact
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.fake import Held, accumulate
 from hwq.ptq.graph import Node
@@ -104,7 +105,11 @@ def _solved(
 ) -> Solved:
     assert layer.datapath is not None
     mac = layer.datapath.mac
-    on_accumulator = mac.acc_format.decode(mac.acc_format.encode(bias)).double()
+    grid = bias_format(mac)
+    if is_exact(mac) and float(bias.abs().max()) > grid.max:
+        largest = f"{float(bias.abs().max()):.3g}"
+        raise HwqError(f"biases of {layer.name!r} must fit {grid}, not be as large as {largest}; write +fixed(n,frac)")
+    on_accumulator: Tensor = grid.decode(grid.encode(bias)).double()
     if out is None:
         return Solved(weight, scale, on_accumulator, None, None, unit[0])
     assert mac.requant is not None
