@@ -1,5 +1,6 @@
 """The command line: exit codes, one-line refusals, JSON shapes, and a start that loads nothing heavy."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from hwq.cli.demo import knee
 from hwq.cli.main import COMMANDS, run
 from hwq.formats import catalog
+from hwq.search import Point
 
 CONTRACT = ["formats", "cost", "rtl", "sim", "synth", "ptq", "search", "calibrate", "demo"]
 LATER = ["golden", "report", "compile", "import"]
@@ -78,7 +81,7 @@ def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: Se
 
 @pytest.mark.parametrize("command", [["cost", "-d", "xc7"], ["sim"], ["synth", "-d", "xc7"], ["rtl", "-o", "x"]])
 def test_a_datapath_that_the_shell_cut_asks_for_quotes(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
-    message = "a datapath must not end in '-', as 'int8*int8 -' does: the shell took the '>'; quote the datapath"
+    message = "quote the datapath: the shell took everything after 'int8*int8 -' at its '>'"
     name, *options = command
     assert_refused(capsys, message, name, "int8*int8", "-", *options)
 
@@ -128,3 +131,164 @@ def test_formats_writes_vectors(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         code, value = line.split(",")
         assert float.fromhex(value) == fmt.value(int(code))
     assert len(encode) > 3 * 100
+
+
+INT8 = "int8*int8 +fixed(24) ->int8[bias,requant,relu] @2x2"
+
+
+def test_cost_prints_each_figure_with_its_interval(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plot = tmp_path / "cost.svg"
+    shown = as_json(capsys, "cost", INT8, "--device", "xc7", "--plot", str(plot))
+    assert isinstance(shown, dict)
+    assert (shown["datapath"], shown["device"]) == (INT8, "xc7")
+    for figure in (shown["lut"], shown["ff"]):
+        assert 0 < figure["low"] <= figure["value"] <= figure["high"]
+    assert shown["ff"]["low"] == shown["ff"]["high"]
+    assert "fmax_mhz" not in shown
+    assert any(text.startswith("fmax_mhz") for text in shown["unmodelled"])
+    assert sum(part["count"] for part in shown["breakdown"] if part["part"] == "pe") == 4
+    assert plot.stat().st_size > 1000
+    code, out, _ = hwq(capsys, "cost", INT8, "--device", "xc7")
+    assert code == 0
+    assert out.startswith(f"{INT8} on xc7; T1")
+
+
+def test_cost_refuses_what_a_device_cannot(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = hwq(capsys, "cost", INT8, "--device", "xc7", "--clock", "200")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: clock= needs a device with place and route")
+    assert hwq(capsys, "cost", INT8, "--device", "abacus")[0] == 2
+
+
+def test_rtl_writes_what_its_manifest_says(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    manifest = as_json(capsys, "rtl", INT8, "-o", str(tmp_path / "rtl"))
+    assert isinstance(manifest, dict)
+    for name, digest in manifest["files"].items():
+        assert hashlib.sha256((tmp_path / "rtl" / name).read_bytes()).hexdigest() == digest
+    assert json.loads((tmp_path / "rtl" / "manifest.json").read_text()) == manifest
+    assert len(manifest["files"]) > 1
+    code, out, _ = hwq(capsys, "rtl", INT8, "-o", str(tmp_path / "rtl"))
+    assert code == 0
+    assert len(out.splitlines()) == 1 + len(manifest["files"])
+
+
+def test_sim_compares_and_exits_with_1_where_it_must(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    report = as_json(capsys, "sim", INT8, "--vectors", "10", "--seed", "3")
+    assert isinstance(report, dict)
+    assert report["mismatches"] == 0
+    assert (report["tiles"], report["compared"], report["seed"]) == (10, 40, 3)
+    assert report["cycles"] == report["expected_cycles"] + report["stalled"]
+
+    manifest = as_json(capsys, "rtl", INT8, "-o", str(tmp_path))
+    assert isinstance(manifest, dict)
+    epilogue = tmp_path / f"{manifest['top']}_epilogue.v"
+    text = epilogue.read_text()
+    broken = text.replace("assign code = ", "assign code = ~")
+    assert broken != text
+    epilogue.write_text(broken)
+    code, out, _ = hwq(capsys, "sim", INT8, "--vectors", "10", "--verilog", str(tmp_path))
+    assert code == 1
+    assert "first mismatch: tile 0, row 0, col 0" in out
+
+
+def test_sim_takes_one_kind_of_run(capsys: pytest.CaptureFixture[str]) -> None:
+    message = "a simulation must be --exhaustive or of --vectors N, not both"
+    assert_refused(capsys, message, "sim", INT8, "--exhaustive", "--vectors", "3")
+
+
+def test_synth_prints_measured_beside_estimated(capsys: pytest.CaptureFixture[str]) -> None:
+    report = as_json(capsys, "synth", "int4*int4 +fixed(16)", "--device", "xc7")
+    assert isinstance(report, dict)
+    for part in ("pe", "top"):
+        record = report[part]
+        measured, estimated = record["measured"]["lut"], record["estimated"]["lut"]["value"]
+        assert record["error"]["lut"] == pytest.approx(estimated / measured - 1)
+        assert record["level"] == "T1"
+        assert "yosys" in record["tool"].lower()
+    assert report["pe"]["measured"]["lut"] < report["top"]["measured"]["lut"]
+
+
+def test_ptq_reports_three_evaluators(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    saved = tmp_path / "codes.safetensors"
+    options = ["--datapath", "int8*int4 @8x8", "--first", "int8*int8", "--recipe", "rtn", "--images", "40"]
+    report = as_json(capsys, "ptq", "resnet8", *options, "--save", str(saved))
+    assert isinstance(report, dict)
+    assert (report["model"], report["n"], report["float_ops"]) == ("resnet8", 40, [])
+    for kind in ("float", "fake", "exact"):
+        assert 0.7 < report[kind]["low"] < report[kind]["value"] <= report[kind]["high"] <= 1
+    assert {"name", "datapath", "macs", "sqnr_db", "saturated"} <= set(report["per_layer"][0])
+    kept = report["accumulators"]
+    assert kept["lut_saved"] > 0
+    assert all(bits < kept["bits_any_weights"][role] for role, bits in kept["bits"].items())
+    assert saved.stat().st_size > 70_000
+
+
+SPACE = """
+[space.fields]
+a = ["int8", "fp4_e2m1"]
+size = ["2x2", "4x4"]
+[space.roles]
+first = "int8*int8 ->{a}[bias,requant,relu]"
+body = "{a}*int4 ->{a}[bias,requant] @{size}"
+last = "{a}*int8"
+"""
+
+
+def test_search_finds_a_front_and_goes_on_from_its_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    space, store, plot = tmp_path / "space.toml", tmp_path / "study.sqlite", tmp_path / "front.png"
+    space.write_text(SPACE)
+    options = ["--device", "xc7", "--space", str(space), "--store", str(store), "--images", "20", "--recipe", "rtn"]
+    first = as_json(capsys, "search", "resnet8", "--budget", "4", *options, "--plot", str(plot))
+    assert isinstance(first, dict)
+    assert first["evaluated"] == 4
+    assert 0 < len(first["front"]) <= 4
+    for point in first["front"]:
+        assert set(point["metrics"]) == {"accuracy", "lut", "latency_cycles"}
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    again = as_json(capsys, "search", "resnet8", "--budget", "4", *options)
+    assert again == first
+    limited = as_json(capsys, "search", "resnet8", "--budget", "4", *options, "--fit", "lut<=1")
+    assert isinstance(limited, dict)
+    assert (limited["infeasible"], limited["front"]) == (4, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[space.roles]\nbody = 'int8*int8'",
+            "must have the tables [space.fields] and [space.roles], and nothing else",
+        ),
+        ("[space.fields]\n[space.roles]\nbody = '{a}*int8'", "must name only the fields"),
+        ("a = ", "must be TOML"),
+    ],
+)
+def test_a_wrong_space_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, message: str) -> None:
+    space = tmp_path / "space.toml"
+    space.write_text(text)
+    store = str(tmp_path / "s.sqlite")
+    options = ["--device", "xc7", "--budget", "1", "--store", store, "--space", str(space)]
+    code, out, err = hwq(capsys, "search", "resnet8", *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_an_objective_that_a_device_lacks_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    store = str(tmp_path / "s.sqlite")
+    options = ["--device", "xc7", "--budget", "1", "--store", store, "--objective", "energy_pj_per_mac"]
+    message = "an objective on xc7 must be one of accuracy, lut, latency_cycles, not 'energy_pj_per_mac'"
+    assert_refused(capsys, message, "search", "resnet8", *options)
+
+
+def test_the_knee_is_above_the_chord() -> None:
+    values = [(100, 0.5), (200, 0.88), (400, 0.9), (800, 0.91)]
+    points = [Point(n, {}, {"lut": x, "accuracy": y}, {}, None, True) for n, (x, y) in enumerate(values)]
+    assert knee(points, "lut", "accuracy").number == 1
+    assert knee(points[:1], "lut", "accuracy").number == 0
+
+
+def test_calibrate_needs_a_device_that_can_be_measured(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert hwq(capsys, "calibrate", "--device", "portable")[0] == 2
+    message = f"{tmp_path}/*.jsonl must hold rows of xc7, not none"
+    assert_refused(capsys, message, "calibrate", "--device", "xc7", "--from", str(tmp_path))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
 import typer
 from typer.core import TyperGroup
 
+import hwq
 from hwq.cli import calibrate, cost, demo, formats, later, ptq, rtl, search, sim, synth
 from hwq.errors import HwqError
 
@@ -37,9 +39,7 @@ for module in COMMANDS:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print(version("hwq"))
+        print(hwq.__version__)
         raise typer.Exit
 
 
@@ -52,6 +52,8 @@ def _options(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code. Bad input is one `error: ...` line on standard error, never a traceback."""
+    # Read when torch is loaded: its threads then sleep between products, instead of taking a core to wait on.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         code = app(list(arguments) or ["--help"], prog_name="hwq", standalone_mode=False)
     except typer.TyperException as error:
