@@ -534,7 +534,7 @@ CODES = np.zeros((2, 4), dtype=np.uint8)
             lambda: hwq.matmul(
                 Datapath.parse("fp8_e5m2*fp8_e5m2").mac, torch.zeros(1, 1, dtype=torch.uint8), CODES[:1, :1]
             ),
-            r"torch holds codes of up to 63 bits, not 80 of flagged\(77,32,inf\); add ->format or use numpy",
+            r"torch holds codes of up to 64 bits, not 80 of flagged\(77,32,inf\); add ->format or use numpy",
         ),
         (lambda: explain(INT8, 4, "jax"), "library must be numpy or torch, not 'jax'"),
         (lambda: explain(INT8, 9), "K must be between 1 and k=8 of the Mac, not 9; give the datapath a larger k="),

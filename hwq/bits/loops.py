@@ -78,7 +78,7 @@ def _map(outputs: tuple[Word, ...], inputs: Named, results: tuple[np.dtype[Any],
             body.put(word)
     for word, dtype, pointer in zip(outputs, results, pointers[len(inputs) + len(columns) :], strict=True):
         body.store(word, pointer, "%i", dtype)
-    function = compile_function(_map_source(body, pointers), 3 + len(pointers))
+    function = compile_function(_map_source(body, pointers), 3 + len(pointers), body.widest <= 64)
 
     def run(arrays: Arrays, per_column: Arrays = ()) -> list[np.ndarray[Any, Any]]:
         given = [np.ascontiguousarray(a, dtype=d) for a, (_, d) in zip(arrays, inputs, strict=True)]
@@ -160,7 +160,7 @@ def _scan(state: tuple[tuple[str, Word], ...], after: tuple[Word, ...], rows: Na
             body.put(word)
     for word, (_, dtype), pointer in zip(after, kept, pointers[len(rows) + len(columns) :], strict=True):
         body.store(word, pointer, "%mn", dtype)
-    function = compile_function(_scan_source(body, pointers), 4 + len(pointers))
+    function = compile_function(_scan_source(body, pointers), 4 + len(pointers), body.widest <= 64)
 
     def run(by_row: Arrays, by_column: Arrays) -> list[np.ndarray[Any, Any]]:
         a = [np.ascontiguousarray(x, dtype=d) for x, (_, d) in zip(by_row, rows, strict=True)]

@@ -9,6 +9,7 @@ tests check.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -32,21 +33,22 @@ def size_of(lo: int, hi: int) -> int:
 
 
 class Expr:
-    """Prints nodes as LLVM instructions; `names` maps each printed node to its register."""
+    """Prints nodes as LLVM instructions and remembers the register of each."""
 
-    def __init__(self, prefix: str = "v") -> None:
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self.tables: list[str] = []
-        self.prefix = prefix
         self._registers: dict[Word, tuple[str, int]] = {}
         self._count = 0
 
-    def fresh(self) -> str:
-        self._count += 1
-        return f"%{self.prefix}{self._count}"
+    @property
+    def widest(self) -> int:
+        """Bits of the widest integer in the printed lines."""
+        return max(int(bits) for line in self.lines for bits in re.findall(r"\bi(\d+)\b", line))
 
     def let(self, instruction: str) -> str:
-        name = self.fresh()
+        self._count += 1
+        name = f"%v{self._count}"
         self.lines.append(f"  {name} = {instruction}")
         return name
 
@@ -193,12 +195,15 @@ def _align(dtype: np.dtype[Any]) -> int:
     return 1 if dtype.kind == "V" else dtype.itemsize
 
 
-def compile_function(source: str, arguments: int) -> Callable[..., None]:
-    """Compile LLVM source whose `@kernel` takes that many i64 or pointer arguments; the call releases the GIL."""
+def compile_function(source: str, arguments: int, vectors: bool) -> Callable[..., None]:
+    """Compile LLVM source whose `@kernel` takes that many i64 or pointer arguments; the call releases the GIL.
+
+    Without `vectors` the loop stays scalar: LLVM 22 gets vectors of 128-bit integers wrong, and gains nothing by them.
+    """
     machine, module = _machine(), llvm.parse_assembly(source)
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = options.slp_vectorization = True
+    options.loop_vectorization = options.slp_vectorization = vectors
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     engine = llvm.create_mcjit_compiler(module, machine)
