@@ -37,7 +37,21 @@ _HOMES = {
     "Study": "hwq.search",
     "estimate": "hwq.costmodel",
 }
-_PACKAGES = {"bits", "cli", "costmodel", "datapath", "formats", "plot", "ptq", "rtl", "search", "sim", "synth", "testing", "zoo"}
+_PACKAGES = {
+    "bits",
+    "cli",
+    "costmodel",
+    "datapath",
+    "formats",
+    "plot",
+    "ptq",
+    "rtl",
+    "search",
+    "sim",
+    "synth",
+    "testing",
+    "zoo",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -66,7 +66,10 @@ def test_a_network_pays_once_for_each_distinct_text() -> None:
     ("device", "message"),
     [
         ("vax", r"^device must be one of portable, xc7, ecp5, ge, not 'vax'$"),
-        ("portable", r"^device must have prices \(xc7, ecp5, ge\), not 'portable'; hwq calibrate --device portable makes them$"),
+        (
+            "portable",
+            r"^device must have prices \(xc7, ecp5, ge\), not 'portable'; hwq calibrate --device portable makes them$",
+        ),
     ],
 )
 def test_a_device_without_prices_wrong(device: str, message: str) -> None:
@@ -99,7 +102,9 @@ def test_a_clock_picks_cuts_or_refuses() -> None:
     fast = plan(dp, "ecp5", clock=200).dp
     assert fast.cuts and estimate(fast, "ecp5").fmax_mhz.value >= 200
     assert plan(dp, "ecp5", clock=50).dp == dp
-    with pytest.raises(HwqError, match=re.compile(r"^the pe of .* reaches at most about \d+ MHz, not 2000; ask for less$")):
+    with pytest.raises(
+        HwqError, match=re.compile(r"^the pe of .* reaches at most about \d+ MHz, not 2000; ask for less$")
+    ):
         plan(dp, "ecp5", clock=2000)
     with pytest.raises(HwqError, match=r"^clock= needs a device with place and route \(ecp5\), not xc7$"):
         plan(dp, "xc7", clock=200)

@@ -115,7 +115,7 @@ def test_a_pe_accumulates_as_its_text_says(text: str) -> None:
     state = steps.state(mac)
     fields = [o.decode(o.fmt.code_word) for o in pair]
     expected = {name: np.zeros(n, dtype=object) for name in state.words}
-    inputs = [{k: v for k, v in o.inputs(p).items()} for o, p in zip(pair, "aw", strict=True)]
+    inputs = [o.inputs(p) for o, p in zip(pair, "aw", strict=True)]
     after = steps.step(mac, state, steps.product(mac, *inputs))
     for j in range(terms + block.depth + 1):
         now = stream[j] if j < terms else [np.full(n, int(o.fmt.encode(np.zeros(1))[0]), dtype=object) for o in pair]
@@ -129,7 +129,7 @@ def test_a_pe_accumulates_as_its_text_says(text: str) -> None:
         settle(block, values)
         clock(block, values)
         if j < terms:
-            given = {k: v for k, v in decoded.items()} | dict(expected)
+            given = decoded | dict(expected)
             found = evaluate(list(after.words.values()), given)
             expected = {k: np.broadcast_to(f, (n,)) for k, f in zip(after.words, found, strict=True)}
     compared = 0
@@ -165,7 +165,10 @@ def test_an_epilogue_finishes_as_its_text_says(text: str) -> None:
     for name, w in words.items():
         sizes = rng.integers(0, (w.hi - w.lo).bit_length() + 1, n).tolist()
         draws = [int(d) * (1 << 40) + int(e) for d, e in rng.integers(0, 1 << 40, (n, 2))]
-        low = [w.lo + d % (w.hi - w.lo + 1) if w.lo >= 0 else (d % (1 << s)) * (1 - 2 * (d & 1)) for d, s in zip(draws, sizes)]
+        low = [
+            w.lo + d % (w.hi - w.lo + 1) if w.lo >= 0 else (d % (1 << s)) * (1 - 2 * (d & 1))
+            for d, s in zip(draws, sizes, strict=True)
+        ]
         data[name] = np.array([max(w.lo, min(w.hi, v)) for v in low], dtype=object)
         data[name][:2] = [w.lo, w.hi]
     (expected,) = evaluate([steps.finish(mac, state, given)], data)
@@ -180,7 +183,9 @@ def test_an_epilogue_finishes_as_its_text_says(text: str) -> None:
     np.testing.assert_array_equal(number(out, values), expected)
 
 
-@pytest.mark.parametrize("name", ["int8", "ternary", "fp8_e4m3", "fp8_e5m2", "fp6_e3m2", "fp6_e2m3", "fp4_e2m1", "fp16", "uint8"])
+@pytest.mark.parametrize(
+    "name", ["int8", "ternary", "fp8_e4m3", "fp8_e5m2", "fp6_e3m2", "fp6_e2m3", "fp4_e2m1", "fp16", "uint8"]
+)
 def test_a_decoder_unpacks_every_code(name: str) -> None:
     dp = Datapath.parse(f"{name}*int4 k=4")
     block, operand = plan(dp).blocks["decode_a"], operands(dp.mac)[0]

@@ -93,7 +93,11 @@ class Netlist:
         return self.cell("view", [net], width, signed, f"{net.name}_{lo}", lo)
 
     def shifted(self, net: Net, by: int) -> Net:
-        return self.cell("cat", [self.constant(0, by), net], net.width + by, net.signed, f"{net.name}_x{1 << by}") if by else net
+        return (
+            self.cell("cat", [self.constant(0, by), net], net.width + by, net.signed, f"{net.name}_x{1 << by}")
+            if by
+            else net
+        )
 
     def fit(self, net: Net, width: int) -> Net:
         """An output of `width` unsigned bits."""
@@ -121,11 +125,11 @@ def _live(cells: Sequence[Cell], ends: Sequence[Net]) -> list[Cell]:
         for arg in cell.args:
             demand[arg] = max(demand.get(arg, 0), min(arg.width, _demand(cell, arg, top)))
     narrow = {
-        c.out: Net(c.out.name, demand[c.out], False)
-        for c in kept
-        if c.op == "reg" and demand[c.out] < c.out.width
+        c.out: Net(c.out.name, demand[c.out], False) for c in kept if c.op == "reg" and demand[c.out] < c.out.width
     }
-    return [Cell(c.op, narrow.get(c.out, c.out), tuple(narrow.get(a, a) for a in c.args), c.attr) for c in reversed(kept)]
+    return [
+        Cell(c.op, narrow.get(c.out, c.out), tuple(narrow.get(a, a) for a in c.args), c.attr) for c in reversed(kept)
+    ]
 
 
 def _demand(cell: Cell, arg: Net, top: int) -> int:

@@ -128,7 +128,13 @@ class Lowering(Sums):
 
     def _mux(self, w: Word) -> Net:
         c, x, y = map(self._get, w.args)
-        return self.cell("select", [c, self.resize(y, w.width, w.signed), self.resize(x, w.width, w.signed)], w.width, w.signed, "sel")
+        return self.cell(
+            "select",
+            [c, self.resize(y, w.width, w.signed), self.resize(x, w.width, w.signed)],
+            w.width,
+            w.signed,
+            "sel",
+        )
 
     def _lookup(self, w: Word) -> Net:
         return self.cell("table", [self._get(w.args[0])], w.width, w.signed, "table", w.attr)
@@ -148,7 +154,11 @@ class Lowering(Sums):
         return self.resize(self._barrel(net, self._get(n), (x.lo, x.hi), n.hi, left=False), w.width, w.signed)
 
     def _sign(self, net: Net, w: Word) -> Net:
-        return self.resize(self.view(net, net.width - 1, 1, True), w.width, w.signed) if net.signed else self.constant(0, w.width)
+        return (
+            self.resize(self.view(net, net.width - 1, 1, True), w.width, w.signed)
+            if net.signed
+            else self.constant(0, w.width)
+        )
 
     def _barrel(self, net: Net, amount: Net, bounds: tuple[int, int], most: int, left: bool) -> Net:
         """Stages of one 4:1 multiplexer a bit: the low pair of amount bits first, a lone top bit last."""
@@ -171,5 +181,9 @@ class Lowering(Sums):
         if left:
             return self.resize(self.shifted(net, by), width, signed)
         if by >= net.width:
-            return self.resize(self.view(net, net.width - 1, 1, True), width, signed) if net.signed else self.constant(0, width)
+            return (
+                self.resize(self.view(net, net.width - 1, 1, True), width, signed)
+                if net.signed
+                else self.constant(0, width)
+            )
         return self.resize(self.view(net, by, net.width - by, net.signed), width, signed)

@@ -62,7 +62,13 @@ class Sums(Netlist):
             else:
                 self._negation(term, by, plain, carries)
         plain.sort(key=lambda t: -t[0].width)
-        if products and not carries and len(plain) == 1 and len(products) == 1 and self._fusable(plain[0][0], products[0]):
+        if (
+            products
+            and not carries
+            and len(plain) == 1
+            and len(products) == 1
+            and self._fusable(plain[0][0], products[0])
+        ):
             return self.resize(self._fused(plain[0][0], products[0], w), w.width, w.signed)
         plain += [(self._mul(p), (p.lo, p.hi)) for p in products]
         plain.sort(key=lambda t: -t[0].width)

@@ -1,4 +1,4 @@
-"""What hardware costs, from the rows that are emitted: exact where they are, fitted with an interval where a tool decides."""
+"""What hardware costs, from the rows that are emitted: exact where they are, with an interval where a tool decides."""
 
 from hwq.costmodel.cost import Cost, Part, Quantity
 from hwq.costmodel.estimate import estimate

@@ -25,7 +25,7 @@ __all__ = ["Measured", "calibrate", "designs", "pe_sample"]
 
 @dataclass(frozen=True)
 class Measured:
-    """One synthesised design: the `pe` or the `top` of a datapath; `value` LUT or GE, `fmax_mhz` where it was placed."""
+    """One synthesised design: the `pe` or the `top` of a datapath; `value` LUT or GE, `fmax_mhz` where placed."""
 
     datapath: str
     part: str
@@ -88,7 +88,9 @@ def _rest(row: Measured, fabric: str, pe: Fit) -> Sample:
         else:
             counts.update({k: v * count for k, v in found.items()})
     if row.value <= elements:
-        raise HwqError(f"{row.datapath} must be larger than its processing elements ({elements:.0f}), not {row.value:g}")
+        raise HwqError(
+            f"{row.datapath} must be larger than its processing elements ({elements:.0f}), not {row.value:g}"
+        )
     return Sample(row.datapath, dict(counts), row.value - elements)
 
 
@@ -103,5 +105,3 @@ def _delays(rows: Sequence[Measured], fabric: str) -> tuple[dict[str, float], fl
         delays = {name: round(float(v), 5) for name, v in zip(COUNTS, found, strict=True)}
     predicted = paths @ np.array([delays[n] for n in COUNTS])
     return delays, spread(list(predicted / periods - 1))
-
-

@@ -75,7 +75,9 @@ class Cost:
             try:
                 return self.figures[name]
             except KeyError:
-                raise AttributeError(f"{name} has no figure on {self.device}; it has {', '.join(self.figures)}") from None
+                raise AttributeError(
+                    f"{name} has no figure on {self.device}; it has {', '.join(self.figures)}"
+                ) from None
         raise AttributeError(name)
 
     def __contains__(self, field: str) -> bool:

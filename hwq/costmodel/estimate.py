@@ -19,9 +19,16 @@ from hwq.errors import HwqError
 __all__ = ["estimate"]
 
 UNMODELLED = {
-    "xc7": ("fmax_mhz: no open place and route; not checked against Vivado", "energy_pj_per_mac: not measured on this device"),
+    "xc7": (
+        "fmax_mhz: no open place and route; not checked against Vivado",
+        "energy_pj_per_mac: not measured on this device",
+    ),
     "ecp5": ("energy_pj_per_mac: not measured on this device",),
-    "ge": ("fmax_mhz: no library", "energy_pj_per_mac: not measured on this device", "area_um2: multiply ge by a library's NAND2"),
+    "ge": (
+        "fmax_mhz: no library",
+        "energy_pj_per_mac: not measured on this device",
+        "area_um2: multiply ge by a library's NAND2",
+    ),
 }
 
 
@@ -29,10 +36,8 @@ UNMODELLED = {
 def estimate(what: Datapath | str | Mapping[str, str], target: str) -> Cost: ...  # type: ignore[overload-overlap]
 @overload
 def estimate(what: Sequence[Datapath | str], target: str) -> list[Cost]: ...
-def estimate(
-    what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str], target: str
-) -> Cost | list[Cost]:
-    """The cost of a datapath, of each of several, or of a network (role -> datapath text; one instance a distinct text).
+def estimate(what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str], target: str) -> Cost | list[Cost]:
+    """The cost of a datapath, of each of several, or of a network (role -> text; one instance a distinct text).
 
     `target` names a device: `xc7`, `ecp5` or `ge`.
     """
@@ -72,7 +77,13 @@ def _estimate(dp: Datapath, target: Device) -> Cost:
         totals["fmax_mhz"] = _fmax(made.blocks, target)
     order = [f for f in (field, "ff", "dsp", "bram", "fmax_mhz") if f in totals]
     return Cost(
-        str(dp), target.name, target.level, target.source, {f: totals[f] for f in order}, tuple(parts), UNMODELLED[target.name]
+        str(dp),
+        target.name,
+        target.level,
+        target.source,
+        {f: totals[f] for f in order},
+        tuple(parts),
+        UNMODELLED[target.name],
     )
 
 
@@ -130,5 +141,3 @@ def _network(assignment: Mapping[str, str], target: Device) -> Cost:
     parts = tuple(Part(c.datapath, 1, {k: q for k, q in c.figures.items() if k != "fmax_mhz"}) for c in costs)
     text = "; ".join(f"{role}: {t}" for role, t in assignment.items())
     return Cost(text, target.name, target.level, target.source, totals, parts, costs[0].unmodelled)
-
-

@@ -20,9 +20,12 @@ Features = Mapping[str, float]
 FIELD = {"xc7": "lut", "ecp5": "lut", "ge": "ge"}
 EXACT: Mapping[str, Mapping[str, float]] = {
     "xc7": {"row": 1.0, "saturate": 1.0},
-    "ecp5": {"carry": 2.0},
+    "ecp5": {"carry": 2.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0},
     "ge": {},
 }
+
+
+NARROW = 4  # bits up to which Yosys builds an ECP5 adder of LUTs
 
 
 class Context:
@@ -31,6 +34,34 @@ class Context:
     def __init__(self, block: Block) -> None:
         self.driver = {cell.out: cell for cell in block.cells}
         self.rows_only = _read_by_rows_only(block)
+
+    def source(self, net: Net, bit: int) -> tuple[Net, int] | None:
+        """The cell output or port behind one bit of a net, through wires; None for a constant."""
+        while net.value is None:
+            cell = self.driver.get(net)
+            bit = min(bit, net.width - 1) if net.signed else bit
+            if bit >= net.width:
+                return None
+            if cell is None or cell.op not in ("view", "cat"):
+                return net, bit
+            if cell.op == "view":
+                assert isinstance(cell.attr, int)
+                net, bit = cell.args[0], bit + cell.attr
+            else:
+                for part in cell.args:
+                    if bit < part.width:
+                        break
+                    bit -= part.width
+                net = part
+        return None
+
+    def legs(self, cell: Cell) -> list[int]:
+        """For each bit of a multiplexer, how many different live legs it has."""
+        found = []
+        for bit in range(cell.out.width):
+            ends = [self.source(leg, bit) for leg in cell.args[1:]]
+            found.append(len({e for e in ends if e is not None}) if len(set(ends)) > 1 else 0)
+        return found
 
     def absorbed(self, cell: Cell) -> bool:
         return cell.out in self.rows_only
@@ -87,12 +118,6 @@ def _read_by_rows_only(block: Block) -> set[Net]:
     return {net for net, kinds in readers.items() if kinds == {True}}
 
 
-def _live(cell: Cell) -> int:
-    """Bits of a multiplexer's legs that carry information."""
-    width = cell.out.width
-    return sum(min(width, leg.width) for leg in cell.args[1:] if leg.value is None)
-
-
 def _table(cell: Cell, inputs: int) -> int:
     """Lookup tables of `inputs` inputs for one table."""
     return cell.out.width * max(1, 1 << max(0, cell.args[0].width - inputs))
@@ -126,10 +151,10 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
     elif cell.op == "booth":
         counts["digit"] += 0 if absorbed else cell.out.width
     elif cell.op == "select":
-        if len(cell.args) > 3:
-            counts["select4"] += cell.out.width
-        elif not absorbed:
-            counts["select2"] += cell.out.width
+        # beside the base's bit, a row's LUT has five inputs for a multiplexer's legs and its select bits
+        spare = 5 - cell.args[0].width if absorbed else 0
+        bits = sum(live > spare for live in context.legs(cell))
+        counts["select4" if len(cell.args) > 3 else "select2"] += bits
     elif cell.op == "table":
         counts["table"] += _table(cell, 6)
     elif not (absorbed and cell.op in ("xor", "not", "and", "or")):
@@ -139,19 +164,28 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
 def _ecp5(cell: Cell, context: Context, counts: Counter[str]) -> None:
     if _clamp(cell, context, counts):
         return
-    if cell.op == "row":
+    if cell.op == "row" and cell.out.width <= NARROW:
+        counts["narrow"] += cell.out.width  # too short for a carry chain
+    elif cell.op == "row":
         counts["carry"] += -(-cell.out.width // 2)
-        counts["chain"] += 1
+        # a chain that starts from nothing forms its carry-in in a LUT
+        counts["alone"] += cell.args[0].value == 0 and cell.args[2].value is None
     elif cell.op == "booth":
-        counts["digit"] += cell.out.width
-        counts["recoder"] += 1
-        counts["first"] += cell.args[1].name == "digit0"
+        counts["digit"] += _digit_lut4(cell, context)
     elif cell.op == "select":
-        counts["select4" if len(cell.args) > 3 else "select2"] += cell.out.width
+        for live in filter(None, context.legs(cell)):
+            counts[f"select{live}of{len(cell.args) - 1}"] += 1
     elif cell.op == "table":
         counts["table"] += _table(cell, 4)
     else:
         _glue(cell, counts)
+
+
+def _digit_lut4(cell: Cell, context: Context) -> int:
+    """LUT4 of a Booth digit of n live bits: one a bit where it is 0 or +-1, n + 1 for the first, else two a bit."""
+    live = cell.args[0].width - context.unsigned_digit(cell.out)
+    first = context.driver[cell.args[1]].args[0].value is not None
+    return live if cell.attr == 1 else live + 1 if first else 2 * live
 
 
 def _ge(cell: Cell, context: Context, counts: Counter[str]) -> None:
@@ -163,8 +197,9 @@ def _ge(cell: Cell, context: Context, counts: Counter[str]) -> None:
         counts["digit"] += cell.out.width
         counts["recoder"] += 1
     elif cell.op == "select":
-        counts["leg"] += _live(cell)
-        counts["select"] += cell.out.width
+        legs = context.legs(cell)
+        counts["leg"] += sum(legs)
+        counts["select"] += sum(map(bool, legs))
     elif cell.op == "table":
         counts["table"] += _table(cell, 4)
     else:

@@ -9,10 +9,10 @@ from hwq.datapath.plans import Plan, plan
 from hwq.datapath.spec import Accumulator, Array, Bias, Datapath, Exact, Fixed, Mac, Relu, Requant
 
 __all__ = [
+    "DEVICES",
     "Accumulator",
     "Array",
     "Bias",
-    "DEVICES",
     "Datapath",
     "Exact",
     "Fixed",

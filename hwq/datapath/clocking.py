@@ -39,7 +39,9 @@ def _first(
         if ns <= period:
             return tried
         best = min(best, ns)
-    raise HwqError(f"the {block} of {dp} reaches at most about {1000 / best:.0f} MHz, not {1000 / period:g}; ask for less")
+    raise HwqError(
+        f"the {block} of {dp} reaches at most about {1000 / best:.0f} MHz, not {1000 / period:g}; ask for less"
+    )
 
 
 def _pe_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:

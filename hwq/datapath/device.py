@@ -79,4 +79,6 @@ def read(name: str, text: str) -> Device:
             hashlib.sha256(text.encode()).hexdigest()[:12],
         )
     except (ValueError, KeyError) as error:
-        raise HwqError(f"the device file of {name} must hold source, level, prices and spread, not {error!r}; recalibrate") from None
+        raise HwqError(
+            f"the device file of {name} must hold source, level, prices and spread, not {error!r}; recalibrate"
+        ) from None

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hwq.bits import Word, const, variable
-from hwq.formats import Format, Unpacked
+from hwq.formats import Format
 
 if TYPE_CHECKING:
     from hwq.datapath.spec import Mac
@@ -38,11 +38,8 @@ class Operand:
         """The edge decoder: the fields of a code."""
         u = self.fmt.unpack(code)
         lo, hi = self.fmt.integer_range
-        if self.embedded:
-            fields = {"sig": u.fixed.within(lo, hi), "exp": const(0)}
-        else:
-            fields = {"sig": u.sig, "exp": u.exp}
-        return fields | {"nan": u.nan, "inf": u.inf, "neg": const(0) if u.inf.constant else u.neg}
+        sig, exp = (u.fixed.within(lo, hi), const(0)) if self.embedded else (u.sig, u.exp)
+        return {"sig": sig, "exp": exp, "nan": u.nan, "inf": u.inf, "neg": const(0) if u.inf.constant else u.neg}
 
     @property
     def fields(self) -> dict[str, Word]:
@@ -51,9 +48,6 @@ class Operand:
     def inputs(self, prefix: str) -> dict[str, Word]:
         """The same fields as inputs of a processing element, `<prefix>_<field>`; constants stay constants."""
         return {name: variable(f"{prefix}_{name}", w.lo, w.hi) for name, w in self.fields.items()}
-
-    def unpacked(self, fields: dict[str, Word]) -> Unpacked:
-        return Unpacked.of(fields["sig"], fields["exp"], fields["nan"], fields["inf"])
 
 
 @lru_cache(maxsize=1024)

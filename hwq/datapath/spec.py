@@ -117,9 +117,13 @@ class Mac:
         if self.epilogue and self.out is None:
             raise HwqError(f"epilogue steps need an output format, not none; write ->FORMAT[{self._steps()}]")
         if isinstance(self.acc, Fixed) and self.acc.frac is not None and -self.acc.frac < self.product_lsb:
-            raise HwqError(f"accumulator frac must be at most {-self.product_lsb} (the exact product's), not {self.acc.frac}")
+            raise HwqError(
+                f"accumulator frac must be at most {-self.product_lsb} (the exact product's), not {self.acc.frac}"
+            )
         if self.acc_bits > MAX_EXACT_BITS:
-            raise HwqError(f"{self.a}*{self.w} needs {self.acc_bits} exact accumulator bits, not at most 1024; use +fixed(n)")
+            raise HwqError(
+                f"{self.a}*{self.w} needs {self.acc_bits} exact accumulator bits, not at most 1024; use +fixed(n)"
+            )
 
     def _steps(self) -> str:
         return ",".join(s.text for s in self.epilogue)
@@ -208,7 +212,9 @@ class Array:
         if self.lanes != 1:
             raise HwqError(f"lanes must be 1, not {self.lanes}; more lanes are not available yet")
         if self.dataflow != "os":
-            raise HwqError(f"dataflow must be os (output-stationary), not {self.dataflow!r}; others are not available yet")
+            raise HwqError(
+                f"dataflow must be os (output-stationary), not {self.dataflow!r}; others are not available yet"
+            )
 
     @property
     def text(self) -> str:
@@ -261,5 +267,3 @@ class Datapath:
         from hwq.datapath.schedule import cycles
 
         return cycles(self, m, n, k)
-
-

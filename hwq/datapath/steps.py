@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwq.bits import Word, const, mux, variable
-from hwq.datapath.operand import operands
 from hwq.datapath.spec import MAX_SHIFT, Bias, Fixed, Mac, Relu
 from hwq.formats import Unpacked, round_shift
 
@@ -34,8 +33,12 @@ def initial() -> State:
 
 def state(mac: Mac) -> State:
     """The registers as inputs of `step` and `finish`."""
-    lo, hi = (int(v / 2**mac.acc_lsb) if mac.acc_lsb >= 0 else int(v * 2**-mac.acc_lsb) for v in mac.acc_format.extremes)
-    flag = [variable(n, 0, int(there)) for n, there in (("nan", mac.has_nan), ("pinf", mac.has_inf), ("ninf", mac.has_inf))]
+    lo, hi = (
+        int(v / 2**mac.acc_lsb) if mac.acc_lsb >= 0 else int(v * 2**-mac.acc_lsb) for v in mac.acc_format.extremes
+    )
+    flag = [
+        variable(n, 0, int(there)) for n, there in (("nan", mac.has_nan), ("pinf", mac.has_inf), ("ninf", mac.has_inf))
+    ]
     return State(variable("acc", lo, hi), *flag)
 
 
@@ -44,7 +47,6 @@ def product(mac: Mac, a: dict[str, Word], w: dict[str, Word]) -> tuple[Word, Wor
 
     The stages `mul` and `align` carry everything that lives across them, so that a cut delays nothing apart.
     """
-    oa, ow = operands(mac)
     sig = a["sig"] * w["sig"]
     exp = a["exp"] + w["exp"]
     zero_a, zero_w = (x["sig"].eq(0) & (const(1) - x["inf"]) for x in (a, w))

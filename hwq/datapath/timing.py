@@ -1,7 +1,7 @@
 """The longest register-to-register path of a block, as counts of what it passes through.
 
-A path is clock-to-output and setup (1 `base`), `lut` levels, `row` entries of a carry chain, and the bits of the longest
-chain on it (`bit`). Delays per count come from a device file; the form is the reference's ECP5 fit (24 placed designs).
+A path is clock-to-output and setup (1 `base`), `lut` levels, `row` entries of a carry chain, and the bits of the
+longest chain on it (`bit`). Delays per count come from a device file.
 """
 
 from __future__ import annotations
