@@ -119,11 +119,14 @@ def knee(points: Sequence[Point], cost: str, gain: str) -> Point:
 
 
 def _show(study: Study, final: list[Point], axes: tuple[Axis, ...], chosen: Point, folder: Path) -> None:
+    """The front as a table, a picture, and files."""
     from hwq.plot import front
     from hwq.search import report, write
 
     print_front(final, axes)
-    print("\nchosen, the knee of the front: " + "; ".join(f"{role} {text}" for role, text in chosen.assignment.items()))
+    print("\nchosen, the knee of the front:")
+    for role, text in chosen.assignment.items():
+        print(f"  {role}: {text}")
     for suffix in ("png", "svg"):
         front(study, folder / f"front.{suffix}", x=axes[1].name, y=axes[0].name, final=(final, axes[0]))
     write(study, folder / "points.csv")

@@ -60,11 +60,12 @@ def search(
 
 
 def print_front(points: Sequence[Point], axes: Sequence[Axis]) -> None:
-    """The front as a table: figures first, then the datapath of each role."""
-    roles = list(points[0].assignment) if points else []
-    columns = [*(axis.name for axis in axes), *(f"{role} " for role in roles)]
-    rows = [[*(_figure(point, axis.name) for axis in axes), *point.assignment.values()] for point in points]
-    table(columns, rows)
+    """The front as a table: the figures of each design, then what tells it from the others."""
+    from hwq.plot import differences
+
+    labels = differences([point.assignment for point in points])
+    rows = [[*(_figure(point, axis.name) for axis in axes), label] for point, label in zip(points, labels, strict=True)]
+    table([*(axis.name for axis in axes), "design "], rows)
     print("; ".join(axis.label for axis in axes))
 
 
