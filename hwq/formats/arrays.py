@@ -99,6 +99,8 @@ def check_codes(fmt: Format, codes: Any) -> np.ndarray[Any, Any]:
     array = to_numpy(codes)
     if array.dtype.kind not in "iuO":
         raise HwqError(f"codes must be unsigned integers, not {array.dtype}; encode(x) makes codes")
+    if fmt.bits == 64 and array.dtype == np.int64:
+        array = array.view(np.uint64)  # a tensor has no wider integer: it holds the pattern
     if array.size and (array.dtype.kind != "u" or array.dtype.itemsize * 8 > fmt.bits):
         low, high = int(array.min()), int(array.max())
         top = (1 << fmt.bits) - 1

@@ -133,12 +133,12 @@ class Format(ABC):
     @property
     def max(self) -> float:
         """The largest finite value."""
-        return float(self.extremes[1])
+        return _as_float(self, self.extremes[1])
 
     @property
     def min(self) -> float:
         """The least finite value."""
-        return float(self.extremes[0])
+        return _as_float(self, self.extremes[0])
 
     @property
     def extremes(self) -> tuple[Fraction, Fraction]:
@@ -163,7 +163,10 @@ class Format(ABC):
         return encode(self, x, rounding)
 
     def decode(self, codes: Any) -> Any:
-        """The value of each code: float32 where it holds every value of the format, else float64."""
+        """The value of each code: float32 where it holds every value of the format, else float64.
+
+        A format of more than 53 significant bits is rounded to float64, once.
+        """
         from hwq.formats.arrays import decode
 
         return decode(self, codes)
@@ -173,6 +176,13 @@ class Format(ABC):
         from hwq.formats.arrays import quantize
 
         return quantize(self, x, rounding)
+
+
+def _as_float(fmt: Format, number: Fraction) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise HwqError(f"float64 does not reach to the ends of {fmt}; use extremes, which are exact") from None
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hwq.bits import Word, const
+from hwq.bits import Word, const, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special, Unpacked
 from hwq.formats.integer import Int
@@ -57,12 +57,13 @@ class Flagged(Format):
     def unpack(self, code: Word) -> Unpacked:
         number = self.number.unpack(code.low(self.number.bits))
         flags = code >> self.number.bits
+        mag = mux(flags.eq(0), number.mag, const(0))  # a special counts as zero
         if not self.inf:
-            return Unpacked(number.neg, number.mag, number.exp, flags, const(0))
+            return Unpacked(number.neg, mag, number.exp, flags, const(0))
         ninf, pinf, nan = flags.low(1), (flags >> 1).low(1), flags >> 2
         nan = nan | (pinf & ninf)
         inf = (pinf | ninf) & (const(1) - nan)
-        return Unpacked((number.neg & (const(1) - pinf)) | ninf, number.mag, number.exp, nan, inf)
+        return Unpacked((number.neg & (const(1) - pinf)) | ninf, mag, number.exp, nan, inf)
 
     def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
         number = self.number.pack(x, lsb, rounding)

@@ -56,6 +56,8 @@ class MiniFloat(Format):
             raise HwqError(f"inf needs e >= 2 and m >= 1, not fp({self.exp},{self.man})")
         if self.specials == "nan" and self.man < 1:
             raise HwqError(f"nan needs m >= 1, not fp({self.exp},{self.man})")
+        if self.specials == "fnuz" and not self.subnormals:
+            raise HwqError("fnuz has one code of zero, but nosub makes all subnormals zeros; leave one of them out")
         if self.max_code < 1:
             raise HwqError(f"a format needs a nonzero value, but fp({self.exp},{self.man}) has none left")
 

@@ -32,10 +32,12 @@ class Nearest:
         self._specials: dict[Special, int] = {}
         numbers: dict[Fraction, int] = {}
         self._minus_zero = None
+        self._canonical: Array = np.arange(1 << fmt.bits)
         for code in fmt.codes().tolist():
             value = fmt.value(code)
             if isinstance(value, Special):
                 self._specials.setdefault(value, code)
+                self._canonical[code] = self.ANY_NAN if value is Special.NAN else self._specials[value]
             elif fmt.negative_zero(code):
                 self._minus_zero = code if self._minus_zero is None else self._minus_zero
             else:
@@ -72,6 +74,10 @@ class Nearest:
             codes = np.where(x == sign * np.inf, self._infinity(sign), codes)
         return np.where(np.isnan(x), self.ANY_NAN if Special.NAN in self._specials else self.zero, codes)
 
+    def canonical(self, codes: Array) -> Array:
+        """int64 codes with one code for each special: `ANY_NAN`, and the first of the codes of either infinity."""
+        return np.asarray(self._canonical[codes.astype(np.int64)])
+
     @cached_property
     def zero(self) -> int:
         """The code of zero."""
@@ -85,10 +91,11 @@ class Nearest:
 
     def _leaves(self, x: Array, sign: int, rounding: str) -> Array:
         """Where a number past the end goes on rather than back to the last value."""
-        mirrored = {"rdn": "rup", "rup": "rdn"}.get(rounding, rounding) if sign < 0 else rounding
-        inside = np.minimum(sign * x, self.beyond)
-        last = np.full_like(x, self.values[-1])
-        return np.asarray((inside >= last) & _rounds_up(inside, last, np.full_like(x, self.beyond), mirrored))
+        outward = {"rup": sign > 0, "rdn": sign < 0, "rtz": False}
+        if rounding in outward:
+            return np.full(x.shape, outward[rounding])
+        last, following = np.full_like(x, self.values[-1]), np.full_like(x, self.beyond)
+        return _rounds_up(np.clip(sign * x, last, following), last, following, rounding)
 
     def _overflow(self, sign: int) -> int:
         if self.format.overflow == "sat":
