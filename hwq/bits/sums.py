@@ -85,10 +85,10 @@ class Sums(Netlist):
         if s.constant:
             flipped = self.cell("not", [wide], width, True, f"n_{net.name}")
         else:
-            sign = self.resize(self.view(self._get(s), 0, 1, True), width, True)
+            sign = self.resize(self.view(self._net[s], 0, 1, True), width, True)
             flipped = self.cell("xor", [wide, sign], width, True, f"{net.name}_s")
         plain.append((flipped, (min(lo, -1), hi + (1 << by))))
-        carries.append(self.constant(1, 1) if s.constant else self._get(s))
+        carries.append(self.constant(1, 1) if s.constant else self._net[s])
 
     def lower_one(self, w: Word) -> Net:
         """Lower a deferred word after all."""

@@ -13,6 +13,7 @@ from hwq.bits.cells import Block, Cell, Net
 __all__ = ["COUNTS", "critical_path", "path_ns"]
 
 COUNTS = ("base", "lut", "row", "bit")
+SHORT = 4  # bits up to which a sum is tables, not a carry chain
 Path = tuple[int, int, int, int]
 _START: Path = (1, 0, 0, 0)
 
@@ -45,6 +46,8 @@ def _through(cell: Cell, path: Path) -> Path:
     base, lut, row, bit = path
     if cell.op in ("view", "cat"):
         return path
+    if cell.op == "row" and cell.out.width <= SHORT:
+        return base, lut + 2, row, bit
     if cell.op in ("row", "lt"):
         return base, lut, row + 1, max(bit, cell.args[0].width if cell.op == "lt" else cell.out.width)
     return base, lut + _levels(cell), row, bit

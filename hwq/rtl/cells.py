@@ -117,7 +117,11 @@ class Body:
         return f"({bit} ? {pair[1]} : {pair[0]})" if len(pair) == 2 else pair[0]
 
     def booth(self, cell: Cell) -> Bits:
-        """Nothing, x or 2x, complemented where the digit is negative."""
+        """Nothing, x or 2x, complemented where the digit is negative.
+
+        Its top bit is a wire of its own: an addend of more pieces than the base leaves the base on the carry chain's
+        data input, whatever the synthesiser's order of two sums of equal width.
+        """
         x, digit = cell.args
         width = cell.out.width
         low, middle, high = ((bit,) for bit in self._of(digit))
@@ -129,7 +133,9 @@ class Body:
             rest = f"{width}'h0"
         self.lines.append("")
         multiple = self._wire(f"{cell.out.name}_abs", width, f"{odd} ? {self._text(x, width)} : {rest}")
-        return self._assign(cell, f"{self.text(multiple)} ^ {self.text(high * width)}")
+        low_bits = f"{self.text(multiple[:-1])} ^ {self.text(high * (width - 1))}"
+        lower = self._wire(cell.out.name, width - 1, low_bits)
+        return lower + self._wire(f"{cell.out.name}_top", 1, f"{self.text(multiple[-1:])} ^ {self.text(high)}")
 
     def row(self, cell: Cell) -> Bits:
         base, addend, carry = cell.args

@@ -7,4 +7,4 @@ from hwq.synth.netlist import netlist
 from hwq.synth.row import Row, Spread
 from hwq.synth.target import TARGETS
 
-__all__ = ["Job", "Row", "Spread", "TARGETS", "measure", "measure_designs", "measure_many", "netlist"]
+__all__ = ["TARGETS", "Job", "Row", "Spread", "measure", "measure_designs", "measure_many", "netlist"]
