@@ -40,6 +40,7 @@ def _map(outputs: list[Word], codes: Ints, dtypes: list[Any]) -> list[Ints]:
     return run([codes])
 
 
+@lru_cache(maxsize=1024)
 def embedding(fmt: Format) -> Word:
     """A code's number as one signed integer in units of `2**lsb`; what specials leave there is what hardware adds."""
     return fmt.unpack(fmt.code_word).fixed.within(*fmt.integer_range)
@@ -49,9 +50,14 @@ def _embedded(fmt: Format, codes: Ints, dtype: Any) -> Ints:
     return _map([embedding(fmt)], codes, [dtype])[0]
 
 
-def _has_special(fmt: Format, codes: Ints) -> bool:
+@lru_cache(maxsize=1024)
+def _special(fmt: Format) -> Word:
     u = fmt.unpack(fmt.code_word)
-    special = u.nan | u.inf
+    return u.nan | u.inf
+
+
+def _has_special(fmt: Format, codes: Ints) -> bool:
+    special = _special(fmt)
     return not special.constant and bool(_map([special], codes, [np.uint8])[0].any())
 
 

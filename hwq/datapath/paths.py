@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hwq.datapath.spec import Fixed, Mac
 
@@ -28,6 +29,7 @@ class Path:
         return f"{self.name}: {self.why}"
 
 
+@lru_cache(maxsize=1024)
 def magnitude(mac: Mac) -> tuple[int, int]:
     """The largest magnitudes of the operands (a, w) in units of their lsb."""
     a, w = (max(-lo, hi) for lo, hi in (mac.a.integer_range, mac.w.integer_range))
@@ -59,10 +61,15 @@ def candidates(mac: Mac, k: int, int8: bool, bound: int | None = None) -> Iterat
     yield Path(ORDERED, why, k)
 
 
+@lru_cache(maxsize=1024)
+def _fits_int8(mac: Mac) -> bool:
+    ends = (*mac.a.integer_range, *mac.w.integer_range)
+    return min(ends) >= -128 and max(ends) <= 127
+
+
 def _linear(mac: Mac, k: int, int8: bool, worst: int) -> Iterator[Path]:
     a, w = magnitude(mac)
-    ends = (*mac.a.integer_range, *mac.w.integer_range)
-    if int8 and k >= _FEWEST and min(ends) >= -128 and max(ends) <= 127 and worst < 1 << _INT32:
+    if int8 and k >= _FEWEST and _fits_int8(mac) and worst < 1 << _INT32:
         yield Path(INT8, f"operands fit int8 and |sum| <= {worst} < 2**{_INT32}", k)
     if max(worst, a, w) <= 1 << _FLOAT32:
         yield Path(FLOAT32, f"|sum| <= {worst} <= 2**{_FLOAT32}", k)
