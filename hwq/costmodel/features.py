@@ -34,6 +34,13 @@ class Context:
     def __init__(self, block: Block) -> None:
         self.driver = {cell.out: cell for cell in block.cells}
         self.rows_only = _read_by_rows_only(block)
+        self._before = _before(block)
+        self._after = _after(block)
+
+    def between(self, cell: Cell) -> str:
+        """What the logic around a multiplexer begins and ends in: a mapper shares more between two registers."""
+        begins = "row" if any(self._before.get(a) == "row" for a in cell.args) else "reg"
+        return f"{begins}>{self._after.get(cell.out, 'reg')}"
 
     def source(self, net: Net, bit: int) -> tuple[Net, int] | None:
         """The cell output or port behind one bit of a net, through wires; None for a constant."""
@@ -101,6 +108,26 @@ def features(block: Block, fabric: str) -> Features:
     return dict(counts)
 
 
+def _before(block: Block) -> dict[Net, str]:
+    """Whether a net's logic begins in a carry chain or in registers and ports alone."""
+    found: dict[Net, str] = {}
+    for cell in block.cells:
+        chain = cell.op in ("row", "booth") or cell.op != "reg" and any(found.get(a) == "row" for a in cell.args)
+        found[cell.out] = "row" if chain else "reg"
+    return found
+
+
+def _after(block: Block) -> dict[Net, str]:
+    """Whether a net's logic ends in a carry chain or in registers and ports alone."""
+    found: dict[Net, str] = {}
+    for cell in reversed(block.cells):
+        ends = {"row": "row", "reg": "reg"}.get(cell.op, found.get(cell.out, "reg"))
+        for arg in cell.args:
+            if found.get(arg) != "row":
+                found[arg] = ends
+    return found
+
+
 def _read_by_rows_only(block: Block) -> set[Net]:
     """Nets that only rows look at, through wires if need be."""
     readers: dict[Net, set[bool]] = {}
@@ -153,8 +180,8 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
     elif cell.op == "select":
         # beside the base's bit, a row's LUT has five inputs for a multiplexer's legs and its select bits
         spare = 5 - cell.args[0].width if absorbed else 0
-        bits = sum(live > spare for live in context.legs(cell))
-        counts["select4" if len(cell.args) > 3 else "select2"] += bits
+        bits = sum(live > max(spare, 1) for live in context.legs(cell))
+        counts[f"select{len(cell.args) - 1}:{context.between(cell)}"] += bits
     elif cell.op == "table":
         counts["table"] += _table(cell, 6)
     elif not (absorbed and cell.op in ("xor", "not", "and", "or")):
@@ -173,8 +200,8 @@ def _ecp5(cell: Cell, context: Context, counts: Counter[str]) -> None:
     elif cell.op == "booth":
         counts["digit"] += _digit_lut4(cell, context)
     elif cell.op == "select":
-        for live in filter(None, context.legs(cell)):
-            counts[f"select{live}of{len(cell.args) - 1}"] += 1
+        bits = sum(live > 1 for live in context.legs(cell))
+        counts[f"select{len(cell.args) - 1}:{context.between(cell)}"] += bits
     elif cell.op == "table":
         counts["table"] += _table(cell, 4)
     else:
