@@ -18,7 +18,6 @@ from hwq.costmodel.fit import Fit, Sample, fit, price, spread
 from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import structure
 from hwq.datapath.timing import COUNTS, critical_path
-from hwq.errors import HwqError
 
 __all__ = ["Measured", "calibrate", "designs", "pe_sample"]
 
@@ -48,12 +47,13 @@ def pe_sample(row: Measured, fabric: str) -> Sample:
 def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], level: str) -> str:
     """The text of a device file, from every row that is not held out."""
     held = {t for group in designs().values() for t in group["held_out"]}
-    seen = [r for r in rows if r.datapath not in held]
+    unique = {(r.datapath, r.part): r for r in sorted(rows, key=lambda r: r.fmax_mhz is not None)}
+    seen = [r for r in unique.values() if r.datapath not in held]
     with_ff = FIELD[fabric] == "ge"
     elements = [r for r in seen if r.part == "pe"]
     pe = fit([pe_sample(r, fabric) for r in elements], fabric, with_ff)
     tops = [r for r in seen if r.part == "top"]
-    logic = fit([_rest(r, fabric, pe) for r in tops], fabric, with_ff)
+    logic = fit([rest for r in tops if (rest := _rest(r, fabric, pe)).measured > 0], fabric, with_ff)
     spreads = {"pe": pe.spread, "logic": logic.spread}
     data: dict[str, Any] = {
         "source": f"{len(elements)} processing elements and {len(tops)} tops, {_versions(tools)}",
@@ -65,6 +65,7 @@ def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], l
     if timed:
         data["delays"], spreads["fmax_mhz"] = _delays(timed, fabric)
         data["source"] += f"; clock of {len(timed)} placed elements"
+        data["level"] = "T1 cells, T2 clock"
     data["spread"] = {k: round(v, 4) for k, v in spreads.items()}
     return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
@@ -87,10 +88,6 @@ def _rest(row: Measured, fabric: str, pe: Fit) -> Sample:
             elements = count * price(found, pe.coefficients)
         else:
             counts.update({k: v * count for k, v in found.items()})
-    if row.value <= elements:
-        raise HwqError(
-            f"{row.datapath} must be larger than its processing elements ({elements:.0f}), not {row.value:g}"
-        )
     return Sample(row.datapath, dict(counts), row.value - elements)
 
 

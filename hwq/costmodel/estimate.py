@@ -104,7 +104,8 @@ def _priced_structure(name: str, counts: Mapping[str, float], target: Device) ->
 def _figures(counts: Mapping[str, float], kind: str, target: Device) -> dict[str, Quantity]:
     assert target.prices is not None and target.spread is not None
     field = FIELD[target.name]
-    value = price(counts, target.prices[kind])
+    other = {"pe": "logic", "logic": "pe"}[kind]  # what one experiment never met, the other may have priced
+    value = price(counts, {**target.prices[other], **target.prices[kind]})
     known = all(n in EXACT[target.name] or n == "ff" or not c for n, c in counts.items()) and field != "ge"
     figures = {field: Quantity.exact(value) if known else Quantity.within(value, target.spread[kind])}
     return figures | {"ff": Quantity.exact(counts.get("ff", 0))}
