@@ -20,7 +20,7 @@ def added(monkeypatch: pytest.MonkeyPatch) -> Format:
     """A format that the catalogue learns for the length of a test."""
     for names in ("_by_name", "_by_format"):
         monkeypatch.setattr(catalog, names, dict(getattr(catalog, names)))
-    return catalog.add("mine", parse_format("fp(4,2,bias=9)"))
+    return catalog.add("added_here", parse_format("fp(4,2,bias=9)"))
 
 
 class TestCatalogue(FormatConformance):
@@ -77,8 +77,8 @@ def test_published_constants(name: str, largest: float, least: float, values: in
 
 
 def test_an_added_format_is_like_any_other(added: Format) -> None:
-    assert str(added) == "mine" and "mine" in list(catalog)
-    assert parse_format("mine") is added
+    assert str(added) == "added_here" and "added_here" in list(catalog)
+    assert parse_format("added_here") is added
     assert parse_format("fp(4,2,bias=9)") == added
     assert added.decode(added.encode(np.array([0.1, -1000.0]))).tolist() == [0.09375, -112.0]
 
