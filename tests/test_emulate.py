@@ -279,10 +279,12 @@ def every_path(mac: Mac, k: int) -> list[tuple[paths.Path, bool]]:
 def test_every_path_gives_the_same_bits():
     rng = np.random.default_rng(5)
     met, compared = set(), 0
-    for pair in PAIRS:
-        for acc in ("", "+fixed(20)", "+fixed(70,sat)"):
+    for pair, accs in [(p, ("", "+fixed(20)", "+fixed(70,sat)")) for p in PAIRS[:10]] + [
+        ("bf16*int8", ("+fixed(20)",))
+    ]:
+        for acc in accs:
             mac = Datapath.parse(f"{pair} {acc} ->int8[bias,requant] k=600").mac
-            for k in (1, 17, 600):
+            for k in (1, 600):
                 a, w = operand(mac.a, 6, k, rng), operand(mac.w, 5, k, rng)
                 loaded = params.columns(mac, given(mac, *parameters(mac, 5, rng)), 5)
                 found = every_path(mac, k)
@@ -293,7 +295,7 @@ def test_every_path_gives_the_same_bits():
                 compared += len(results) - 1
     assert met - {"int8"} == {"float32", "float32 chunks", "float64", "limbs", "ordered"}
     assert ("int8" in met) == emulate.has_int8()
-    assert compared > 300
+    assert compared > 200
 
 
 def test_float32_chunks_are_exact_and_taken_where_the_whole_sum_is_not():
