@@ -467,7 +467,11 @@ def test_bias_correction_removes_the_mean_error(resnet: Model) -> None:
 
 def test_each_layer_writes_what_its_first_reader_takes(resnet: Model) -> None:
     engine = ptq.quantizer(resnet)
-    mixed = {"first": "int8*int8 ->int4[bias,requant,relu] cut=mul,requant", "body": "fp8_e4m3*int4 ->int4[bias,requant] @4x4", "last": "int6*int8"}
+    mixed = {
+        "first": "int8*int8 ->int4[bias,requant,relu] cut=mul,requant",
+        "body": "fp8_e4m3*int4 ->int4[bias,requant] @4x4",
+        "last": "int6*int8",
+    }
     datapaths = {layer.name: str(layer.datapath) for layer in lower(engine.graph, engine.roles, mixed)}
     assert datapaths["stem"] == "int8*int8 ->fp8_e4m3[bias,requant,relu] cut=mul,requant"
     assert datapaths["block1.conv1"] == "fp8_e4m3*int4 ->fp8_e4m3[bias,requant] @4x4"
@@ -542,6 +546,14 @@ def test_scales_of_a_sum_are_powers_of_two_apart(resnet: Model) -> None:
 def test_assignments_wrong(resnet: Model, assignment: Mapping[str, str], message: str) -> None:
     with pytest.raises(HwqError, match=message):
         ptq.quantize(resnet, assignment)
+
+
+def test_wide_floats_need_an_accumulator_that_torch_holds(resnet: Model) -> None:
+    with pytest.raises(HwqError, match=r"^a certified accumulator must have at most 63 bits, not \d+ as fp16\*fp16 ->"):
+        ptq.quantize(resnet, dict.fromkeys(INT8, "fp16*fp16"))
+    images, labels = resnet.test(64)
+    model = ptq.quantize(resnet, dict.fromkeys(INT8, "bf16*int8 +fixed(40,20)"))
+    assert model.evaluate(images, labels) > 0.8
 
 
 # ---------------------------------------------------------------- evaluators
