@@ -86,6 +86,14 @@ def test_a_datapath_that_the_shell_cut_asks_for_quotes(capsys: pytest.CaptureFix
     assert_refused(capsys, message, name, "int8*int8", "-", *options)
 
 
+def test_an_interrupt_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(fmt: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hwq.cli.formats._summary", interrupt)
+    assert hwq(capsys, "formats") == (130, "", "interrupted; what was finished is saved\n")
+
+
 def test_formats_lists_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     rows = as_json(capsys, "formats")
     assert isinstance(rows, list)

@@ -15,6 +15,7 @@ from hwq.errors import HwqError
 
 __all__ = ["app", "main", "run"]
 
+INTERRUPTED = 130
 COMMANDS = (formats, cost, rtl, sim, synth, ptq, search, calibrate, demo, later)
 
 
@@ -60,9 +61,8 @@ def run(arguments: Sequence[str]) -> int:
         return _refuse(error.format_message())
     except (HwqError, OSError) as error:
         return _refuse(str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
-        return 130
+    if code == INTERRUPTED:
+        print("interrupted; what was finished is saved", file=sys.stderr)
     return int(code or 0)
 
 
