@@ -104,7 +104,7 @@ def boundaries(fmt: Format) -> Array:
     return np.concatenate([exact, np.nextafter(exact, ends[0]), np.nextafter(exact, ends[1])])
 
 
-def compare(fmt: Format, oracle: Oracle, rounding: str, native: bool) -> tuple[int, int]:
+def compare(name: str, fmt: Format, oracle: Oracle, rounding: str, native: bool) -> tuple[int, int]:
     """(numbers compared, mismatches) over all inputs, given as float32 and, if `native`, in their own dtype."""
     bf16, fp16 = every_16_bit_float()
     inputs: list[Any] = [bf16.float().numpy(), fp16.float().numpy(), boundaries(fmt)]
@@ -119,7 +119,7 @@ def compare(fmt: Format, oracle: Oracle, rounding: str, native: bool) -> tuple[i
         got, want = got[kept], oracle(wide[kept])
         compared += len(got)
         mismatches += int((~((got == want) | (np.isnan(got) & np.isnan(want)))).sum())
-    print(f"{fmt.text} {rounding}: compared {compared}, mismatches {mismatches}")
+    print(f"{name} {fmt.text} {rounding}: compared {compared}, mismatches {mismatches}")
     return compared, mismatches
 
 
@@ -166,7 +166,7 @@ def gfloat_oracle(fmt: MiniFloat, rounding: str) -> Oracle:
 def test_gfloat(text: str, rounding: str) -> None:
     fmt = parse_format(text)
     assert isinstance(fmt, MiniFloat)
-    compared, mismatches = compare(fmt, gfloat_oracle(fmt, rounding), rounding, native=rounding == "rne")
+    compared, mismatches = compare("gfloat", fmt, gfloat_oracle(fmt, rounding), rounding, native=rounding == "rne")
     assert compared > NUMBERS
     assert mismatches == 0
 
@@ -177,7 +177,7 @@ def test_ml_dtypes(text: str) -> None:
         with np.errstate(all="ignore"):
             return x.astype(np.float32).astype(ML_DTYPES[text]).astype(np.float64)
 
-    compared, mismatches = compare(parse_format(text), oracle, "rne", native=True)
+    compared, mismatches = compare("ml_dtypes", parse_format(text), oracle, "rne", native=True)
     assert compared > NUMBERS
     assert mismatches == 0
 
@@ -187,7 +187,7 @@ def test_torch(text: str) -> None:
     def oracle(x: Array) -> Array:
         return torch.from_numpy(x).float().to(TORCH[text]).double().numpy()
 
-    compared, mismatches = compare(parse_format(text), oracle, "rne", native=True)
+    compared, mismatches = compare("torch", parse_format(text), oracle, "rne", native=True)
     assert compared > NUMBERS
     assert mismatches == 0
 
@@ -201,7 +201,7 @@ def test_numpy_integers(text: str, rounding: str) -> None:
     def oracle(x: Array) -> Array:
         return np.clip(NUMPY_ROUNDINGS[rounding](x / unit), fmt.min / unit, fmt.max / unit) * unit
 
-    compared, mismatches = compare(fmt, oracle, rounding, native=rounding == "rne")
+    compared, mismatches = compare("numpy", fmt, oracle, rounding, native=rounding == "rne")
     assert compared > NUMBERS
     assert mismatches == 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwq import HwqError, catalog, parse_format
-from hwq.formats import ROUNDINGS, Format, Int, MiniFloat, Special, Ternary, round_shift
+from hwq.bits import Word, const, evaluate, mux, variable
+from hwq.formats import ROUNDINGS, Format, Int, MiniFloat, Special, Ternary, Unpacked, round_shift
 from hwq.formats.flagged import Flagged
 from hwq.testing import FormatConformance
 
@@ -419,8 +421,6 @@ def test_specials_and_zeros_by_hand() -> None:
     mode=st.sampled_from(sorted(ROUNDINGS)),
 )
 def test_round_shift_is_rounding(x: int, n: int, mode: str) -> None:
-    from hwq.bits import evaluate, variable
-
     word = variable("x", -(1 << 20), 1 << 20)
     (by_const,) = evaluate([round_shift(word, n, mode)], {"x": x})
     (by_word,) = evaluate([round_shift(word, variable("n", 0, 24), mode)], {"x": x, "n": n})
@@ -429,3 +429,55 @@ def test_round_shift_is_rounding(x: int, n: int, mode: str) -> None:
     sign, magnitude = variable("s", 0, 1), variable("m", 0, 1 << 20)
     (by_magnitude,) = evaluate([round_shift(magnitude, n, mode, sign)], {"m": abs(x), "s": int(x < 0)})
     assert by_magnitude == abs(want)
+
+
+# the suite itself
+
+
+class Faulty(MiniFloat):
+    """A correct format, of which each class below breaks one thing."""
+
+
+class TiesAway(Faulty):
+    def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
+        return super().pack(x, lsb, "rna" if rounding == "rne" else rounding)
+
+
+class LastBitLost(Faulty):
+    def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
+        return super().pack(replace(x, mag=(x.mag >> 1) << 1, normal=False), lsb, rounding)
+
+
+class NoMinusZero(Faulty):
+    def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
+        code = super().pack(x, lsb, rounding)
+        return mux(code.eq(self.sign), const(0), code)
+
+
+class LargestLost(Faulty):
+    def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
+        code = super().pack(x, lsb, rounding)
+        return code - code.eq(self.max_code)
+
+
+class OneCodeMisread(Faulty):
+    def unpack(self, code: Word) -> Unpacked:
+        u = super().unpack(code)
+        return replace(u, mag=u.mag + code.eq(17), normal=False)
+
+
+@pytest.mark.parametrize("faulty", [TiesAway, LastBitLost, NoMinusZero, LargestLost])
+def test_the_suite_finds_a_wrong_rounder(faulty: type[MiniFloat]) -> None:
+    suite, fmt = MiniFloatConformance(), faulty(3, 2)
+    for dtype in ("float32", "float64"):
+        with pytest.raises(AssertionError, match=r"becomes code \d+, not \d+"):
+            suite.test_encode_is_nearest(fmt, dtype, "rne")
+    suite.test_encode_is_nearest(MiniFloat(3, 2), "float32", "rne")
+
+
+def test_the_suite_finds_a_wrong_decoder() -> None:
+    suite, fmt = MiniFloatConformance(), OneCodeMisread(3, 2)
+    for check in (suite.test_unpack_is_value, suite.test_integers_embed_the_values):
+        with pytest.raises(AssertionError):
+            check(fmt)
+        check(MiniFloat(3, 2))
