@@ -701,7 +701,9 @@ def test_products_are_those_of_one_image(resnet: Model) -> None:
 
 def test_the_report_has_the_fields_of_the_contract(resnet: Model) -> None:
     model = ptq.quantize(resnet, INT8)
-    record = ptq.report(resnet, model, zoo.accuracy, 100)
+    assert "lost" not in ptq.report(resnet, model, zoo.accuracy, 10)
+    record = ptq.report(resnet, model, zoo.accuracy, 100, zoo.difference)
+    assert -0.05 < record["lost"]["low"] <= record["lost"]["value"] <= record["lost"]["high"] < 0.05
     assert [record[key] for key in ("model", "metric", "n", "float_ops")] == ["resnet8", "top-1", 100, []]
     for kind in ("float", "fake", "exact"):
         assert 0 < record[kind]["low"] < record[kind]["value"] < record[kind]["high"] < 1

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from hwq.formats import Format
-from hwq.ptq.engine import CALIBRATION, Subject, quantizer
+from hwq.ptq.engine import Subject
 from hwq.ptq.graph import Graph, check_images
 from hwq.ptq.lower import layer_graph
 from hwq.ptq.quantized import QuantizedModel
+from hwq.ptq.tracing import trace
 
 __all__ = ["Judged", "Score", "per_layer", "report"]
 
@@ -45,21 +46,24 @@ def report(
     quantized: QuantizedModel,
     score: Callable[[Tensor, Tensor], Score],
     n: int | None = None,
-    calibrated_on: int = CALIBRATION,
+    difference: Callable[[Tensor, Tensor, Tensor], Score] | None = None,
 ) -> dict[str, Any]:
     """The record of `hwq ptq --json`: `score(predicted, labels)` of float, fake and exact network on n test images.
 
+    `difference(float, exact, labels)`, where given, makes `lost`: how much of the metric the hardware loses, paired.
     `float_ops` names operators that the host computes in float, and is empty: an unsupported operator is refused.
     """
     images, labels = subject.test(n)
-    graph = quantizer(subject, calibrated_on).graph
+    graph = trace(subject.net, images)
     predicted = {"float": predict_float(graph, images)}
     predicted |= {"fake": quantized.predict(images, "fake"), "exact": quantized.predict(images, "exact")}
+    lost = difference(predicted["float"], predicted["exact"], labels) if difference else None
     return {
         "model": subject.name,
         "metric": subject.metric,
         "n": len(images),
         **{kind: _interval(score(classes, labels)) for kind, classes in predicted.items()},
+        **({} if lost is None else {"lost": _interval(lost)}),
         "float_ops": [],
         "assignment": quantized.assignment,
         "per_layer": per_layer(graph, quantized, images[:_LAYER_IMAGES]),
