@@ -73,9 +73,9 @@ def _read(folder: Path, device: str) -> list[Row]:
 
 
 def _measured(row: Row, device: str) -> Measured:
-    from hwq.costmodel.calibrate import Measured
+    from hwq.costmodel.calibrate import Measured, designs
     from hwq.costmodel.features import FIELD
 
-    part = "pe" if row.module.endswith("_pe") else "top"
+    part = next((p for p in designs() if row.module.endswith(f"_{p}")), "top")
     clock = None if row.fmax_mhz is None else row.fmax_mhz.value
     return Measured(row.design, part, getattr(row, FIELD[device]), row.ff, clock)

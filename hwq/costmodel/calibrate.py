@@ -19,12 +19,12 @@ from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import structure
 from hwq.datapath.timing import COUNTS, critical_path
 
-__all__ = ["Measured", "calibrate", "designs", "pe_sample"]
+__all__ = ["Measured", "calibrate", "designs", "block_sample"]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One synthesised design: the `pe` or the `top` of a datapath; `value` LUT or GE, `fmax_mhz` where placed."""
+    """One synthesised module: the `pe`, `epilogue`, `decode_a` or `top` of a datapath; `value` LUT or GE, `fmax_mhz` where placed."""
 
     datapath: str
     part: str
@@ -40,8 +40,9 @@ def designs() -> Mapping[str, Mapping[str, list[str]]]:
     return found
 
 
-def pe_sample(row: Measured, fabric: str) -> Sample:
-    return Sample(row.datapath, features(plan(Datapath.parse(row.datapath), fabric).blocks["pe"], fabric), row.value)
+def block_sample(row: Measured, fabric: str) -> Sample:
+    """The features of one measured block beside what it came to."""
+    return Sample(row.datapath, features(plan(Datapath.parse(row.datapath), fabric).blocks[row.part], fabric), row.value)
 
 
 def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], level: str) -> str:
@@ -51,12 +52,13 @@ def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], l
     seen = [r for r in unique.values() if r.datapath not in held]
     with_ff = FIELD[fabric] == "ge"
     elements = [r for r in seen if r.part == "pe"]
-    pe = fit([pe_sample(r, fabric) for r in elements], fabric, with_ff)
-    tops = [r for r in seen if r.part == "top"]
-    logic = fit([rest for r in tops if (rest := _rest(r, fabric, pe)).measured > 0], fabric, with_ff)
+    pe = fit([block_sample(r, fabric) for r in elements], fabric, with_ff)
+    others = [r for r in seen if r.part != "pe"]
+    rest = [_rest(r, fabric, pe) if r.part == "top" else block_sample(r, fabric) for r in others]
+    logic = fit([s for s in rest if s.measured > 0], fabric, with_ff)
     spreads = {"pe": pe.spread, "logic": logic.spread}
     data: dict[str, Any] = {
-        "source": f"{len(elements)} processing elements and {len(tops)} tops, {_versions(tools)}",
+        "source": f"{len(elements)} processing elements and {len(others)} other modules, {_versions(tools)}",
         "level": level,
         "prices": {"pe": _rounded(pe.coefficients), "logic": _rounded(logic.coefficients)},
         "spread": spreads,

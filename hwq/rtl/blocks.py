@@ -10,7 +10,7 @@ from hwq.datapath import Plan
 from hwq.rtl.cells import Body
 from hwq.rtl.wires import Bits, bus, whole
 
-__all__ = ["Leaf", "Port", "decoder", "element", "epilogue"]
+__all__ = ["Leaf", "Port", "decoder", "element", "epilogue", "leaves"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,16 @@ def epilogue(plan: Plan, top: str) -> Leaf:
     block = plan.blocks["epilogue"]
     inputs = {net.name: [net] for net in block.inputs}
     return _leaf(f"{top}_epilogue", "Epilogue: a sum -> a result code.", plan.keep, block, inputs, {"code": ["code"]})
+
+
+def leaves(plan: Plan, top: str) -> dict[str, Leaf]:
+    """The modules that a top is made of, by what they are."""
+    return {
+        "pe": element(plan, top),
+        "decode_a": decoder(plan, top, "a"),
+        "decode_w": decoder(plan, top, "w"),
+        "epilogue": epilogue(plan, top),
+    }
 
 
 def _order(names: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hwq.datapath import Datapath, plan
-from hwq.rtl import SystolicArray, emit, top_name
+from hwq.rtl import emit, leaves, top_name
 from hwq.synth.job import Job
 from hwq.synth.measure import measure_many
 from hwq.synth.row import Row
@@ -24,7 +24,7 @@ def measure_designs(
     store: Path | None = None,
     on_row: Callable[[Row], None] | None = None,
 ) -> list[Row]:
-    """Synthesise the `pe` or the `top` of each datapath, in parallel; rows come back in the order asked.
+    """Synthesise the `pe`, `epilogue`, `decode_a` or `top` of each datapath, in parallel; rows come back in the order asked.
 
     `store` keeps every row as it is measured, so that an interrupted run goes on where it stopped.
     """
@@ -34,12 +34,12 @@ def measure_designs(
 
 
 def _job(folder: Path, dp: Datapath, part: str, device: str, place_and_route: bool) -> Job:
-    if part == "pe":  # alone: the array around it need not be written
-        folder.mkdir()
-        leaf = SystolicArray(plan(dp, device), top_name(dp)).pe
-        file = folder / f"{leaf.name}.v"
-        file.write_text(leaf.text, encoding="utf-8")
-        return Job.of([file], leaf.name, device, place_and_route=place_and_route, design=str(dp))
-    manifest = emit(dp, folder, device)
-    files = [folder / name for name in manifest.files]
-    return Job.of(files, manifest.top, device, place_and_route=place_and_route, design=str(dp))
+    if part == "top":
+        manifest = emit(dp, folder, device)
+        files = [folder / name for name in manifest.files]
+        return Job.of(files, manifest.top, device, place_and_route=place_and_route, design=str(dp))
+    leaf = leaves(plan(dp, device), top_name(dp))[part]  # alone: the array around it need not be written
+    folder.mkdir()
+    file = folder / f"{leaf.name}.v"
+    file.write_text(leaf.text, encoding="utf-8")
+    return Job.of([file], leaf.name, device, place_and_route=place_and_route, design=str(dp))
