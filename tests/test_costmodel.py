@@ -17,7 +17,7 @@ from hwq.errors import HwqError
 def test_the_held_out_designs_are_not_fitted() -> None:
     assert len(designs()["pe"]["held_out"]) >= 30
     for part in designs().values():
-        assert len(part["fit"]) > len(part["held_out"]) >= 3
+        assert len(part["fit"]) > len(part["held_out"]) >= 1
         assert not set(part["fit"]) & set(part["held_out"])
         assert all(str(Datapath.parse(t)) == t for texts in part.values() for t in texts)
 

@@ -19,12 +19,14 @@ from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import structure
 from hwq.datapath.timing import COUNTS, critical_path
 
-__all__ = ["Measured", "calibrate", "designs", "block_sample"]
+__all__ = ["Measured", "block_sample", "calibrate", "designs"]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One synthesised module: the `pe`, `epilogue`, `decode_a` or `top` of a datapath; `value` LUT or GE, `fmax_mhz` where placed."""
+    """One synthesised module: the `pe`, `epilogue`, `decode_a` or `top` of a datapath; `value` LUT or GE, the
+    `fmax_mhz` where it was placed.
+    """
 
     datapath: str
     part: str
@@ -42,7 +44,8 @@ def designs() -> Mapping[str, Mapping[str, list[str]]]:
 
 def block_sample(row: Measured, fabric: str) -> Sample:
     """The features of one measured block beside what it came to."""
-    return Sample(row.datapath, features(plan(Datapath.parse(row.datapath), fabric).blocks[row.part], fabric), row.value)
+    block = plan(Datapath.parse(row.datapath), fabric).blocks[row.part]
+    return Sample(row.datapath, features(block, fabric), row.value)
 
 
 def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], level: str) -> str:

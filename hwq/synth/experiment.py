@@ -24,7 +24,9 @@ def measure_designs(
     store: Path | None = None,
     on_row: Callable[[Row], None] | None = None,
 ) -> list[Row]:
-    """Synthesise the `pe`, `epilogue`, `decode_a` or `top` of each datapath, in parallel; rows come back in the order asked.
+    """Synthesise the `pe`, `epilogue`, `decode_a` or `top` of each datapath, in parallel.
+
+    Rows come back in the order asked.
 
     `store` keeps every row as it is measured, so that an interrupted run goes on where it stopped.
     """
