@@ -114,6 +114,7 @@ def test_formats_shows_the_value_of_every_code(capsys: pytest.CaptureFixture[str
     assert len(numbers) > 1
     for row in numbers:
         assert row["value"] == fmt.value(row["code"])
+    assert shown["least"] == min(row["value"] for row in numbers if row["value"] > 0)
     assert {row["value"] for row in shown["values"] if isinstance(row["value"], str)} <= {"nan", "+inf", "-inf"}
 
 
@@ -218,10 +219,10 @@ def test_synth_prints_measured_beside_estimated(capsys: pytest.CaptureFixture[st
 
 def test_ptq_reports_three_evaluators(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     saved = tmp_path / "codes.safetensors"
-    options = ["--datapath", "int8*int4 @8x8", "--first", "int8*int8", "--recipe", "rtn", "--images", "40"]
+    options = ["--datapath", "int8*int4 @8x8", "--first", "int8*int8", "--recipe", "rtn", "--images", "100"]
     report = as_json(capsys, "ptq", "resnet8", *options, "--save", str(saved))
     assert isinstance(report, dict)
-    assert (report["model"], report["n"], report["float_ops"]) == ("resnet8", 40, [])
+    assert (report["model"], report["n"], report["float_ops"]) == ("resnet8", 100, [])
     for kind in ("float", "fake", "exact"):
         assert 0.7 < report[kind]["low"] < report[kind]["value"] <= report[kind]["high"] <= 1
     assert {"name", "datapath", "macs", "sqnr_db", "saturated"} <= set(report["per_layer"][0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,16 +54,21 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 
 def _summary(fmt: Format) -> dict[str, Any]:
     specials = [flag for flag, has in (("nan", fmt.has_nan), ("inf", fmt.has_inf)) if has]
-    positive = None if fmt.bits > 16 else min(v for v in fmt.decode(fmt.codes()).tolist() if v > 0)
     return {
         "name": str(fmt),
         "text": fmt.text,
         "bits": fmt.bits,
         "min": fmt.min,
         "max": fmt.max,
-        "least": positive or 2.0**fmt.lsb,
+        "least": _least_positive(fmt),
         "specials": " ".join(specials),
     }
+
+
+def _least_positive(fmt: Format) -> float:
+    """The value of the first positive code: positive numbers have ascending codes in every family."""
+    values = (fmt.value(code) for code in range(1 << fmt.bits) if not fmt.reserved(code))
+    return float(next(value for value in values if isinstance(value, Fraction) and value > 0))
 
 
 def _fidelity(fmt: Format) -> dict[str, Any]:
