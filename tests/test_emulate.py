@@ -293,8 +293,8 @@ def test_every_path_gives_the_same_bits():
                     np.testing.assert_array_equal(results[0], other)
                 met |= {path.name for path, _ in found}
                 compared += len(results) - 1
-    assert met - {"int8"} == {"float32", "float32 chunks", "float64", "limbs", "ordered"}
-    assert ("int8" in met) == emulate.has_int8()
+    assert met - {"8-bit integers"} == {"float32", "float32 chunks", "float64", "limbs", "ordered"}
+    assert ("8-bit integers" in met) == emulate.has_int8()
     assert compared > 200
 
 
@@ -488,7 +488,7 @@ def test_explain_says_which_path_and_why(text, k, library, line):
 
 def test_explain_names_int8_exactly_where_the_processor_has_it():
     path = explain(Datapath.parse("int8*int8").mac)
-    assert (path.name == "int8") == emulate.has_int8()
+    assert (path.name == "8-bit integers") == emulate.has_int8()
     assert path.chunk == 4096
 
 

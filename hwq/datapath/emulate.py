@@ -86,11 +86,11 @@ def _dtype(mac: Mac, torch: bool) -> np.dtype[Any]:
 def chosen(mac: Mac, w: Ints, torch: bool) -> Path:
     """The fastest path that is proved exact by the formats, or by the weights where these do not saturate."""
     k = _checked(mac, w.shape[1])
-    int8 = torch and has_int8()
+    bytewise = torch and has_int8()
     worst = k * magnitude(mac)[0] * magnitude(mac)[1]
     if not linear(mac, worst) and mac.acc_lsb == mac.product_lsb and worst < 1 << 53:
         worst = magnitude(mac)[0] * int(np.abs(_weights(mac, w)).sum(1).max())
-    return next(candidates(mac, k, int8, worst))
+    return next(candidates(mac, k, bytewise, worst))
 
 
 def _weights(mac: Mac, w: Ints) -> Ints:

@@ -10,7 +10,8 @@ from hwq.datapath.spec import Fixed, Mac
 
 __all__ = ["Path", "candidates", "linear", "magnitude"]
 
-INT8, FLOAT32, CHUNKS, FLOAT64, LIMBS, ORDERED = "int8", "float32", "float32 chunks", "float64", "limbs", "ordered"
+INT8, FLOAT32, CHUNKS = "8-bit integers", "float32", "float32 chunks"
+FLOAT64, LIMBS, ORDERED = "float64", "limbs", "ordered"
 
 _FLOAT32, _FLOAT64, _INT32 = 24, 53, 31  # integers to 2**this are exact
 _FEWEST = 16  # terms below which int8 is no faster; and torch 2.13 multiplies int8 wrongly where K is 1
@@ -43,7 +44,7 @@ def linear(mac: Mac, bound: int) -> bool:
     return mac.acc_lsb == mac.product_lsb and (mac.acc.overflow == "wrap" or bound < 1 << (mac.acc_bits - 1))
 
 
-def candidates(mac: Mac, k: int, int8: bool, bound: int | None = None) -> Iterator[Path]:
+def candidates(mac: Mac, k: int, bytewise: bool, bound: int | None = None) -> Iterator[Path]:
     """Every path that is exact for sums of `k` terms, the fastest first.
 
     `bound` on the magnitude of any partial sum is by default that of the formats; the caller may know a tighter one
@@ -52,7 +53,7 @@ def candidates(mac: Mac, k: int, int8: bool, bound: int | None = None) -> Iterat
     a, w = magnitude(mac)
     worst = k * a * w if bound is None else bound
     if linear(mac, worst):
-        yield from _linear(mac, k, int8, worst)
+        yield from _linear(mac, k, bytewise, worst)
         why = "any accumulator can be run one term after the other"
     elif mac.acc_lsb > mac.product_lsb:
         why = f"each product is rounded to a multiple of 2**{mac.acc_lsb} before it is added"
@@ -67,10 +68,10 @@ def _fits_int8(mac: Mac) -> bool:
     return min(ends) >= -128 and max(ends) <= 127
 
 
-def _linear(mac: Mac, k: int, int8: bool, worst: int) -> Iterator[Path]:
+def _linear(mac: Mac, k: int, bytewise: bool, worst: int) -> Iterator[Path]:
     a, w = magnitude(mac)
-    if int8 and k >= _FEWEST and _fits_int8(mac) and worst < 1 << _INT32:
-        yield Path(INT8, f"operands fit int8 and |sum| <= {worst} < 2**{_INT32}", k)
+    if bytewise and k >= _FEWEST and _fits_int8(mac) and worst < 1 << _INT32:
+        yield Path(INT8, f"operands fit 8 bits and |sum| <= {worst} < 2**{_INT32}", k)
     if max(worst, a, w) <= 1 << _FLOAT32:
         yield Path(FLOAT32, f"|sum| <= {worst} <= 2**{_FLOAT32}", k)
     chunk = (1 << _FLOAT32) // (a * w)
