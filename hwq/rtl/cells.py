@@ -33,6 +33,7 @@ class Body:
         self.lines: list[str] = []
         self._widths = {**ports, **dict.fromkeys(_RESERVED, 0)}
         self._bits: dict[str, Bits] = {}
+        self._again: dict[str, Callable[[int], str]] = {}  # how one bit of an expression is written by itself
 
     def add(self, block: Block, inputs: Mapping[str, Bits]) -> dict[str, Bits]:
         """Write a block whose input nets are the given bits; returns the bits of its outputs."""
@@ -106,22 +107,26 @@ class Body:
 
     def select(self, cell: Cell) -> Bits:
         index, *legs = cell.args
-        choices = [self._text(leg, cell.out.width) for leg in legs]
+        width = cell.out.width
+        out = self._assign(cell, self._chosen(index, [self._of(leg, width) for leg in legs]))
+        self._again[self.text(out)] = lambda at: self._chosen(
+            index, [self._of(leg, width)[at : at + 1] for leg in legs]
+        )
+        return out
+
+    def _chosen(self, index: Net, legs: Sequence[Bits]) -> str:
+        choices = [self.text(leg) for leg in legs]
         for bit in self._of(index)[: (len(legs) - 1).bit_length()]:
             pairs = [choices[at : at + 2] for at in range(0, len(choices), 2)]
             choices = [self._choice(self.text((bit,)), pair) for pair in pairs]
-        return self._assign(cell, choices[0].removeprefix("(").removesuffix(")"))
+        return choices[0].removeprefix("(").removesuffix(")")
 
     @staticmethod
     def _choice(bit: str, pair: Sequence[str]) -> str:
         return f"({bit} ? {pair[1]} : {pair[0]})" if len(pair) == 2 else pair[0]
 
     def booth(self, cell: Cell) -> Bits:
-        """Nothing, x or 2x, complemented where the digit is negative.
-
-        Its top bit is a wire of its own: an addend of more pieces than the base leaves the base on the carry chain's
-        data input, whatever the synthesiser's order of two sums of equal width.
-        """
+        """Nothing, x or 2x, complemented where the digit is negative."""
         x, digit = cell.args
         width = cell.out.width
         low, middle, high = ((bit,) for bit in self._of(digit))
@@ -133,22 +138,42 @@ class Body:
             rest = f"{width}'h0"
         self.lines.append("")
         multiple = self._wire(f"{cell.out.name}_abs", width, f"{odd} ? {self._text(x, width)} : {rest}")
-        low_bits = f"{self.text(multiple[:-1])} ^ {self.text(high * (width - 1))}"
-        lower = self._wire(cell.out.name, width - 1, low_bits)
-        return lower + self._wire(f"{cell.out.name}_top", 1, f"{self.text(multiple[-1:])} ^ {self.text(high)}")
+        out = self._assign(cell, f"{self.text(multiple)} ^ {self.text(high * width)}")
+        self._again[self.text(out)] = lambda at: f"{self.text(multiple[at : at + 1])} ^ {self.text(high)}"
+        return out
 
     def row(self, cell: Cell) -> Bits:
-        base, addend, carry = cell.args
-        width = cell.out.width
-        terms = [self._text(addend, width)]
+        """One carry chain; the bits that `_widened` adds are read by nobody."""
+        base, _, carry = cell.args
+        digit = self._widened(cell)
+        width = len(digit)
+        terms = [self.text(digit)]
         if base.value is None:
-            start = self._of(base, width)
-            terms.insert(0, self.text(self._wire(f"{cell.out.name}_base", width, self.text(start), kept=True)))
+            start = self.text(self._of(base, width))
+            terms.insert(0, self.text(self._wire(f"{cell.out.name}_base", width, start, kept=True)))
         elif base.value:
             terms.append(self._text(base, width))
         if carry.value != 0:
             terms.append(self._text(carry))
-        return self._wire(cell.out.name, width, " + ".join(terms), kept=True)
+        return self._wire(cell.out.name, width, " + ".join(terms), kept=True)[: cell.out.width]
+
+    def _widened(self, cell: Cell) -> Bits:
+        """The addend, wider than the base where it is logic and the base is a register or another row.
+
+        Of two addends a synthesiser puts the narrower one, and of two of equal width either, on the carry chain's data
+        input, where the base costs nothing and logic a LUT a bit. So the addend gets a second sign above the base, the
+        same bit computed by itself; both signs stand there twice, for it to see that they are signs.
+        """
+        base, addend, _ = cell.args
+        width, bits = cell.out.width, self._of(addend)
+        below, top, start = min(base.width, width), bits[-1], self._of(base)[-1]
+        names = [bit if isinstance(bit, int) else bit[0] for bit in (top, start)]
+        if not self.keep or not addend.signed or below < addend.width or isinstance(top, int):
+            return extended(bits, width, addend.signed)
+        if names[0] not in self._again or names[1] in (0, 1, *self._again):
+            return extended(bits, width, addend.signed)
+        sign = self._wire(f"{cell.out.name}_sign", 1, self._again[top[0]](top[1]))
+        return extended(bits, below, True) + sign * (max(width, below + 2) - below)
 
     def compare(self, cell: Cell) -> Bits:
         signed = any(net.signed for net in cell.args)
