@@ -19,6 +19,7 @@ __all__ = ["Tile", "exhaustive_tiles", "expected", "random_tiles"]
 
 Codes = np.ndarray[Any, Any]
 
+OUTPUTS = 512  # tiles for the epilogue alone
 SHORT, LONG = 3, 512  # terms of a tile: a running sum that is looked at often, and one that grows
 
 
@@ -80,18 +81,21 @@ class Draw:
         fmt = self.mac.a if side == "a" else self.mac.w
         return int(np.asarray(fmt.encode(np.zeros(1, np.float32)))[0])
 
-    def params(self, columns: int, terms: int) -> Params:
-        """Parameters of each column: extremes now and then, else such that results fall inside the output's range."""
+    def params(self, columns: int, terms: int, largest: int = 0) -> Params:
+        """Parameters of each column: extremes now and then, else such that results fall inside the output's range.
+
+        `largest` is the sum's expected magnitude, by default that of so many products.
+        """
+        largest = largest or max(map(abs, self.mac.product_range)) * min(terms, 64)
         found: dict[str, list[int]] = {name: [] for name in self.words}
         for _ in range(columns):
-            for name, value in self._column(terms).items():
+            for name, value in self._column(largest).items():
                 if name in found:
                     found[name].append(value)
         return Params(**{name: np.array(values, dtype=object) for name, values in found.items()})
 
-    def _column(self, terms: int) -> dict[str, int]:
+    def _column(self, largest: int) -> dict[str, int]:
         mac, rng = self.mac, self.rng
-        largest = max(map(abs, mac.product_range)) * min(terms, 64)
         reach = largest if rng.random() < 0.8 else 1 << (mac.acc_bits - 1)
         bias = _within(rng, min(reach, (1 << (mac.acc_bits - 1)) - 1))
         if rng.random() < 0.1:
@@ -156,6 +160,19 @@ def exhaustive_tiles(dp: Datapath, seed: int) -> Iterator[Tile]:
     for terms in (SHORT, LONG):
         yield from _permuted(draw, min(dp.mac.k, terms))
     yield from _growing(draw, min(dp.mac.k, LONG))
+    if dp.mac.epilogue:
+        yield from _biases(draw)
+
+
+def _biases(draw: Draw) -> Iterator[Tile]:
+    """The epilogue alone: sums of every size, most of them just a bias, where small faults are seen."""
+    for _ in range(OUTPUTS):
+        largest = 1 << int(draw.rng.integers(draw.mac.acc_bits - 1))
+        a = np.full((1, 1), draw.zero("a"), dtype=draw.codes["a"].dtype)
+        w = draw.rng.choice(draw.finite["w"] if draw.rng.random() < 0.9 else draw.corners["w"], (1, 1))
+        if draw.rng.random() < 0.3:
+            a = draw.rng.choice(draw.corners["a"], (1, 1))
+        yield Tile(a, w, draw.params(1, 1, largest))
 
 
 def _permuted(draw: Draw, terms: int) -> Iterator[Tile]:
