@@ -39,7 +39,7 @@ class Quantity:
         return self.low == self.high
 
     def json(self) -> dict[str, float]:
-        return {"value": round(self.value, 3), "low": round(self.low, 3), "high": round(self.high, 3)}
+        return {"value": self.value, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
