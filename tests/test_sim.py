@@ -91,7 +91,7 @@ def test_verilator_agrees() -> None:
 
 
 def test_a_new_format_is_simulated_at_once() -> None:
-    hwq.catalog.add("fp5_e3m1_of_a_test", "fp(3,1)")
+    hwq.catalog.add("fp5_e3m1_of_a_test", hwq.parse_format("fp(3,1)"))
     proved(run("fp5_e3m1_of_a_test*int2 ->fp5_e3m1_of_a_test[bias]"), 4 * 32 // 3)
 
 
