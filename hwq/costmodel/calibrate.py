@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from hwq.bits.cells import Block
 from hwq.costmodel.features import FIELD, features
 from hwq.costmodel.fit import Fit, Sample, fit, price, spread
 from hwq.datapath import Datapath, plan
-from hwq.datapath.fabric import structure
+from hwq.datapath.fabric import around, structure
 from hwq.datapath.timing import COUNTS, critical_path
 
 __all__ = ["Measured", "block_sample", "calibrate", "designs"]
@@ -87,12 +86,15 @@ def _rest(row: Measured, fabric: str, pe: Fit) -> Sample:
     """What a top has beside its processing elements, whose price is known by now."""
     counts: Counter[str] = Counter()
     elements = 0.0
-    for name, count, block in structure(plan(Datapath.parse(row.datapath), fabric)):
-        found = features(block, fabric) if isinstance(block, Block) else block
+    dp = Datapath.parse(row.datapath)
+    for name, count, block in structure(plan(dp, fabric)):
+        found = features(block, fabric)
         if name == "pe":
             elements = count * price(found, pe.coefficients)
         else:
             counts.update({k: v * count for k, v in found.items()})
+    for _, added in around(dp):
+        counts.update(added)
     return Sample(row.datapath, dict(counts), row.value - elements)
 
 

@@ -12,7 +12,7 @@ from hwq.costmodel.features import EXACT, FIELD, features
 from hwq.costmodel.fit import price
 from hwq.datapath import Datapath, plan
 from hwq.datapath.device import DEVICES, Device, device
-from hwq.datapath.fabric import structure
+from hwq.datapath.fabric import around, structure
 from hwq.datapath.timing import critical_path, path_ns
 from hwq.errors import HwqError
 
@@ -63,13 +63,13 @@ def priced(name: str) -> Device:
 def _estimate(dp: Datapath, target: Device) -> Cost:
     made = plan(dp, target.name)
     field = FIELD[target.name]
-    parts = []
+    parts: list[Part] = []
     totals: dict[str, Quantity] = {}
-    for name, count, block in structure(made):
-        figures = _priced_block(block, target) if isinstance(block, Block) else _priced_structure(name, block, target)
-        parts.append(Part(name, count, figures))
-        for key, q in figures.items():
-            totals[key] = totals[key] + q * count if key in totals else q * count
+    parts += [Part(name, count, _priced_block(block, target)) for name, count, block in structure(made)]
+    parts += [Part(name, 1, _priced_structure(name, counts, target)) for name, counts in around(dp)]
+    for part in parts:
+        for key, q in part.figures.items():
+            totals[key] = totals[key] + q * part.count if key in totals else q * part.count
     for absent in ("dsp", "bram"):
         if target.name != "ge":
             totals[absent] = Quantity.exact(0)

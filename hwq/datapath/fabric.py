@@ -11,25 +11,25 @@ from hwq.datapath.plans import Plan
 from hwq.datapath.schedule import flush, output_depth
 from hwq.datapath.spec import Datapath
 
-__all__ = ["structure"]
+__all__ = ["around", "structure"]
 
 STATES = 5  # clear, run, flush, drain, tail: one flip-flop each
 
 
-def structure(plan: Plan) -> list[tuple[str, int, Block | Mapping[str, float]]]:
-    """(name, count, block or counts) of every piece of the top module.
+def structure(plan: Plan) -> list[tuple[str, int, Block]]:
+    """(name, count, block) of every module in the top."""
+    array, blocks = plan.dp.array, plan.blocks
+    counts = {"pe": array.rows * array.cols, "decode_a": array.rows, "decode_w": array.cols, "epilogue": array.cols}
+    return [(name, count, blocks[name]) for name, count in counts.items()]
+
+
+def around(dp: Datapath) -> list[tuple[str, Mapping[str, float]]]:
+    """(name, counts) of what the top itself adds to its modules.
 
     Counts: `ff` flip-flops; `gate` code bits forced to zero outside a run; `read` result bits times the 4:1 stages of a
-    selection among the rows; `control` the state machine, `count` its counter's bits, `handshake` streams.
+    selection among the rows; `control` the state machine, `count` its counter's bits.
     """
-    dp, array = plan.dp, plan.dp.array
-    pieces: list[tuple[str, int, Block | Mapping[str, float]]] = [
-        ("pe", array.rows * array.cols, plan.blocks["pe"]),
-        ("decode_a", array.rows, plan.blocks["decode_a"]),
-        ("decode_w", array.cols, plan.blocks["decode_w"]),
-        ("epilogue", array.cols, plan.blocks["epilogue"]),
-    ]
-    return pieces + [(name, 1, dict(counts)) for name, counts in _around(dp)]
+    return [(name, dict(counts)) for name, counts in _around(dp)]
 
 
 @lru_cache(maxsize=65536)
