@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -46,15 +45,12 @@ def test_help_lists_the_commands_of_the_contract(capsys: pytest.CaptureFixture[s
     assert len(COMMANDS) == len(CONTRACT) + 1
 
 
-def test_help_loads_nothing_heavy_and_starts_at_once() -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = "import sys; from hwq.cli.main import run; run(['--help']); print(); print(*sys.modules)"
-    before = os.times()
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    after = os.times()
     loaded = set(shown.stdout.splitlines()[-1].split())
     assert "hwq.cli.main" in loaded
     assert not loaded & {"torch", "amaranth", "cocotb", "matplotlib", "numba", "optuna", "scipy", "pyosys"}
-    assert after.children_user - before.children_user < 1.0  # processor time; about 0.3 s when nothing else runs
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
