@@ -99,7 +99,7 @@ def test_rows_cost_what_they_are_on_xc7(rows: dict[tuple[str, str], Row]) -> Non
     assert set(mac8.tools) == {"pyosys"}
 
 
-def test_counts_do_not_depend_on_the_batch(verilog: Path, rows: dict[tuple[str, str], Row]) -> None:
+def test_counts_do_not_depend_on_order_or_company(verilog: Path, rows: dict[tuple[str, str], Row]) -> None:
     modules = {"xc7": ("pair", "mac8"), "ecp5": ("mac8",), "ge": ("mac4", "mac8")}
     jobs = [Job.of([verilog], module, device) for device in modules for module in modules[device]]
     again = measure_many(jobs, workers=1)

@@ -1,9 +1,8 @@
-"""Measure modules of Verilog files: batches of jobs through worker processes, rows as they finish."""
+"""Measure modules of Verilog files: jobs through worker processes, rows as they finish."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from threading import Lock
 
@@ -14,8 +13,6 @@ from hwq.synth.row import Row
 from hwq.synth.store import Store
 
 __all__ = ["measure", "measure_many"]
-
-_BATCH = 48  # modules to a Yosys design: its libraries and the mapper's boxes are read once for all of them
 
 
 def measure(
@@ -51,31 +48,25 @@ def measure_many(
                 if on_row:
                     on_row(row)
 
-    pending = [group for group in _groups(keys) if any(kept.get(keys[job]) is None for job in group)]
+    pending = [job for job in keys if kept.get(keys[job]) is None]
+    shares = [share for one in _by_device(pending) for at in range(workers) if (share := one[at::workers])]
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        failures = list(pool.map(lambda group: _attempt(group, finished), pending))
+        failures = list(pool.map(lambda share: _attempt(share, finished), shares))
     for failure in failures:
         if failure:
             raise failure
     return [replace(kept.row(keys[job]), design=job.design) for job in jobs]
 
 
-def _groups(keys: dict[Job, str]) -> list[list[Job]]:
-    """Batches of a fixed composition, sorted by name; a routed job alone, because its cells' names steer the placer."""
-    ordered = sorted(keys, key=lambda job: (job.device, job.seeds, job.module, keys[job]))
-    groups: list[list[Job]] = []
-    for _, same in groupby(ordered, key=lambda job: (job.device, bool(job.seeds))):
-        alike = list(same)
-        size = 1 if alike[0].seeds else _BATCH
-        groups += [alike[start : start + size] for start in range(0, len(alike), size)]
-    return groups
+def _by_device(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs of each device; its libraries are read once for all of them."""
+    return [[job for job in jobs if job.device == device] for device in dict.fromkeys(job.device for job in jobs)]
 
 
-def _attempt(group: list[Job], finished: Callable[[Job, Row], None]) -> ToolError | None:
-    """Measure a batch; if it fails, each of its jobs alone, so that one bad design is named and costs only itself."""
+def _attempt(jobs: Sequence[Job], finished: Callable[[Job, Row], None]) -> ToolError | None:
+    """Measure jobs of one device; the error of the first that failed."""
     try:
-        run_batch(group, finished)
+        run_batch(jobs, finished)
     except ToolError as error:
-        alone = [_attempt([job], finished) for job in group] if len(group) > 1 else []
-        return next((failure for failure in alone if failure), error)
+        return error
     return None

@@ -1,7 +1,7 @@
 """The synthesis flows: per device, the Yosys passes and how its cells are counted.
 
-Every flow is written for a batch of flattened modules in one Yosys design, so that reading the cell libraries and
-preparing the mapper's boxes is paid once a batch. Modules do not see one another: there is no hierarchy left.
+Every flow maps one flattened module; the passes for memories, most of the time on some devices, run only where there
+are any.
 """
 
 import re
@@ -31,11 +31,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class Target:
-    """One device's flow: passes that read its libraries, passes that map every module, and the count of its cells."""
+    """One device's flow: passes that read its libraries, those before and for memories, those that map everything
+    else, and the count of its cells.
+    """
 
     name: str
     libraries: tuple[str, ...]
     passes: tuple[str, ...]
+    memories: tuple[str, ...]
+    mapping: tuple[str, ...]
     count: Callable[[Mapping[str, int]], Counts]
     models: tuple[str, ...]
     timed: bool = False
@@ -43,8 +47,8 @@ class Target:
 
     def text(self) -> str:
         """The flow in words, for the key of a stored row."""
-        data = genlib().read_text(encoding="utf-8") if any(GENLIB in one for one in self.passes) else ""
-        return "\n".join([*self.libraries, *self.passes, data])
+        data = genlib().read_text(encoding="utf-8") if any(GENLIB in one for one in self.mapping) else ""
+        return "\n".join([*self.libraries, *self.passes, *self.memories, *self.mapping, data])
 
 
 def _total(cells: Mapping[str, int], weights: Mapping[str, int]) -> int:
@@ -104,14 +108,17 @@ def _count_ge(cells: Mapping[str, int]) -> Counts:
     return Counts(ff=ff, ge=round(logic + ff * FLIP_FLOP_GE, 4))
 
 
-_XILINX = "synth_xilinx -family xc7 -nodsp -noiopad -noclkbuf -run "
+_XILINX = "synth_xilinx -family xc7 -nodsp -noiopad -noclkbuf -top m -run "
+_LATTICE = "synth_ecp5 -nodsp -top m -run "
 
 TARGETS: Mapping[str, Target] = {
     "xc7": Target(
         name="xc7",
         libraries=("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v"),
+        passes=(_XILINX + "prepare:map_memory",),
+        memories=(_XILINX + "map_memory:map_ffram",),
         # "check" would turn the cells' timing arcs into black boxes before `sta` has read them.
-        passes=(_XILINX + "prepare:check",),
+        mapping=(_XILINX + "map_ffram:check",),
         count=_count_xc7,
         models=("xilinx/cells_sim.v",),
         timed=True,
@@ -119,7 +126,9 @@ TARGETS: Mapping[str, Target] = {
     "ecp5": Target(
         name="ecp5",
         libraries=("read_verilog -lib -specify +/lattice/cells_sim_ecp5.v +/lattice/cells_bb_ecp5.v",),
-        passes=("synth_ecp5 -nodsp -run coarse:check",),
+        passes=(_LATTICE + "coarse:map_ram",),
+        memories=(_LATTICE + "map_ram:map_ffram",),
+        mapping=(_LATTICE + "map_ffram:check",),
         count=_count_ecp5,
         models=("lattice/common_sim.vh", "lattice/ccu2c_sim.vh", "lattice/cells_sim_ecp5.v"),
         routed=True,
@@ -127,9 +136,11 @@ TARGETS: Mapping[str, Target] = {
     "ge": Target(
         name="ge",
         libraries=(),
+        passes=(),
+        memories=(),
         # A cell library's plain flip-flop: enable and synchronous reset become gates, as a foundry's DFF_X1 sees them.
-        passes=(
-            "synth -noabc -run coarse:check",
+        mapping=(
+            "synth -noabc -top m -run coarse:check",
             "dfflegalize -cell $_DFF_P_ 01",
             "opt -nodffe -nosdff",
             f"abc -genlib {GENLIB}",

@@ -1,7 +1,10 @@
-"""The worker process: one batch of modules through one Yosys design. Run as `python -m hwq.synth.worker FOLDER`.
+"""The worker process: jobs of one device, each in a child of its own. Run as `python -m hwq.synth.worker FOLDER`.
 
-The folder holds batch.json and the sources; each finished job is one JSON line on standard output. Yosys writes to C's
-standard output and ends the process on an error, hence a process of its own with file descriptor 1 moved away.
+The cell libraries are read once; every job then maps its module in a fork of that state, so that its counts are a
+function of its Verilog alone: in one design with others, names and their order would decide ties in the mapper.
+
+The folder holds jobs.json and a folder of sources for each job; each finished job is one JSON line on standard output.
+Yosys writes to C's standard output and ends the process on an error, hence file descriptor 1 moved away.
 """
 
 import json
@@ -10,7 +13,6 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,6 +22,8 @@ from hwq.synth.pnr import place_and_route
 from hwq.synth.target import GENLIB, Target, genlib, target
 
 __all__ = ["main"]
+
+NAME = "m"  # of every module, so that its own name decides nothing
 
 
 class Yosys:
@@ -38,67 +42,70 @@ class Yosys:
         self.run(f"tee -q -o report.txt {command}")
         return Path("report.txt").read_text(encoding="utf-8")
 
-
-def _prepare(yosys: Yosys, sources: list[str], module: str, name: str) -> None:
-    """Read one design, make `module` its flat top, and put it aside under a neutral name."""
-    yosys.run("design -reset", *(f"read_verilog {source}" for source in sources))
-    yosys.run(f"hierarchy -top {module}", "proc", "flatten", "opt_clean", f"rename {module} {name}")
-    # With a top marked, `hierarchy` would drop every other module of the batch.
-    yosys.run(f"setattr -mod -unset top {name}", f"design -stash {name}")
+    def has(self, pattern: str) -> bool:
+        """True if a cell matches."""
+        return bool(self.caught(f"select -list {pattern}").strip())
 
 
-def _map(yosys: Yosys, flow: Target, jobs: list[dict[str, Any]]) -> None:
-    """Map the whole batch in one pass; the neutral names keep the composition fixed."""
-    for job in jobs:
-        _prepare(yosys, job["sources"], job["module"], job["name"])
-    yosys.run("design -reset", *flow.libraries)
-    yosys.run(*(f"design -copy-from {job['name']} -as {job['name']} {job['name']}" for job in jobs))
-    yosys.run("hierarchy -check", "check -assert", "scratchpad -set abc9.verify false", *flow.passes)
+def _map(yosys: Yosys, flow: Target, job: dict[str, Any]) -> None:
+    """Make the job's module the flat top under a neutral name, and map it."""
+    yosys.run(*(f"read_verilog {source}" for source in job["sources"]))
+    yosys.run(f"hierarchy -check -top {job['module']}", f"rename {job['module']} {NAME}")
+    yosys.run("proc", "flatten", "opt_clean", "check -assert", "scratchpad -set abc9.verify false", *flow.passes)
+    yosys.run(*(flow.memories if yosys.has("t:$mem*") else ()), *flow.mapping)
     yosys.run("delete t:$scopeinfo")  # left by flatten; the placer refuses them
 
 
 def _logic_ns(yosys: Yosys) -> float | None:
-    """Longest register-to-register or port path of the selected module in ns, without routing."""
+    """Longest register-to-register or port path in ns, without routing."""
     found = re.search(r"Latest arrival time in '.*' is (\d+)", yosys.caught("sta"))
     return int(found.group(1)) / 1000 if found else None
 
 
-def _measure(yosys: Yosys, flow: Target, job: dict[str, Any], cells: Mapping[str, int]) -> dict[str, Any]:
-    """The fields of one job's row that this process knows."""
-    yosys.run(f"select {job['name']}")
+def _measure(yosys: Yosys, flow: Target, job: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a job's row that this process knows."""
+    start = time.monotonic()
+    os.chdir(job["job"])
+    if GENLIB in " ".join(flow.mapping):
+        shutil.copyfile(genlib(), GENLIB)
+    _map(yosys, flow, job)
+    cells = json.loads(yosys.caught("stat -json"))["modules"][f"\\{NAME}"].get("num_cells_by_type", {})
     row: dict[str, Any] = {"job": job["job"], "breakdown": dict(sorted(cells.items()))}
     if flow.timed:
         row["logic_ns"] = _logic_ns(yosys)
     if job["netlist"]:
-        yosys.run(f"write_verilog -selected -noattr {job['name']}_netlist.v")
+        yosys.run(f"rename {NAME} {job['module']}", f"write_verilog -selected -noattr {job['netlist']}")
     if job["seeds"]:
-        yosys.run(f"write_json -selected {job['name']}.json")
-        row |= place_and_route(f"{job['name']}.json", job["name"], job["seeds"])
-    yosys.run("select -clear")
-    return row
+        yosys.run(f"write_json -selected {NAME}.json")
+        row |= place_and_route(f"{NAME}.json", NAME, job["seeds"])
+    return row | {"seconds": round(time.monotonic() - start, 3)}
+
+
+def _alone(yosys: Yosys, flow: Target, job: dict[str, Any], lines: TextIO) -> None:
+    """One job in a child process; what it says when it fails is in errors.txt of its folder."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    with open(f"{job['job']}/errors.txt", "wb") as errors:
+        os.dup2(errors.fileno(), 2)
+    print(json.dumps(_measure(yosys, flow, job)), file=lines, flush=True)
+    os._exit(0)
 
 
 def _serve(batch: dict[str, Any], lines: TextIO) -> None:
-    start = time.monotonic()
-    flow, jobs, yosys = target(batch["device"]), batch["jobs"], Yosys()
-    if GENLIB in " ".join(flow.passes):
-        shutil.copyfile(genlib(), GENLIB)
-    _map(yosys, flow, jobs)
-    modules = json.loads(yosys.caught("stat -json"))["modules"]
-    shared = (time.monotonic() - start) / len(jobs)
-    for job in jobs:
-        begun = time.monotonic()
-        row = _measure(yosys, flow, job, modules["\\" + job["name"]].get("num_cells_by_type", {}))
-        row["seconds"] = round(shared + time.monotonic() - begun, 3)
-        print(json.dumps(row), file=lines, flush=True)
+    flow, yosys = target(batch["device"]), Yosys()
+    yosys.run(*flow.libraries)
+    for job in batch["jobs"]:
+        _alone(yosys, flow, job, lines)
 
 
 def main(folder: str) -> None:
-    """Serve the batch in `folder`; rows go to the standard output this process was started with."""
+    """Serve the jobs in `folder`; rows go to the standard output this process was started with."""
     os.chdir(folder)
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as lines, open(os.devnull, "wb") as sink:
         os.dup2(sink.fileno(), 1)
-        _serve(json.loads(Path("batch.json").read_text(encoding="utf-8")), lines)
+        _serve(json.loads(Path("jobs.json").read_text(encoding="utf-8")), lines)
 
 
 if __name__ == "__main__":
