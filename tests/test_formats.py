@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import ml_dtypes
 import numpy as np
@@ -291,6 +291,38 @@ def test_a_tensor_under_training_is_read_as_numbers() -> None:
     x = torch.linspace(-3, 3, 7, requires_grad=True)
     assert catalog["int4"].quantize(x).tolist() == [-3, -2, -1, 0, 1, 2, 3]
     assert not catalog["int4"].quantize(x).requires_grad
+
+
+@dataclass(frozen=True)
+class Recorded(Int):
+    """An integer format that notes when its texts are recorded."""
+
+    notes: ClassVar[list[str]] = []
+
+    def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
+        self.notes.append(rounding)
+        return super().pack(x, lsb, rounding)
+
+    def unpack(self, code: Word) -> Unpacked:
+        self.notes.append("unpack")
+        return super().unpack(code)
+
+
+def test_texts_are_recorded_once() -> None:
+    """Recording takes milliseconds, a row of weights microseconds."""
+    fmt, x = Recorded(20), np.linspace(-3, 3, 7, dtype=np.float32)
+    for rounding in ("rne", "rdn"):
+        codes = [fmt.encode(x * n, rounding) for n in range(4)]
+    values = [fmt.decode(code) for code in codes]
+    for _ in range(4):
+        quantized = fmt.quantize(torch.from_numpy(x))
+    assert [v.tolist() for v in values] == [np.floor(x * n).tolist() for n in range(4)]
+    assert quantized.tolist() == x.tolist()
+    Recorded.notes.clear()
+    Recorded(20).encode(x), Recorded(20).encode(x, "rdn"), Recorded(20).decode(codes[0]), Recorded(20).quantize(x)
+    assert Recorded.notes == []
+    Recorded(20).encode(x.astype(np.float64))
+    assert Recorded.notes == ["rne"]
 
 
 # texts and messages

@@ -235,8 +235,8 @@ def _pool(workers: int) -> ThreadPoolExecutor:
 
 def parallel(span: Callable[[int, int], None], n: int, grain: int = _CHUNK) -> None:
     """Call `span(first, last)` over [0, n) in as many pieces as there are threads."""
-    workers = min(threads(), max(1, n // grain))
-    if workers <= 1:
+    workers = min(threads(), n // grain) if n >= 2 * grain else 1
+    if workers == 1:
         span(0, n)
         return
     edges = [n * j // workers for j in range(workers + 1)]

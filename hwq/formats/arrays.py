@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,28 +61,57 @@ def _bits_of(x: Any) -> tuple[np.ndarray[Any, Any], str]:
         if array.size and max(abs(int(array.min())), abs(int(array.max()))) > 1 << 53:
             raise HwqError("integers beyond 2**53 cannot be encoded without loss; convert them to a float first")
         array = array.astype(np.float64)
-    name = array.dtype.name
-    if name not in CARRIERS:
-        raise HwqError(f"x must be an array of numbers (float16, bfloat16, float32, float64, integers), not {name}")
+    name = _carrier(array.dtype)
     shape = array.shape
     return np.ascontiguousarray(array).reshape(shape).view(CARRIERS[name][1]), name
 
 
-def _run(outputs: list[Word], arrays: dict[str, np.ndarray[Any, Any]], dtypes: list[Any]) -> list[Any]:
-    """The compiled text."""
+@cache
+def _carrier(dtype: np.dtype[Any]) -> str:
+    """The carrier of that dtype; a dtype's name takes longer to spell than a short array to round."""
+    if dtype.name not in CARRIERS:
+        raise HwqError(f"x must be an array of numbers (float16, bfloat16, float32, float64, integers), not {dtype}")
+    return dtype.name
+
+
+Run = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+
+
+def _compiled(output: Word, code: Any, result: Any) -> Run:
+    """The text of `output`, a function of the word "code", as a map from arrays of one dtype to arrays of another."""
     from hwq.bits.loops import compile_map
 
-    return compile_map(outputs, {k: a.dtype for k, a in arrays.items()}, dtypes)(list(arrays.values()))
+    run = compile_map([output], {"code": code}, [result])
+    return lambda array: run([array])[0]
+
+
+# Recording a text takes a hundred times as long as running it on a row of weights: once for each format is enough.
+@lru_cache(maxsize=1024)
+def _encoder(fmt: Format, carrier: str, rounding: str) -> Run:
+    source, raw = CARRIERS[carrier]
+    return _compiled(fmt.pack(source.unpack(source.code_word), source.lsb, rounding), raw, fmt.code_dtype)
+
+
+@lru_cache(maxsize=1024)
+def _decoder(fmt: Format, carrier: str) -> Run:
+    source, raw = CARRIERS[carrier]
+    return _compiled(source.pack(fmt.unpack(fmt.code_word), fmt.lsb, "rne"), fmt.code_dtype, raw)
+
+
+@lru_cache(maxsize=1024)
+def _quantizer(fmt: Format, carrier: str, rounding: str) -> Run:
+    source, raw = CARRIERS[carrier]
+    code = fmt.pack(source.unpack(source.code_word), source.lsb, rounding)
+    return _compiled(source.pack(fmt.unpack(code), fmt.lsb, "rne"), raw, raw)
 
 
 def encode(fmt: Format, x: Any, rounding: str = "rne") -> Any:
     check_rounding(rounding)
     raw, carrier = _bits_of(x)
-    source = CARRIERS[carrier][0]
-    code = fmt.pack(source.unpack(source.code_word), source.lsb, rounding)
-    return like(_run([code], {"code": raw}, [fmt.code_dtype])[0], x)
+    return like(_encoder(fmt, carrier, rounding)(raw), x)
 
 
+@cache
 def holds(fmt: Format, carrier: str) -> bool:
     """True if every finite value of `fmt` is a number of the carrier, bit for bit."""
     source = CARRIERS[carrier][0]
@@ -122,9 +152,7 @@ def decode(fmt: Format, codes: Any) -> Any:
     if fmt.bits <= 16:
         return like(np.asarray(_values(fmt)[array]), codes)
     carrier = "float32" if holds(fmt, "float32") else "float64"
-    source, raw = CARRIERS[carrier]
-    word = source.pack(fmt.unpack(fmt.code_word), fmt.lsb, "rne")
-    return like(_run([word], {"code": array}, [raw])[0].view(carrier), codes)
+    return like(_decoder(fmt, carrier)(array).view(carrier), codes)
 
 
 @cache
@@ -148,10 +176,7 @@ def quantize(fmt: Format, x: Any, rounding: str = "rne") -> Any:
         raise HwqError("quantize needs a float array, not integers; encode(x) takes integers too")
     if not holds(fmt, carrier):
         raise HwqError(f"{carrier} cannot hold every value of {fmt}; convert x to a wider float first")
-    source = CARRIERS[carrier][0]
-    code = fmt.pack(source.unpack(source.code_word), source.lsb, rounding)
-    back = source.pack(fmt.unpack(code), fmt.lsb, "rne")
-    out = _run([back], {"code": raw}, [raw.dtype])[0]
+    out = _quantizer(fmt, carrier, rounding)(raw)
     if not is_torch(x):
         return out.view(np.asarray(x).dtype)
     import torch

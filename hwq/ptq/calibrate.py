@@ -9,7 +9,6 @@ from torch import Tensor
 
 from hwq.errors import HwqError
 from hwq.formats import Format
-from hwq.ptq.grid import rounder
 
 __all__ = ["CALIBRATORS", "Calibrator", "least_squares", "minmax", "percentile", "squared_error"]
 
@@ -64,7 +63,7 @@ def least_squares(x: Tensor, fmt: Format, importance: Tensor | None = None) -> T
 def squared_error(x: Tensor, fmt: Format, scale: Tensor, importance: Tensor | None = None) -> Tensor:
     """The squared error [R] of rows x [R, n] on the grid of `fmt` with scales [R]."""
     by_row = scale.unsqueeze(1).to(x.dtype)
-    error = (x - rounder(fmt)(x / by_row) * by_row).square()
+    error: Tensor = (x - fmt.quantize(x / by_row) * by_row).square()
     return (error if importance is None else error * importance).sum(1, dtype=torch.float64)
 
 
@@ -79,4 +78,3 @@ def _covering(low: Tensor, high: Tensor, fmt: Format) -> Tensor:
     if fmt.min < 0:
         scale = torch.maximum(scale, low.double().clamp(max=0) / fmt.min)
     return torch.where(scale > 0, scale, torch.ones_like(scale))
-

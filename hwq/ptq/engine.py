@@ -135,9 +135,7 @@ class Quantizer:
             release(values, layer.node, left)
         return solved
 
-    def _solve_layer(
-        self, layer: Layer, read: list[Tensor], scales: dict[str, Tensor], recipe: Recipe
-    ) -> Solved:
+    def _solve_layer(self, layer: Layer, read: list[Tensor], scales: dict[str, Tensor], recipe: Recipe) -> Solved:
         out = scales.get(layer.name)
         entering = [scales[name] for name in layer.node.inputs]
         if layer.op not in WEIGHTED:

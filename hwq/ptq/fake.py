@@ -80,5 +80,3 @@ def terms(node: Node, read: list[Tensor], padding: float) -> Tensor:
 def _by_channel(x: Tensor, node: Node) -> Tensor:
     """One number a channel, shaped to meet the node's value; sums and pools have one for all."""
     return x.reshape(-1, 1, 1) if node.op == "conv2d" else x
-
-

@@ -112,9 +112,7 @@ class QuantizedModel:
             yield layer, codes[layer.name]
             release(codes, layer.node, left)
 
-    def walk_fake(
-        self, images: Tensor, weights: Mapping[str, Tensor] | None = None
-    ) -> Iterator[tuple[Layer, Tensor]]:
+    def walk_fake(self, images: Tensor, weights: Mapping[str, Tensor] | None = None) -> Iterator[tuple[Layer, Tensor]]:
         """Every layer with its value [N, *shape] in units of its scale; `weights` as in `fake`."""
         check_images(self.graph, images)
         values: dict[str, Tensor] = {}

@@ -14,7 +14,6 @@ from hwq.ptq.binding import bias_format, is_exact
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.fake import Held, accumulate
 from hwq.ptq.graph import Node
-from hwq.ptq.grid import rounder
 from hwq.ptq.lower import Layer
 from hwq.ptq.recipe import Recipe
 from hwq.ptq.solvers import hessian
@@ -75,7 +74,7 @@ def solve(
     scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
     grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
     none = grouped.new_zeros(0)
-    solved = recipe.solver(grouped, none if moment is None else moment, rounder(fmt)).reshape(weight.shape)
+    solved = recipe.solver(grouped, none if moment is None else moment, fmt.quantize).reshape(weight.shape)
     unit = inputs.scale * scale
     biased = "bias" in layer.datapath.mac.steps
     if not biased and bool(bias.any()):
@@ -149,5 +148,3 @@ def _moment(node: Node, values: Tensor) -> Tensor:
     columns = fn.unfold(images, w.kernel, w.dilation, w.padding, w.stride)
     rows = columns.reshape(len(images), groups, -1, columns.shape[-1]).permute(1, 0, 3, 2).flatten(1, 2)
     return hessian(rows[:, :: max(1, rows.shape[1] // _HESSIAN_ROWS)])
-
-

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from hwq.errors import HwqError
-from hwq.ptq.grid import Round
 
-__all__ = ["SOLVERS", "Solver", "gptq", "hessian", "proxy_loss", "rtn"]
+__all__ = ["SOLVERS", "Round", "Solver", "gptq", "hessian", "proxy_loss", "rtn"]
 
-
+Round = Callable[[Tensor], Tensor]
 Solver = Callable[[Tensor, Tensor, Round], Tensor]
 
 _DAMPING = 0.01
