@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from hwq.datapath.spec import Accumulator, Array, Bias, Datapath, Exact, Fixed, Mac, Relu, Requant, Step
 from hwq.errors import HwqError
-from hwq.formats import Format, parse_format
+from hwq.formats import Format, catalog, parse_format
 
 __all__ = ["parse", "write"]
 
@@ -111,7 +111,7 @@ def _accumulator(word: str) -> Accumulator:
 
 
 def _output(word: str) -> tuple[Format, tuple[Step, ...]]:
-    found = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", word)
+    found = re.fullmatch(r"([^\[\]]+(?:\[zp\])?)(?:\[([^\[\]]*)\])?", word)
     if not found:
         raise HwqError(f"the output is ->format[step,...], not {'->' + word!r}")
     steps = [s.strip() for s in re.split(r",(?![^()]*\))", found[2])] if found[2] else []
@@ -128,6 +128,8 @@ def _step(word: str) -> Step:
         raise HwqError(f"output steps are bias, requant, requant(format), relu, not {word!r}")
     if found[1] is None:
         return Requant()
+    if found[1] not in catalog and "(" not in found[1]:
+        raise HwqError(f"requant takes an unsigned integer scale such as uint(16), not {found[1]!r}")
     return Requant(parse_format(found[1]))
 
 

@@ -1,4 +1,4 @@
-"""Two's complement and unsigned integers and fixed point: `int(n)`, `uint(n)`, `fixed(n,f)`, `uint(n)[zp]`."""
+"""Two's complement and unsigned integers and fixed point: `int(n)`, `uint(n)`, `fixed(n,f)`, `ufixed(n,f)`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ __all__ = ["Int"]
 class Int(Format):
     """`width` bits in units of `2**-frac`; `narrow` drops the most negative code, so the range is symmetric.
 
-    A `zero` point is subtracted where the operand is decoded (one bit wider). Widths: 1-64 unsigned, 2-1024 signed
-    (a wide one is an accumulator, not an operand).
+    Widths are 1-1024 unsigned, 2-1024 signed; a wide one is an accumulator, not an operand.
     """
 
     width: int

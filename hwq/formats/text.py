@@ -14,6 +14,7 @@ from hwq.formats.ternary import Ternary
 
 __all__ = ["parse_format"]
 
+ZERO_POINT = "[zp]"
 _CALL = re.compile(r"([a-z]+)\(([^()]*)\)")
 
 
@@ -22,6 +23,8 @@ def parse_format(text: str) -> Format:
     if not isinstance(text, str):
         raise HwqError(f"a format text must be a string, not {text!r}")
     text = text.strip()
+    if text.endswith(ZERO_POINT):
+        raise HwqError(f"a zero point must be 0, not loaded as in {text!r}: not available yet; leave {ZERO_POINT} out")
     call = _CALL.fullmatch(text)
     if call is None:
         return catalog[text]

@@ -1,0 +1,102 @@
+"""The text form of a datapath: canonical, read back equal, and one line on what is wrong or not available yet."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from hwq import HwqError
+from hwq.costmodel import estimate
+from hwq.datapath import Datapath
+
+FORMAT = "format must be a catalogue name (int8, "
+ACCUMULATOR = "the accumulator must be exact or fixed(bits[,frac][,wrap|sat][,rdn|rne|rtz]), not "
+STEPS = "output steps are bias, requant, requant(format), relu, not "
+DATAFLOW = "dataflow must be os (output-stationary), not "
+SCALE = "requant takes an unsigned integer scale such as uint(16), not "
+ZERO_POINT = "a zero point must be 0, not loaded as in 'uint8[zp]': not available yet; leave [zp] out"
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("int(8)*int8 +exact @1x1x1/os k=4096 round=rne order=seq decode=edge", "int8*int8"),
+        ("fp(4,3,nan)*int(4)  ->fp(8,7,inf) @16x16 cut=mul", "fp8_e4m3*int4 ->bf16 @16x16 cut=mul"),
+        ("int8*int8 +fixed(24,0,wrap,rdn) ->int8[requant(uint(16))]", "int8*int8 +fixed(24,0) ->int8[requant]"),
+        (
+            "fixed(8,4)*int(4,narrow) +fixed(20,4,sat,rne) ->int5[bias,requant(uint(17)),relu]"
+            " @2x3/os cut=act,mul round=rtz decode=pe k=64",
+            "fixed(8,4)*int(4,narrow) +fixed(20,4,sat,rne) ->int5[bias,requant(uint(17)),relu]"
+            " @2x3 k=64 decode=pe round=rtz cut=mul,act",
+        ),
+    ],
+)
+def test_texts_are_canonical(text: str, canonical: str) -> None:
+    assert str(Datapath.parse(text)) == canonical
+    assert Datapath.parse(canonical) == Datapath.parse(text) == Datapath.parse(Datapath.parse(text).parametric())
+
+
+# What the grammar of the design names and no reader has yet: refused by a line that says what there is.
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("int8*int8 use=load", "use= names a variant, and none is available yet, not 'load'"),
+        ("int8*int8 use=dsp,cluster", "use= names a variant, and none is available yet, not 'dsp,cluster'"),
+        ("int8*int8 ->int8[lut(gelu)]", f"{STEPS}'lut(gelu)'"),
+        ("int8*int8 ->int8[bias,gelu]", f"{STEPS}'gelu'"),
+        ("int8*int8 @8x8/ws", f"{DATAFLOW}'ws'; others are not available yet"),
+        ("int8*int8 @8x8/tree", f"{DATAFLOW}'tree'; others are not available yet"),
+        ("int8*int8 @8x8x4", "lanes must be 1, not 4; more lanes are not available yet"),
+        ("int8*int8 @1x1x16/tree", "lanes must be 1, not 16; more lanes are not available yet"),
+        ("int8*int8 +align(8,24,rtz)", f"{ACCUMULATOR}'align(8,24,rtz)'"),
+        ("int8*int8 +bf16", f"{ACCUMULATOR}'bf16'"),
+        ("int8*int8 +fp(8,10)", f"{ACCUMULATOR}'fp(8,10)'"),
+        ("int8*int8 order=tree(4)", "order must be seq, not 'tree(4)'; other orders are not available yet"),
+        ("int8*int8 ->int8[requant(e8m0)]", f"{SCALE}'e8m0'"),
+        ("int8*int8 ->int8[requant(bf16)]", f"{SCALE}bf16"),
+        ("uint8[zp]*int8", ZERO_POINT),
+        ("int8*uint8[zp]", ZERO_POINT),
+        ("int8*int8 ->uint8[zp]", ZERO_POINT),
+        ("int8*int8 ->uint8[zp][requant,relu]", ZERO_POINT),
+        ("int8*int8 round=rand", "round must be one of rne, rna, rtz, rdn, rup, not 'rand'"),
+        *((f"{name}*int8", FORMAT) for name in ("binary", "mxfp8_e4m3", "mxint8", "nvfp4", "nf4", "log4", "posit8_1")),
+    ],
+)
+def test_what_comes_later_is_refused_by_name(text: str, message: str) -> None:
+    refused(text, message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "a datapath must be a text such as 'int(8)*int(8) +exact', not an empty one"),
+        ("int8", "a datapath begins act*weight, not 'int8'"),
+        ("int8*int8 -", "quote the datapath: the shell took everything after 'int8*int8 -' at its '>'"),
+        ("int8*int8 ->int8 +exact", "a datapath goes act*weight +acc ->out @RxC option..., not "),
+        ("int8*int8 k=4 k=5", "option k= may be given once, not twice, in "),
+        ("int8*int8 k=-4", "k= takes a whole number, not '-4'"),
+        ("int8*int8 clock=200", "options are k=, decode=, round=, order=, cut=, use=, not 'clock'"),
+        ("int8*int8 decode=lane", "decode must be edge or pe, not 'lane'"),
+        ("int8*int8 hello", "expected +acc, ->out, @RxC or option=value, not 'hello' in "),
+        ("int8*int8 @8", "the array is @RxC, @RxCxL or @RxC/os, not '@8'"),
+        ("int8*int8 +fixed(8,1,2)", "fixed(...) takes bits and at most one frac, not "),
+        ("int8*int8 +fixed(8,rne,sat)", "fixed(...) takes (bits[,frac][,wrap|sat][,rdn|rne|rtz]), not "),
+        ("int8*int8 ->int8]", "the output is ->format[step,...], not '->int8]'"),
+        ("int8*int8 cut=foo", "cut must name stages of "),
+    ],
+)
+def test_texts_wrong(text: str, message: str) -> None:
+    refused(text, message)
+
+
+@pytest.mark.parametrize("device", ["xcup", "ice40", "nangate45", "sky130", "asap7"])
+def test_devices_that_come_later_are_refused_by_name(device: str) -> None:
+    with pytest.raises(HwqError, match=f"^device must be one of portable, .*, not '{device}'$"):
+        estimate("int8*int8", device)
+
+
+def refused(text: str, message: str) -> None:
+    with pytest.raises(HwqError, match=f"^{re.escape(message)}") as caught:
+        Datapath.parse(text)
+    assert "\n" not in str(caught.value)
