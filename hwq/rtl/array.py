@@ -84,12 +84,12 @@ class SystolicArray(Elaboratable):  # type: ignore[misc]  # shipped without type
         bits = len(self.count)
         after_flush, after_drain = Const(self.rows - 1, bits), Const(output_depth(dp) - 1, bits)
         going = Mux(done, Mux(state["flush"], after_flush, after_drain), (self.count - Const(1, bits))[:bits])
-        results_move = ~port["o_valid"] | port["o_ready"]
-        start = port["p_valid"] if self.parameters else Const(1, 1)
-        enter = port["a_valid"] & port["w_valid"]
+        waits = state["run"] & ~(port["a_valid"] & port["w_valid"]) | port["o_valid"] & ~port["o_ready"]
+        if self.parameters:
+            waits |= state["clear"] & ~port["p_valid"]
         m.d.comb += [
             done.eq(~self.count.any()),
-            self.enable.eq(Mux(state["run"], enter, Mux(state["clear"], start, results_move))),
+            self.enable.eq(~waits),
             port["a_ready"].eq(state["run"] & port["w_valid"]),
             port["w_ready"].eq(state["run"] & port["a_valid"]),
         ]
