@@ -41,17 +41,19 @@ def calibrate(device: Device, source: From = None, rows: Rows = Path("rows.jsonl
 
 
 def _measure(device: str, rows: Path) -> list[Row]:
-    """Synthesise every listed design; processing elements are also placed and routed where that can be done."""
-    from hwq.costmodel.calibrate import designs
+    """Synthesise every listed design; those listed for the clock are placed and routed, if that can be done."""
+    from hwq.costmodel.calibrate import CLOCK, designs
     from hwq.datapath import Datapath
     from hwq.synth import measure_designs
     from hwq.synth.target import target
 
     found: list[Row] = []
     for part, groups in designs().items():
-        wanted = [(Datapath.parse(text), part) for group in groups.values() for text in group]
+        routed = part == CLOCK
+        if routed and not target(device).routed:
+            continue
+        wanted = [(Datapath.parse(text), "pe" if routed else part) for group in groups.values() for text in group]
         with progress(f"{device} {part}", len(wanted)) as tick:
-            routed = part == "pe" and target(device).routed
             found += measure_designs(wanted, device, place_and_route=routed, store=rows, on_row=lambda row: tick())
     return found
 

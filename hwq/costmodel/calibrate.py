@@ -18,7 +18,9 @@ from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import around, structure
 from hwq.datapath.timing import COUNTS, critical_path
 
-__all__ = ["Measured", "block_sample", "calibrate", "designs"]
+__all__ = ["CLOCK", "Measured", "block_sample", "calibrate", "designs"]
+
+CLOCK = "clock"  # the group of the experiment whose processing elements are placed and routed
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Measured:
 
 
 def designs() -> Mapping[str, Mapping[str, list[str]]]:
-    """The experiment: part -> `fit` and `held_out` -> texts. The fit never sees a held-out design."""
+    """The experiment: part, or `clock` -> `fit` and `held_out` -> texts. The fit never sees a held-out design."""
     text = (resources.files("hwq.costmodel") / "data" / "designs.json").read_text(encoding="utf-8")
     found: Mapping[str, Mapping[str, list[str]]] = json.loads(text)
     return found
@@ -49,9 +51,9 @@ def block_sample(row: Measured, fabric: str) -> Sample:
 
 def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], level: str) -> str:
     """The text of a device file, from every row that is not held out."""
-    held = {t for group in designs().values() for t in group["held_out"]}
+    held = {(t, part) for part, group in designs().items() for t in group["held_out"]}
     unique = {(r.datapath, r.part): r for r in sorted(rows, key=lambda r: r.fmax_mhz is not None)}
-    seen = [r for r in unique.values() if r.datapath not in held]
+    seen = [r for r in unique.values() if (r.datapath, r.part) not in held]
     with_ff = FIELD[fabric] == "ge"
     elements = [r for r in seen if r.part == "pe"]
     pe = fit([block_sample(r, fabric) for r in elements], fabric, with_ff)
