@@ -45,16 +45,16 @@ class Netlist:
         return self._constants[key]
 
     def cell(self, op: str, args: Sequence[Net], width: int, signed: bool, stem: str, attr: object = None) -> Net:
-        cycles = [c for a in args if (c := self.cycle[a]) is not None]
-        cycle = max(cycles) if cycles else None
-        placed = tuple(self.at(a, cycle) for a in args)
+        cycles = {c for a in args if (c := self.cycle[a]) is not None}
+        cycle = max(cycles, default=None)
+        placed = tuple(args) if len(cycles) < 2 else tuple(self.at(a, cycle) for a in args)
         key = (op, placed, attr, width, signed)
-        if key not in self._made:
-            net = Net(self.fresh(stem), width, signed)
+        net = self._made.get(key)
+        if net is None:
+            net = self._made[key] = Net(self.fresh(stem), width, signed)
             self.cycle[net] = cycle
             self.cells.append(Cell(op, net, placed, attr))
-            self._made[key] = net
-        return self._made[key]
+        return net
 
     def reg(self, net: Net, stage: str) -> Net:
         if net.value is not None or self.cycle[net] is None:
@@ -127,9 +127,10 @@ def _live(cells: Sequence[Cell], ends: Sequence[Net]) -> list[Cell]:
     narrow = {
         c.out: Net(c.out.name, demand[c.out], False) for c in kept if c.op == "reg" and demand[c.out] < c.out.width
     }
-    return [
-        Cell(c.op, narrow.get(c.out, c.out), tuple(narrow.get(a, a) for a in c.args), c.attr) for c in reversed(kept)
-    ]
+    kept.reverse()
+    if not narrow:
+        return kept
+    return [Cell(c.op, narrow.get(c.out, c.out), tuple(narrow.get(a, a) for a in c.args), c.attr) for c in kept]
 
 
 def _demand(cell: Cell, arg: Net, top: int) -> int:

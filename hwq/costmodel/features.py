@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from hwq.bits.cells import Block, Cell, Net
 
 __all__ = ["EXACT", "FIELD", "Features", "features"]
 
 Features = Mapping[str, float]
+Source = tuple[Net, int] | None
 
 # the field that each device's features price, and the features whose coefficient is known, not fitted
 FIELD = {"xc7": "lut", "ecp5": "lut", "ge": "ge"}
@@ -32,42 +33,54 @@ class Context:
     """What a cell's neighbours are: who drives a net, and which nets only rows look at."""
 
     def __init__(self, block: Block) -> None:
+        self.block = block
         self.driver = {cell.out: cell for cell in block.cells}
-        self.rows_only = _read_by_rows_only(block)
-        self._before = _before(block)
-        self._after = _after(block)
+        self._sources: dict[Net, list[Source]] = {}
+
+    @cached_property
+    def rows_only(self) -> set[Net]:
+        return _read_by_rows_only(self.block)
+
+    @cached_property
+    def _before(self) -> dict[Net, str]:
+        return _before(self.block)
+
+    @cached_property
+    def _after(self) -> dict[Net, str]:
+        return _after(self.block)
 
     def between(self, cell: Cell) -> str:
         """What the logic around a multiplexer begins and ends in: a mapper shares more between two registers."""
         begins = "row" if any(self._before.get(a) == "row" for a in cell.args) else "reg"
         return f"{begins}>{self._after.get(cell.out, 'reg')}"
 
-    def source(self, net: Net, bit: int) -> tuple[Net, int] | None:
-        """The cell output or port behind one bit of a net, through wires; None for a constant."""
-        while net.value is None:
-            cell = self.driver.get(net)
-            bit = min(bit, net.width - 1) if net.signed else bit
-            if bit >= net.width:
-                return None
-            if cell is None or cell.op not in ("view", "cat"):
-                return net, bit
-            if cell.op == "view":
-                assert isinstance(cell.attr, int)
-                net, bit = cell.args[0], bit + cell.attr
-            else:
-                for part in cell.args:
-                    if bit < part.width:
-                        break
-                    bit -= part.width
-                net = part
-        return None
+    def sources(self, net: Net) -> list[Source]:
+        """The cell output or port behind each bit of a net, through wires; None for a constant."""
+        if net not in self._sources:
+            self._sources[net] = self._trace(net)
+        return self._sources[net]
+
+    def _trace(self, net: Net) -> list[Source]:
+        cell = self.driver.get(net)
+        if net.value is not None:
+            return [None] * net.width
+        if cell is None or cell.op not in ("view", "cat"):
+            return [(net, bit) for bit in range(net.width)]
+        if cell.op == "cat":
+            return [source for part in cell.args for source in self.sources(part)]
+        assert isinstance(cell.attr, int)
+        return self._extended(cell.args[0], cell.attr + net.width)[cell.attr :]
+
+    def _extended(self, net: Net, width: int) -> list[Source]:
+        """Sources of the low `width` bits of a net: above its own are its sign's, or zeros."""
+        found = self.sources(net)
+        return (found + [found[-1] if net.signed else None] * (width - net.width))[:width]
 
     def legs(self, cell: Cell) -> list[int]:
         """For each bit of a multiplexer, how many different live legs it has."""
         found = []
-        for bit in range(cell.out.width):
-            ends = [self.source(leg, bit) for leg in cell.args[1:]]
-            found.append(len({e for e in ends if e is not None}) if len(set(ends)) > 1 else 0)
+        for ends in map(set, zip(*(self._extended(leg, cell.out.width) for leg in cell.args[1:]), strict=True)):
+            found.append(len(ends - {None}) if len(ends) > 1 else 0)
         return found
 
     def absorbed(self, cell: Cell) -> bool:
@@ -121,7 +134,7 @@ def _after(block: Block) -> dict[Net, str]:
     """Whether a net's logic ends in a carry chain or in registers and ports alone."""
     found: dict[Net, str] = {}
     for cell in reversed(block.cells):
-        ends = {"row": "row", "reg": "reg"}.get(cell.op, found.get(cell.out, "reg"))
+        ends = cell.op if cell.op in ("row", "reg") else found.get(cell.out, "reg")
         for arg in cell.args:
             if found.get(arg) != "row":
                 found[arg] = ends
@@ -130,19 +143,12 @@ def _after(block: Block) -> dict[Net, str]:
 
 def _read_by_rows_only(block: Block) -> set[Net]:
     """Nets that only rows look at, through wires if need be."""
-    readers: dict[Net, set[bool]] = {}
+    found = dict.fromkeys((*(net for _, net in block.outputs), *(state.d for state in block.states)), False)
     for cell in reversed(block.cells):
-        row = cell.op == "row"
+        wire = cell.op in ("view", "cat") and found.get(cell.out, False)
         for at, arg in enumerate(cell.args):
-            if cell.op in ("view", "cat"):
-                readers.setdefault(arg, set()).update(readers.get(cell.out, {False}))
-            else:
-                readers.setdefault(arg, set()).add(row and at == 1)
-    for _, net in block.outputs:
-        readers.setdefault(net, set()).add(False)
-    for state in block.states:
-        readers.setdefault(state.d, set()).add(False)
-    return {net for net, kinds in readers.items() if kinds == {True}}
+            found[arg] = found.get(arg, True) and (wire or cell.op == "row" and at == 1)
+    return {net for net, only in found.items() if only}
 
 
 def _table(cell: Cell, inputs: int) -> int:

@@ -8,7 +8,7 @@ the embedding is chosen where its rows and adder are narrower than a shifter's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from hwq.bits import Word, const, variable
@@ -41,7 +41,7 @@ class Operand:
         sig, exp = (u.fixed.within(lo, hi), const(0)) if self.embedded else (u.sig, u.exp)
         return {"sig": sig, "exp": exp, "nan": u.nan, "inf": u.inf, "neg": const(0) if u.inf.constant else u.neg}
 
-    @property
+    @cached_property
     def fields(self) -> dict[str, Word]:
         return self.decode(self.fmt.code_word)
 

@@ -105,9 +105,9 @@ def _pe(mac: Mac, decode: str, cuts: tuple[str, ...]) -> Block:
 
 def _epilogue(mac: Mac, cuts: tuple[str, ...]) -> Block:
     """The output path. It depends on the accumulator's grid and flags, not on what was multiplied."""
-    words = (*steps.state(mac).words.items(), *steps.parameters(mac).items())
-    code = steps.finish(mac, steps.state(mac), steps.parameters(mac))
-    return _output_block(tuple(words), code, cuts, mac.output.bits)
+    now, given = steps.state(mac), steps.parameters(mac)
+    code = steps.finish(mac, now, given)
+    return _output_block((*now.words.items(), *given.items()), code, cuts, mac.output.bits)
 
 
 @lru_cache(maxsize=16384)

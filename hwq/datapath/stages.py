@@ -25,7 +25,7 @@ def row_count(mac: Mac) -> int:
     """Radix-4 partial-product rows of the significand product."""
     from hwq.datapath.operand import operands
 
-    a, w = (o.inputs(p)["sig"] for o, p in zip(operands(mac), "aw", strict=True))
+    a, w = (operand.fields["sig"] for operand in operands(mac))
     return (signed_bits(factors(a, w)[1]) + 1) // 2
 
 

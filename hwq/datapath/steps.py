@@ -33,9 +33,7 @@ def initial() -> State:
 
 def state(mac: Mac) -> State:
     """The registers as inputs of `step` and `finish`."""
-    lo, hi = (
-        int(v / 2**mac.acc_lsb) if mac.acc_lsb >= 0 else int(v * 2**-mac.acc_lsb) for v in mac.acc_format.extremes
-    )
+    lo, hi = mac.acc_format.integer_range
     flag = [
         variable(n, 0, int(there)) for n, there in (("nan", mac.has_nan), ("pinf", mac.has_inf), ("ninf", mac.has_inf))
     ]

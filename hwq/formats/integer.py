@@ -51,7 +51,7 @@ class Int(Format):
         return f"int({self.width}{',narrow' if self.narrow else ''})"
 
     @property
-    def _range(self) -> tuple[int, int]:
+    def integer_range(self) -> tuple[int, int]:
         if not self.signed:
             return 0, (1 << self.width) - 1
         top = 1 << (self.width - 1)
@@ -59,7 +59,7 @@ class Int(Format):
 
     @property
     def extremes(self) -> tuple[Fraction, Fraction]:
-        lo, hi = self._range
+        lo, hi = self.integer_range
         return lo * Fraction(2) ** self.lsb, hi * Fraction(2) ** self.lsb
 
     def reserved(self, code: int) -> bool:
@@ -72,14 +72,14 @@ class Int(Format):
         return number * Fraction(2) ** self.lsb
 
     def unpack(self, code: Word) -> Unpacked:
-        return Unpacked.of((code.wrap(self.width) if self.signed else code).within(*self._range))
+        return Unpacked.of((code.wrap(self.width) if self.signed else code).within(*self.integer_range))
 
     def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
         shift = x.exp + (lsb - self.lsb)
         # beyond this many places up everything nonzero saturates; beyond that many down nothing is left but a sign
         left = minimum(maximum(shift, 0), self.width)
         right = minimum(maximum(-shift, 0), x.sig.width + 1)
-        number = round_shift(x.sig << left, right, rounding).clamp(*self._range)
-        lo, hi = self._range
+        number = round_shift(x.sig << left, right, rounding).clamp(*self.integer_range)
+        lo, hi = self.integer_range
         number = mux(x.inf, mux(x.neg, const(lo), const(hi)), number)
         return mux(x.nan, const(0), number).low(self.width)
