@@ -561,7 +561,7 @@ def test_wide_floats_need_an_accumulator_that_torch_holds(resnet: Model) -> None
 
 def test_a_certified_accumulator_changes_no_bit(resnet: Model) -> None:
     model = ptq.quantize(resnet, FLOAT)
-    assert model.instances == tuple(dict.fromkeys(text for text, *_ in model.products()))
+    assert list(model.instances.values()) == list(dict.fromkeys(text for text, *_ in model.products()))
     images = torch.cat([resnet.test(16)[0], torch.ones(1, 1, 28, 28), -torch.ones(1, 1, 28, 28)])
     narrow, wide = {}, {}
     for layer, codes in model.walk_exact(images):
@@ -579,6 +579,30 @@ def test_a_certified_accumulator_changes_no_bit(resnet: Model) -> None:
     assert len(narrow) == len(wide) > 10
     for name in set(narrow) - {last}:
         assert bool((narrow[name] == wide[name]).all()), name
+
+
+def test_equal_datapaths_are_one_instance(resnet: Model) -> None:
+    model = ptq.quantize(resnet, INT8, "rtn")
+    found = {name: Datapath.parse(text) for name, text in model.instances.items()}
+    # the first layer and the body's rectified ones share one array, as wide as the widest of them needs
+    assert [(name, dp.mac.steps) for name, dp in found.items()] == [
+        ("first", ("bias", "requant", "relu")),
+        ("body", ("bias", "requant")),
+        ("last", ("bias",)),
+    ]
+    apart = ptq.quantize(resnet, INT8 | {"first": "int8*int8 @4x4"}, "rtn").instances
+    assert list(apart) == ["first", "body", "body-2", "last"]
+    assert Datapath.parse(apart["first"]).mac.acc_bits < found["first"].mac.acc_bits
+    assert apart["body"] == model.instances["first"]
+
+
+def test_the_structure_of_an_array_changes_no_constant(resnet: Model) -> None:
+    shaped = {role: text.replace("8x8", "2x4 cut=mul decode=pe") for role, text in INT8.items()}
+    first, second = ptq.quantize(resnet, INT8, "rtn"), ptq.quantize(resnet, shaped, "rtn")
+    assert all("@2x4 decode=pe cut=mul" in text for text in second.instances.values())
+    assert first.state.keys() == second.state.keys()
+    assert second.state["stem", "weight"] is first.state["stem", "weight"]  # solved once
+    assert all(bool((second.state[key] == first.state[key]).all()) for key in first.state)
 
 
 def with_exact(layer: ptq.Layer) -> ptq.Layer:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from hwq.formats import Format
+from hwq.datapath import Datapath
 from hwq.ptq.binding import certified, is_exact
 from hwq.ptq.constants import reach, width
 from hwq.ptq.graph import PRODUCTS, Graph
@@ -20,28 +20,23 @@ __all__ = ["certify"]
 def certify(graph: Graph, layers: tuple[Layer, ...], solved: Mapping[str, Solved]) -> tuple[Layer, ...]:
     """The layers of `graph` with every exact accumulator replaced by one that no sum of their weights can leave.
 
-    A value that had no format gets that of the sum. Layers of one role and one pair of formats run on one instance,
-    which gets the widest of their needs.
+    A value that had no format gets that of the sum. Layers of equal datapaths run on one instance, which gets the
+    widest of their needs.
     """
     positive = _positive(layers)
-    needs: dict[tuple[str, Format, Format], int] = {}
+    needs: dict[Datapath, int] = {}
     for layer in layers:
         if layer.datapath is not None and is_exact(layer.datapath.mac):
-            key = _instance(layer)
-            needs[key] = max(needs.get(key, 0), _bits(graph, layer, solved[layer.name], positive))
+            bits = _bits(graph, layer, solved[layer.name], positive)
+            needs[layer.datapath] = max(needs.get(layer.datapath, 0), bits)
     made: dict[str, Layer] = {}
     for layer in layers:
         datapath = layer.datapath
         if datapath is not None and is_exact(datapath.mac):
-            datapath = certified(datapath, needs[_instance(layer)], layer.fmt is None)
+            datapath = certified(datapath, needs[datapath], layer.fmt is None)
         fmt = layer.fmt or (made[layer.node.inputs[0]].fmt if datapath is None else datapath.mac.output)
         made[layer.name] = replace(layer, datapath=datapath, fmt=fmt)
     return tuple(made.values())
-
-
-def _instance(layer: Layer) -> tuple[str, Format, Format]:
-    assert layer.datapath is not None
-    return layer.role, layer.datapath.mac.a, layer.datapath.mac.w
 
 
 def _bits(graph: Graph, layer: Layer, solved: Solved, positive: Mapping[str, bool]) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from hwq.datapath import Datapath
 from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.calibrate import Calibrator
@@ -26,6 +29,7 @@ from hwq.ptq.tracing import trace
 __all__ = ["CALIBRATION", "Quantizer", "Subject", "quantize", "quantizer"]
 
 CALIBRATION = 512  # images, where the caller does not say
+_KEPT_CONSTANTS = 64  # solved networks, each a copy of the weights
 _PREFIX_IMAGES = 256  # run through the quantized prefix for Hessians and bias correction
 
 
@@ -57,6 +61,7 @@ class Quantizer:
         self._prefix = calibration[:_PREFIX_IMAGES]
         self.statistics = observe(self.graph, calibration, len(self._prefix))
         self._scales: dict[tuple[str, Format, Calibrator], Tensor] = {}
+        self._constants = lru_cache(maxsize=_KEPT_CONSTANTS)(self._solve)
 
     def products(self, assignment: Assignment) -> list[tuple[str, int, int, int]]:
         """(datapath, M, N, K) of every matrix product of one image; accumulators as the assignment writes them."""
@@ -74,12 +79,12 @@ class Quantizer:
         """The network in the formats of `assignment` {role: datapath}, made by `recipe`, layer after layer.
 
         Every layer is solved on what the quantized layers before it give. Where a datapath accumulates exactly, its
-        accumulator gets the width that the layer's weights certify, one width for all layers of a role.
+        accumulator gets the width that the layer's weights certify, one width for all layers of one datapath. The size
+        of an array and its cuts change no constant, which are solved once for all of them.
         """
         recipe = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
         layers = lower(self.graph, self.roles, assignment)
-        scales = self._value_scales(layers, recipe.activations)
-        solved = self._solve(layers, scales, recipe)
+        scales, solved = self._constants(tuple(map(_numerics, layers)), recipe)
         return _assemble(self.name, layer_graph(self.graph, layers), layers, solved, scales)
 
     def _value_scales(self, layers: tuple[Layer, ...], rule: Calibrator) -> dict[str, Tensor]:
@@ -113,8 +118,9 @@ class Quantizer:
             self._scales[key] = rule(sample, fmt)[0]
         return self._scales[key]
 
-    def _solve(self, layers: tuple[Layer, ...], scales: dict[str, Tensor], recipe: Recipe) -> dict[str, Solved]:
-        """Constants of every product, each on the values that the layers before it give."""
+    def _solve(self, layers: tuple[Layer, ...], recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Solved]]:
+        """The scale of every value, and the constants of every product on what the layers before it give."""
+        scales = self._value_scales(layers, recipe.activations)
         graph = layer_graph(self.graph, layers)
         values: dict[str, Tensor] = {}
         solved: dict[str, Solved] = {}
@@ -133,7 +139,7 @@ class Quantizer:
                 if layer is not layers[-1]:
                     values[layer.name] = finish(layer, accumulate(layer, read, held.weight), held)
             release(values, layer.node, left)
-        return solved
+        return scales, solved
 
     def _solve_layer(self, layer: Layer, read: list[Tensor], scales: dict[str, Tensor], recipe: Recipe) -> Solved:
         out = scales.get(layer.name)
@@ -145,6 +151,11 @@ class Quantizer:
         fmt = layer.datapath.mac.a
         inputs = Inputs(read, entering[0], max(fmt.max, -fmt.min))
         return solve(layer, weight, bias, self.statistics.mean[layer.name], inputs, out, recipe)
+
+
+def _numerics(layer: Layer) -> Layer:
+    """The layer without the structure of its array."""
+    return layer if layer.datapath is None else replace(layer, datapath=Datapath(layer.datapath.mac))
 
 
 def _assemble(

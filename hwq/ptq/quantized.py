@@ -50,10 +50,21 @@ class QuantizedModel:
                 found.setdefault(layer.role, str(layer.datapath))
         return found
 
-    @property
-    def instances(self) -> tuple[str, ...]:
-        """The distinct datapaths, in order: what has to be built to run the network."""
-        return tuple(dict.fromkeys(str(layer.datapath) for layer in self.layers if layer.datapath is not None))
+    @cached_property
+    def instances(self) -> dict[str, str]:
+        """{name: datapath} of what has to be built to run the network: every distinct datapath, once.
+
+        The name is the role of its first layer, with a number where the role has another one: "body", "body-2".
+        """
+        roles: dict[str, str] = {}
+        for layer in self.layers:
+            if layer.datapath is not None:
+                roles.setdefault(str(layer.datapath), layer.role)
+        named: dict[str, str] = {}
+        for text, role in roles.items():
+            count = 1 + sum(roles[other] == role for other in named.values())
+            named[role if count == 1 else f"{role}-{count}"] = text
+        return named
 
     def products(self) -> list[tuple[str, int, int, int]]:
         """(datapath, M, N, K) of every matrix product of one image, in order."""
