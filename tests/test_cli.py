@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
-from hwq.cli.demo import knee
 from hwq.cli.main import COMMANDS, run
+from hwq.cli.search import knee
+from hwq.costmodel import estimate
+from hwq.datapath import Datapath
 from hwq.formats import catalog
 from hwq.search import Point
 
@@ -222,10 +225,81 @@ def test_ptq_reports_three_evaluators(capsys: pytest.CaptureFixture[str], tmp_pa
     for kind in ("float", "fake", "exact"):
         assert 0.7 < report[kind]["low"] < report[kind]["value"] <= report[kind]["high"] <= 1
     assert {"name", "datapath", "macs", "sqnr_db", "saturated"} <= set(report["per_layer"][0])
+    assert report["lost"]["low"] <= report["float"]["value"] - report["exact"]["value"] <= report["lost"]["high"]
     kept = report["accumulators"]
-    assert kept["lut_saved"] > 0
-    assert all(bits < kept["bits_any_weights"][role] for role, bits in kept["bits"].items())
+    assert list(kept["instances"]) == list(kept["bits"]) == ["first", "body", "body-2", "last"]
+    assert all(bits < kept["bits_any_weights"][name] for name, bits in kept["bits"].items())
+    narrow, wide = (kept["lut"][kind]["value"] for kind in ("certified", "any_weights"))
+    assert narrow == pytest.approx(area(kept["instances"].values()))
+    assert kept["lut_saved"] == pytest.approx(wide - narrow, abs=0.1)
+    assert kept["lut_saved"] > 1000
     assert saved.stat().st_size > 70_000
+
+
+def area(texts: Iterable[str]) -> float:
+    """LUT of one instance of each."""
+    return sum(cost.figures["lut"].value for cost in estimate(list(texts), "xc7"))
+
+
+def test_ptq_prints_what_certified_accumulators_save(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [
+        "--datapath",
+        "int8*ternary @4x4",
+        "--first",
+        "int8*int8",
+        "--last",
+        "int8*int8 +fixed(32)",
+        "--recipe",
+        "rtn",
+    ]
+    code, out, _ = hwq(capsys, "ptq", "resnet8", *options, "--images", "20")
+    assert code == 0
+    assert re.search(r"the hardware loses -?\d+\.\d\d points of float, paired interval \[-?\d", out)
+    widths = {line.split()[0]: line.split()[-2:] for line in out.partition("any weights\n")[2].splitlines() if line}
+    certified, worst = map(int, widths["body"])
+    assert certified < worst == Datapath.parse("int8*ternary").mac.exact_bits
+    assert widths["last"] == ["32", "32"]  # what the user fixed is not certified
+    assert re.search(r"^lut on xc7: [\d,]+ for any weights, [\d,]+ certified, [\d,]+ saved$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "sky130"], "device must be one of portable, xc7, ecp5, ge, not 'sky130'"),
+        (["--device", "portable"], "device must have prices (xc7, ecp5, ge), not 'portable'; hwq calibrate"),
+        (["--recipe", "magic"], "a recipe must be words of gptq, gptq-ordered, rtn, "),
+        (["--images", "1000000"], "the number of test images must be 1..2000 or 10000, not 1000000"),
+        (["--save", "nowhere/codes.safetensors"], "the folder of --save must exist, not nowhere"),
+        (["--datapath", "int8*int8 ->int8[bias]"], "the datapath of 'stem' must requantize"),
+        (["--first", "int8*int99"], "format must be a catalogue name"),
+    ],
+)
+def test_ptq_looks_at_all_names_before_it_quantizes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
+) -> None:
+    monkeypatch.delattr("hwq.ptq.engine.Quantizer.quantize")
+    code, out, err = hwq(capsys, "ptq", "resnet8", "--datapath", INT8, "--recipe", "rtn", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--recipe", "magic"], "a recipe must be words of gptq, gptq-ordered, rtn, "),
+        (["--images", "1000000"], "the number of test images must be 1..2000 or 10000, not 1000000"),
+        (["--device", "sky130"], "device must be one of portable, xc7, ecp5, ge, not 'sky130'"),
+    ],
+)
+def test_search_looks_at_all_names_before_it_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, options: list[str], message: str
+) -> None:
+    store = tmp_path / "study.sqlite"
+    usual = ["--device", "xc7", "--budget", "1", "--store", str(store)]
+    code, out, err = hwq(capsys, "search", "resnet8", *usual, *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {message}")
+    assert not store.exists()
 
 
 SPACE = """
@@ -249,6 +323,10 @@ def test_search_finds_a_front_and_goes_on_from_its_file(capsys: pytest.CaptureFi
     assert 0 < len(first["front"]) <= 4
     for point in first["front"]:
         assert set(point["metrics"]) == {"accuracy", "lut", "latency_cycles"}
+        built = point["instances"].values()  # what `hwq rtl` is given is what was priced
+        assert [str(Datapath.parse(text)) for text in built] == list(built)
+        assert all("+fixed(" in text for text in built)
+        assert area(built) == pytest.approx(point["metrics"]["lut"]["value"])
     assert plot.read_bytes().startswith(b"\x89PNG")
     again = as_json(capsys, "search", "resnet8", "--budget", "4", *options)
     assert again == first

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwq.cli.console import fail, progress, table
-from hwq.cli.search import print_front
+from hwq.cli.search import knee, print_choice, print_front
 from hwq.cli.spaces import DEMO, read_toml, space_of
 
 if TYPE_CHECKING:
     from hwq.cli.objectives import Subject
     from hwq.search import Axis, Measure, Point, Study
 
-__all__ = ["knee", "register"]
+__all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -64,9 +63,9 @@ def demo(
             final, axes = _rescore(study, subject, job["final_images"])
         chosen = knee(final, axes[1].name, axes[0].name)
         with clock.stage("table and plot"):
-            _show(study, final, axes, chosen, folder)
+            built = subject.instances(chosen.assignment)
+            _show(study, final, axes, chosen, built, folder)
     with clock.stage("Verilog"):
-        built = subject.instances(chosen.assignment)
         _emit(built, folder / "rtl", job["device"])
     with clock.stage("simulation"):
         mismatches = _check(built, folder / "rtl", job["tiles"])
@@ -110,23 +109,20 @@ def _rescore(study: Study, subject: Subject, images: int) -> tuple[list[Point], 
     return final, axes
 
 
-def knee(points: Sequence[Point], cost: str, gain: str) -> Point:
-    """The point farthest above the chord from the cheapest to the best one, cost on a logarithmic scale."""
-    corners = [(math.log(point.values[cost]), point.values[gain]) for point in points]
-    (x0, y0), (x1, y1) = min(corners), max(corners, key=lambda corner: (corner[1], -corner[0]))
-    above = [(x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) for x, y in corners]
-    return points[above.index(max(above))]
-
-
-def _show(study: Study, final: list[Point], axes: tuple[Axis, ...], chosen: Point, folder: Path) -> None:
+def _show(
+    study: Study,
+    final: list[Point],
+    axes: tuple[Axis, ...],
+    chosen: Point,
+    built: Mapping[str, str],
+    folder: Path,
+) -> None:
     """The front as a table, a picture, and files."""
     from hwq.plot import front
     from hwq.search import report, write
 
     print_front(final, axes)
-    print("\nchosen, the knee of the front:")
-    for role, text in chosen.assignment.items():
-        print(f"  {role}: {text}")
+    print_choice(chosen, built)
     for suffix in ("png", "svg"):
         front(study, folder / f"front.{suffix}", x=axes[1].name, y=axes[0].name, final=(final, axes[0]))
     write(study, folder / "points.csv")
@@ -137,9 +133,9 @@ def _emit(built: Mapping[str, str], folder: Path, device: str) -> None:
     from hwq.datapath import Datapath
     from hwq.rtl import emit
 
-    for role, text in built.items():
-        manifest = emit(Datapath.parse(text), folder / role, device)
-        print(f"{role}: {text}\n  {folder / role}, top {manifest.top}")
+    for name, text in built.items():
+        manifest = emit(Datapath.parse(text), folder / name, device)
+        print(f"{name}: {text}\n  {folder / name}, top {manifest.top}")
 
 
 def _check(built: Mapping[str, str], folder: Path, tiles: int) -> int:
@@ -147,10 +143,10 @@ def _check(built: Mapping[str, str], folder: Path, tiles: int) -> int:
     from hwq.datapath import Datapath
     from hwq.sim import check
 
-    reports = {role: check(Datapath.parse(text), vectors=tiles, folder=folder / role) for role, text in built.items()}
+    reports = {name: check(Datapath.parse(text), vectors=tiles, folder=folder / name) for name, text in built.items()}
     table(
-        ["role", "compared", "mismatches", "cycles", "expected", "stalled"],
-        [(role, r.compared, r.mismatches, r.cycles, r.expected_cycles, r.stalled) for role, r in reports.items()],
+        ["instance", "compared", "mismatches", "cycles", "expected", "stalled"],
+        [(name, r.compared, r.mismatches, r.cycles, r.expected_cycles, r.stalled) for name, r in reports.items()],
     )
     mismatches = sum(report.mismatches for report in reports.values())
     print(f"{sum(report.compared for report in reports.values())} outputs compared, mismatches {mismatches}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,19 +15,23 @@ if TYPE_CHECKING:
     from hwq.search import Measure
     from hwq.zoo import Model, Score
 
-__all__ = ["Subject", "measures"]
+__all__ = ["UNCOUNTED", "Subject", "measures"]
 
+UNCOUNTED = "the memories between layers, and what only compares codes: max pools, rectifiers outside of an epilogue"
 UNITS = {"lut": "LUT", "ge": "NAND2 equivalents"}
-KEPT = 64  # quantized networks, each a few copies of the weights
+KEPT = 64  # quantized networks; those of one numerics share their weights
 
 
 class Subject:
     """A model under a recipe: quantizes assignments, and makes the objectives of a study.
 
-    What differs in structure alone (array size, cuts) has the same bits: it is quantized and scored once.
+    What differs in structure alone (array size, cuts) has the same bits: it is scored once.
     """
 
     def __init__(self, model: Model, recipe: str) -> None:
+        from hwq.ptq import Recipe
+
+        Recipe.parse(recipe)
         self.model, self.recipe = model, recipe
         self._quantized = lru_cache(maxsize=KEPT)(self._quantize)
         self._score = lru_cache(maxsize=None)(self._scored)
@@ -37,12 +40,13 @@ class Subject:
         """The share of the first `images` test images that the hardware's bits classify rightly."""
         from hwq.search import Measure
 
+        self.model.test(images)  # refuses a number that it does not have, before anything is scored
         key = f"{self.digest} {self.recipe} {images}"
         unit = f"{self.model.metric} of {images:,} images"
         return Measure("accuracy", unit, "high", key, lambda found: self._score(_numerics(found), images))
 
     def area(self, device: str) -> Measure:
-        """What one instance of each distinct datapath takes on a device, accumulators certified."""
+        """What the network's instances take on a device, each as it is written as Verilog."""
         from hwq.costmodel.estimate import estimate, priced
         from hwq.costmodel.features import FIELD
         from hwq.search import Measure
@@ -65,9 +69,8 @@ class Subject:
         return Measure("latency_cycles", "cycles an image", "low", f"{self.digest} {self.recipe}", self._cycles)
 
     def instances(self, assignment: Mapping[str, str]) -> dict[str, str]:
-        """{role: datapath} as it is built: the accumulator as wide as the model's own weights certify."""
-        certified = self._quantized(_numerics(assignment)).assignment
-        return {role: str(replace(_parse(text), mac=_parse(certified[role]).mac)) for role, text in assignment.items()}
+        """{name: datapath} of what an assignment builds, accumulators certified: what is priced and emitted."""
+        return self._quantized(tuple(assignment.items())).instances
 
     @cached_property
     def digest(self) -> str:
@@ -84,10 +87,10 @@ class Subject:
             digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
-    def _quantize(self, numerics: tuple[tuple[str, str], ...]) -> QuantizedModel:
+    def _quantize(self, assignment: tuple[tuple[str, str], ...]) -> QuantizedModel:
         from hwq.ptq import quantize
 
-        return quantize(self.model, dict(numerics), self.recipe)
+        return quantize(self.model, dict(assignment), self.recipe)
 
     def _scored(self, numerics: tuple[tuple[str, str], ...], images: int) -> Score:
         from hwq.zoo import accuracy
@@ -96,16 +99,8 @@ class Subject:
         return accuracy(self._quantized(numerics).predict(pixels), labels)
 
     def _cycles(self, assignment: Mapping[str, str]) -> float:
-        quantized = self._quantized(_numerics(assignment))
-        datapaths = {role: _parse(text) for role, text in assignment.items()}
-        return float(
-            sum(
-                datapaths[layer.role].cycles(*product)
-                for layer in quantized.layers
-                if layer.datapath is not None
-                for product in quantized.graph.products(layer.node)
-            )
-        )
+        products = self._quantized(tuple(assignment.items())).products()
+        return float(sum(_parse(text).cycles(*product) for text, *product in products))
 
 
 def measures(subject: Subject, device: str, images: int, names: Sequence[str] | None = None) -> list[Measure]:
@@ -126,7 +121,6 @@ def _parse(text: str) -> Datapath:
 
 def _numerics(assignment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The assignment without what cannot change a bit, as a key."""
-    from hwq.datapath import Array
+    from hwq.datapath import Datapath
 
-    bare = {role: replace(_parse(text), array=Array(), cuts=(), decode="edge") for role, text in assignment.items()}
-    return tuple((role, str(dp)) for role, dp in bare.items())
+    return tuple((role, str(Datapath(_parse(text).mac))) for role, text in assignment.items())

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hwq.cli.console import Json, parse_datapath, show, table
+from hwq.errors import HwqError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hwq.ptq import QuantizedModel
 
 __all__ = ["Images", "ModelName", "Recipe", "register"]
 
@@ -42,13 +48,22 @@ def ptq(
     """Quantize a model and score it: float, fake-quantized, and exactly as the hardware computes."""
     texts = {"first": first or datapath, "body": datapath, "last": last or datapath}
     assignment = {role: str(parse_datapath([text])) for role, text in texts.items()}
+    from hwq.costmodel.estimate import priced
+
+    priced(device)
+    if save is not None and not save.absolute().parent.is_dir():
+        raise HwqError(f"the folder of --save must exist, not {save.parent}")
     from hwq import ptq as quantization
     from hwq import zoo
 
+    methods = quantization.Recipe.parse(recipe)
     subject = zoo.load(model)
-    quantized = quantization.quantize(subject, assignment, recipe)
-    report = quantization.report(subject, quantized, zoo.accuracy, images)
-    report["accumulators"] = accumulators(quantized.assignment, device)
+    subject.test(images)
+    engine = quantization.quantizer(subject)
+    worst = [text for text, *_ in engine.products(assignment)]  # refuses what cannot be quantized, before it is
+    quantized = engine.quantize(assignment, methods)
+    report = quantization.report(subject, quantized, zoo.accuracy, images, zoo.difference)
+    report["accumulators"] = accumulators(quantized, worst, device)
     if save is not None:
         quantization.save(quantized, save)
     if as_json:
@@ -57,22 +72,25 @@ def ptq(
         _print(report)
 
 
-def accumulators(assignment: dict[str, str], device: str) -> dict[str, Any]:
-    """What the certified accumulators save: the area of `assignment` beside that with room for any weights."""
-    from dataclasses import replace
+def accumulators(quantized: QuantizedModel, worst: Sequence[str], device: str) -> dict[str, Any]:
+    """What the certified accumulators save: bits and area of every instance, beside those for any weights.
 
+    `worst` gives, for each of the network's products, the datapath whose accumulator no weights can leave.
+    """
     from hwq.costmodel import estimate
-    from hwq.datapath import Datapath, Exact
+    from hwq.datapath import Datapath
 
-    parsed = {role: Datapath.parse(text) for role, text in assignment.items()}
-    wide = {role: str(replace(dp, mac=replace(dp.mac, acc=Exact()))) for role, dp in parsed.items()}
-    certified, any_weights = estimate(assignment, device), estimate(wide, device)
+    wide = dict(zip((text for text, *_ in quantized.products()), worst, strict=True))
+    certified = estimate(quantized.instances, device)
+    any_weights = estimate({text: text for text in worst}, device)
     area, *_ = certified.figures
     saved = any_weights.figures[area].value - certified.figures[area].value
+    names = quantized.instances.items()
     return {
         "device": device,
-        "bits": {role: dp.mac.acc_bits for role, dp in parsed.items()},
-        "bits_any_weights": {role: dp.mac.exact_bits for role, dp in parsed.items()},
+        "instances": quantized.instances,
+        "bits": {name: Datapath.parse(text).mac.acc_bits for name, text in names},
+        "bits_any_weights": {name: Datapath.parse(wide[text]).mac.acc_bits for name, text in names},
         area: {"certified": certified.figures[area].json(), "any_weights": any_weights.figures[area].json()},
         f"{area}_saved": round(saved, 1),
     }
@@ -82,11 +100,19 @@ def _print(report: dict[str, Any]) -> None:
     print(f"{report['model']}, {report['metric']} of {report['n']} images, 95 % intervals")
     rows = [(kind, *(f"{report[kind][part]:.2%}" for part in ("value", "low", "high"))) for kind in KINDS]
     table(["evaluator", "value", "low", "high"], rows)
-    print()
+    lost = [f"{100 * report['lost'][part]:.2f}" for part in ("value", "low", "high")]
+    print(f"the hardware loses {lost[0]} points of float, paired interval [{lost[1]}, {lost[2]}]\n")
     columns = ["name", "datapath ", "macs", "sqnr_db", "saturated"]
     table(columns, [[layer[name.strip()] for name in columns] for layer in report["per_layer"]])
-    saved = report["accumulators"]
-    print("\naccumulators, bits that these weights need (that any would):", end=" ")
-    print(", ".join(f"{role} {bits} ({saved['bits_any_weights'][role]})" for role, bits in saved["bits"].items()))
+    _print_accumulators(report["accumulators"])
+
+
+def _print_accumulators(saved: dict[str, Any]) -> None:
+    """Instances with the width that the weights need, the width that any would, and the area between the two."""
     name = next(key for key in saved if key.endswith("_saved"))
-    print(f"that saves {saved[name]:,.0f} {name.removesuffix('_saved')} on {saved['device']}")
+    area = name.removesuffix("_saved")
+    print("\naccumulator bits of each instance: certified for these weights, and for any weights of k terms")
+    rows = [(key, text, saved["bits"][key], saved["bits_any_weights"][key]) for key, text in saved["instances"].items()]
+    table(["instance", "datapath ", "certified", "any weights"], rows)
+    wide, narrow = (f"{saved[area][kind]['value']:,.0f}" for kind in ("any_weights", "certified"))
+    print(f"{area} on {saved['device']}: {wide} for any weights, {narrow} certified, {saved[name]:,.0f} saved")

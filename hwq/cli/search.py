@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,11 @@ from hwq.cli.ptq import ModelName
 from hwq.cli.spaces import DEMO, space_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hwq.search import Axis, Point
 
-__all__ = ["print_front", "register"]
+__all__ = ["knee", "print_choice", "print_front", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +41,7 @@ def search(
 ) -> None:
     """Search a space of datapaths for the front of a model's accuracy against cost."""
     from hwq import zoo
-    from hwq.cli.objectives import Subject, measures
+    from hwq.cli.objectives import UNCOUNTED, Subject, measures
     from hwq.search import Study, report
 
     subject = Subject(zoo.load(model), recipe)
@@ -53,10 +54,15 @@ def search(
 
             front(study, plot, x=study.axes[1].name, y=study.axes[0].name, title=f"{model} on {device}")
         if as_json:
-            show(report(study))
-        else:
-            print_front(study.front(), study.axes)
-            print(f"\n{len(study.points())} points evaluated, {len(study.front())} on the front; kept in {store}")
+            show({**report(study, instances=subject.instances), "unmodelled": [UNCOUNTED]})
+            return
+        points = study.front()
+        print_front(points, study.axes)
+        print(f"not counted: {UNCOUNTED}")
+        print(f"\n{len(study.points())} points evaluated, {len(points)} on the front; kept in {store}")
+        if points and [axis.better for axis in study.axes[:2]] == ["high", "low"]:
+            chosen = knee(points, study.axes[1].name, study.axes[0].name)
+            print_choice(chosen, subject.instances(chosen.assignment))
 
 
 def print_front(points: Sequence[Point], axes: Sequence[Axis]) -> None:
@@ -67,6 +73,24 @@ def print_front(points: Sequence[Point], axes: Sequence[Axis]) -> None:
     rows = [[*(_figure(point, axis.name) for axis in axes), label] for point, label in zip(points, labels, strict=True)]
     table([*(axis.name for axis in axes), "design "], rows)
     print("; ".join(axis.label for axis in axes))
+
+
+def knee(points: Sequence[Point], cost: str, gain: str) -> Point:
+    """The point farthest above the chord from the cheapest to the best one, cost on a logarithmic scale."""
+    corners = [(math.log(point.values[cost]), point.values[gain]) for point in points]
+    (x0, y0), (x1, y1) = min(corners), max(corners, key=lambda corner: (corner[1], -corner[0]))
+    above = [(x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) for x, y in corners]
+    return points[above.index(max(above))]
+
+
+def print_choice(point: Point, built: Mapping[str, str]) -> None:
+    """A point of the front, and what it builds: the texts that were priced, as `hwq rtl` takes them."""
+    print("\nchosen, the knee of the front:")
+    for role, text in point.assignment.items():
+        print(f"  {role}: {text}")
+    print("built as, with accumulators that its weights certify:")
+    for name, text in built.items():
+        print(f"  {name}: {text}")
 
 
 def _figure(point: Point, name: str) -> str:

@@ -4,22 +4,27 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from hwq.errors import HwqError
 from hwq.search.objective import Axis
 from hwq.search.point import Point
+from hwq.search.space import Assignment
 from hwq.search.study import Study
 
 __all__ = ["report", "write"]
 
 
-def report(study: Study, final: Sequence[Point] | None = None) -> dict[str, object]:
+Instances = Callable[[Assignment], Mapping[str, str]]
+
+
+def report(study: Study, final: Sequence[Point] | None = None, instances: Instances | None = None) -> dict[str, object]:
     """What `hwq search --json` prints: {evaluated, front: [{assignment, metrics}], hypervolume} and what explains them.
 
     `final` replaces the front, where it was scored again under other objectives. The hypervolume is the study's own.
+    `instances` says for each point of the front which datapaths it builds, {name: datapath}.
     """
     points = study.points()
     volume = study.hypervolume()
@@ -34,6 +39,7 @@ def report(study: Study, final: Sequence[Point] | None = None) -> dict[str, obje
         "objectives": [asdict(axis) for axis in study.axes],
         "front": [
             {"number": point.number, "assignment": dict(point.assignment), "metrics": point.metrics()}
+            | ({} if instances is None else {"instances": dict(instances(point.assignment))})
             for point in chosen
         ],
         "hypervolume": volume.value,
