@@ -289,6 +289,9 @@ def test_ptq_looks_at_all_names_before_it_quantizes(
         (["--recipe", "magic"], "a recipe must be words of gptq, gptq-ordered, rtn, "),
         (["--images", "1000000"], "the number of test images must be 1..2000 or 10000, not 1000000"),
         (["--device", "sky130"], "device must be one of portable, xc7, ecp5, ge, not 'sky130'"),
+        (["--plot", "front.pdf"], "a plot is written to a .png or .svg file, not 'front.pdf'"),
+        (["--plot", "nowhere/front.png"], "the plot's folder must exist, not 'nowhere'"),
+        (["--plot", "front.png", "--objective", "lut"], "a plot needs 2 objectives, not lut alone"),
     ],
 )
 def test_search_looks_at_all_names_before_it_starts(

@@ -11,6 +11,7 @@ import typer
 from hwq.cli.console import Device, Json, progress, show, table
 from hwq.cli.ptq import ModelName
 from hwq.cli.spaces import DEMO, space_of
+from hwq.errors import HwqError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,12 @@ def search(
 
     subject = Subject(zoo.load(model), recipe)
     found = measures(subject, device, images, objective)
+    if plot is not None:
+        from hwq.plot import check_picture
+
+        check_picture(plot)
+        if len(found) < 2:
+            raise HwqError(f"a plot needs 2 objectives, not {found[0].name} alone; name another --objective")
     with Study(space_of(space), found, store, seed, fit or ()) as study:
         with progress("search", budget) as tick:
             study.run(budget, on_point=lambda point, done, total: tick())
@@ -59,10 +66,10 @@ def search(
         points = study.front()
         print_front(points, study.axes)
         print(f"not counted: {UNCOUNTED}")
-        print(f"\n{len(study.points())} points evaluated, {len(points)} on the front; kept in {store}")
         if points and [axis.better for axis in study.axes[:2]] == ["high", "low"]:
             chosen = knee(points, study.axes[1].name, study.axes[0].name)
             print_choice(chosen, subject.instances(chosen.assignment))
+        print(f"\n{len(study.points())} points evaluated, {len(points)} on the front; kept in {store}")
 
 
 def print_front(points: Sequence[Point], axes: Sequence[Axis]) -> None:

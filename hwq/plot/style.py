@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "FAINT", "INK", "ORANGE", "PALETTE", "drawing", "is_wide", "set_log", "thousands"]
+__all__ = ["BLUE", "FAINT", "INK", "ORANGE", "PALETTE", "check_picture", "drawing", "is_wide", "set_log", "thousands"]
 
 # Okabe and Ito, "Color Universal Design" (2008): distinct for the three common kinds of colour blindness and in grey.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -44,6 +44,7 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "hwq",
 }
 DPI = 160
+METADATA: dict[str, dict[str, Any]] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
 
 
 @contextmanager
@@ -56,20 +57,25 @@ def drawing(path: Path | str, width: float, height: float) -> Iterator[Figure]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    path = Path(path)
-    metadata = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}.get(path.suffix)
-    if metadata is None:
-        raise HwqError(f"a plot is written to a .png or .svg file, not {path.name!r}")
-    if not path.parent.is_dir():
-        raise HwqError(f"the plot's folder must exist, not {str(path.parent)!r}; create it first")
+    path = check_picture(path)
     settings = {**cast(dict[str, Any], matplotlib.rcParamsDefault), **STYLE}
     with matplotlib.rc_context(cast(Any, settings)):
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
         partial = path.with_name(path.name + ".partial")
-        figure.savefig(partial, format=path.suffix[1:], metadata=metadata)
+        figure.savefig(partial, format=path.suffix[1:], metadata=METADATA[path.suffix])
         os.replace(partial, path)
+
+
+def check_picture(path: Path | str) -> Path:
+    """The path, if a plot can be written there."""
+    path = Path(path)
+    if path.suffix not in METADATA:
+        raise HwqError(f"a plot is written to a .png or .svg file, not {path.name!r}")
+    if not path.parent.is_dir():
+        raise HwqError(f"the plot's folder must exist, not {str(path.parent)!r}; create it first")
+    return path
 
 
 def is_wide(values: Sequence[float]) -> bool:
