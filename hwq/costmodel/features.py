@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 
 from hwq.bits.cells import Block, Cell, Net
+from hwq.datapath.device import DEVICES
 
 __all__ = ["EXACT", "FIELD", "Features", "features"]
 
@@ -24,9 +25,6 @@ EXACT: Mapping[str, Mapping[str, float]] = {
     "ecp5": {"carry": 2.0, "less": 1.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0},
     "ge": {},
 }
-
-
-NARROW = 4  # bits up to which Yosys builds an ECP5 adder of LUTs
 
 
 class Context:
@@ -197,10 +195,11 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
 def _ecp5(cell: Cell, context: Context, counts: Counter[str]) -> None:
     if _clamp(cell, context, counts):
         return
-    if cell.op == "row" and cell.out.width <= NARROW:
-        counts["narrow"] += cell.out.width  # too short for a carry chain
+    shortest = DEVICES["ecp5"][1].shortest
+    if cell.op == "row" and cell.out.width < shortest and not cell.args[1].signed:
+        counts["narrow"] += cell.out.width  # too short for a carry chain, and without a sign to stretch it
     elif cell.op == "row":
-        counts["carry"] += -(-cell.out.width // 2)
+        counts["carry"] += -(-max(cell.out.width, shortest) // 2)
         # a chain that starts from nothing forms its carry-in in a LUT
         counts["alone"] += cell.args[0].value == 0 and cell.args[2].value is None
     elif cell.op == "booth":

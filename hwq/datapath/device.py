@@ -12,14 +12,28 @@ from typing import Any
 
 from hwq.errors import HwqError
 
-__all__ = ["DEVICES", "Device", "check_device", "device"]
+__all__ = ["DEVICES", "Device", "Rows", "check_device", "device"]
 
-# name -> (what it is, whether rows are kept as written): an FPGA's carry chains are; an ASIC flow picks its own adders
-DEVICES: Mapping[str, tuple[str, bool]] = {
-    "portable": ("any target; not priced", True),
-    "xc7": ("Xilinx 7 series, without DSP blocks", True),
-    "ecp5": ("Lattice ECP5, speed grade 6", True),
-    "ge": ("ASIC in gate equivalents (NAND2 areas)", False),
+
+@dataclass(frozen=True)
+class Rows:
+    """How a fabric wants its rows written.
+
+    `kept`: as they stand, a carry chain each; an ASIC flow picks its own adders. `free`: one of a chain's two inputs
+    costs nothing and the other absorbs logic, so that the base must come first. `shortest`: the fewest bits that make
+    a chain; fewer become tables, which are larger.
+    """
+
+    kept: bool
+    free: bool = False
+    shortest: int = 1
+
+
+DEVICES: Mapping[str, tuple[str, Rows]] = {
+    "portable": ("any target; not priced", Rows(kept=True, free=True)),
+    "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True)),
+    "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
+    "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False)),
 }
 
 
@@ -33,7 +47,7 @@ class Device:
 
     name: str
     title: str
-    keep: bool
+    rows: Rows
     source: str = "not calibrated"
     level: str = ""
     prices: Mapping[str, Mapping[str, float]] | None = None
@@ -54,23 +68,23 @@ def check_device(name: str) -> None:
 def device(name: str) -> Device:
     """The device of that name, with the prices that its file holds."""
     check_device(name)
-    title, keep = DEVICES[name]
+    title, rows = DEVICES[name]
     path = resources.files("hwq") / "devices" / f"{name}.json"
     if not path.is_file():
-        return Device(name, title, keep)
+        return Device(name, title, rows)
     text = path.read_text(encoding="utf-8")
     return read(name, text)
 
 
 def read(name: str, text: str) -> Device:
     """A device from the text of its file."""
-    title, keep = DEVICES[name]
+    title, rows = DEVICES[name]
     try:
         data: dict[str, Any] = json.loads(text)
         return Device(
             name,
             title,
-            keep,
+            rows,
             data["source"],
             data["level"],
             data["prices"],

@@ -10,7 +10,7 @@ from hwq.bits import Word, variable
 from hwq.bits.cells import Block
 from hwq.bits.rows import Lowering
 from hwq.datapath import steps
-from hwq.datapath.device import DEVICES, check_device
+from hwq.datapath.device import DEVICES, Rows, check_device
 from hwq.datapath.operand import Operand, operands
 from hwq.datapath.schedule import pe_depth
 from hwq.datapath.spec import Datapath, Mac
@@ -27,7 +27,7 @@ class Plan:
 
     dp: Datapath
     device: str
-    keep: bool
+    rows: Rows
     blocks: Mapping[str, Block]
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hwq.bits.cells import Block, Net
 from hwq.datapath import Plan
+from hwq.datapath.device import Rows
 from hwq.rtl.cells import Body
 from hwq.rtl.wires import Bits, bus, whole
 
@@ -40,7 +41,7 @@ def decoder(plan: Plan, top: str, operand: str) -> Leaf:
     block = plan.blocks[f"decode_{operand}"]
     about = f"Edge decoder: a code of operand {operand} -> {{{_order(name for name, _ in block.outputs)}}}."
     outputs = {"fields": [name for name, _ in block.outputs]}
-    return _leaf(f"{top}_decode_{operand}", about, plan.keep, block, {"code": list(block.inputs)}, outputs)
+    return _leaf(f"{top}_decode_{operand}", about, plan.rows, block, {"code": list(block.inputs)}, outputs)
 
 
 def element(plan: Plan, top: str) -> Leaf:
@@ -51,14 +52,14 @@ def element(plan: Plan, top: str) -> Leaf:
     outputs |= {f"{side}_q": [net.name for net in inputs[side]] for side in "aw"}
     fields = "; ".join(f"{side} = {{{_order(net.name for net in inputs[side])}}}" for side in "aw")
     about = f"Processing element: acc + a * w in each enabled clock, 0 after a clear. {fields}."
-    return _leaf(f"{top}_pe", about, plan.keep, block, inputs, outputs)
+    return _leaf(f"{top}_pe", about, plan.rows, block, inputs, outputs)
 
 
 def epilogue(plan: Plan, top: str) -> Leaf:
     """Module `<top>_epilogue`: a finished sum, its flags and its channel's parameters -> a result `code`."""
     block = plan.blocks["epilogue"]
     inputs = {net.name: [net] for net in block.inputs}
-    return _leaf(f"{top}_epilogue", "Epilogue: a sum -> a result code.", plan.keep, block, inputs, {"code": ["code"]})
+    return _leaf(f"{top}_epilogue", "Epilogue: a sum -> a result code.", plan.rows, block, inputs, {"code": ["code"]})
 
 
 def leaves(plan: Plan, top: str) -> dict[str, Leaf]:
@@ -78,7 +79,7 @@ def _order(names: object) -> str:
 def _leaf(
     name: str,
     about: str,
-    keep: bool,
+    rows: Rows,
     block: Block,
     inputs: Mapping[str, Sequence[Net]],
     outputs: Mapping[str, Sequence[str]],
@@ -88,7 +89,7 @@ def _leaf(
     ports = clocks + [Port(port, "input", sum(net.width for net in nets)) for port, nets in inputs.items()]
     width = {field: net.width for field, net in block.outputs}
     ports += [Port(port, "output", sum(width[field] for field in fields)) for port, fields in outputs.items()]
-    body = Body(keep, {port.name: port.width for port in ports})
+    body = Body(rows, {port.name: port.width for port in ports})
     given = {net: bits for port, nets in inputs.items() for net, bits in _unpacked(port, nets).items()}
     fields = body.add(block, given)
     driven = {port: sum((fields[field] for field in names), ()) for port, names in outputs.items()}

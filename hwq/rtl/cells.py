@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from hwq.bits.cells import Block, Cell, Net
+from hwq.datapath.device import Rows
 from hwq.rtl.wires import Bits, bus, constant, extended, text, whole
 
 __all__ = ["Body"]
@@ -23,17 +24,14 @@ _RESERVED = ("and", "not", "or", "table", "xor")
 
 
 class Body:
-    """The statements of one module with ports of the given widths.
+    """The statements of one module with ports of the given widths, its rows as the fabric wants them."""
 
-    `keep` fixes the rows; without it a synthesiser may choose its own adders.
-    """
-
-    def __init__(self, keep: bool, ports: Mapping[str, int]) -> None:
-        self.keep = keep
+    def __init__(self, rows: Rows, ports: Mapping[str, int]) -> None:
+        self.rows = rows
         self.lines: list[str] = []
         self._widths = {**ports, **dict.fromkeys(_RESERVED, 0)}
         self._bits: dict[str, Bits] = {}
-        self._again: dict[str, Callable[[int], str]] = {}  # how one bit of an expression is written by itself
+        self._logic: set[str] = set()  # wires that a mapper can absorb into what reads them
 
     def add(self, block: Block, inputs: Mapping[str, Bits]) -> dict[str, Bits]:
         """Write a block whose input nets are the given bits; returns the bits of its outputs."""
@@ -68,7 +66,7 @@ class Body:
 
     def _wire(self, name: str, width: int, value: str, kept: bool = False) -> Bits:
         name = self._name(name, width)
-        if kept and self.keep:
+        if kept and self.rows.kept:
             self.lines += [f"  (* keep *) wire {bus(width)}{name};", f"  assign {name} = {value};"]
         else:
             self.lines.append(f"  wire {bus(width)}{name} = {value};")
@@ -98,6 +96,11 @@ class Body:
     def _assign(self, cell: Cell, value: str) -> Bits:
         return self._wire(cell.out.name, cell.out.width, value)
 
+    def _absorbed(self, cell: Cell, value: str) -> Bits:
+        out = self._assign(cell, value)
+        self._logic.add(self.text(out))
+        return out
+
     def complement(self, cell: Cell) -> Bits:
         return self._assign(cell, f"~{self._text(cell.args[0], cell.out.width)}")
 
@@ -108,11 +111,7 @@ class Body:
     def select(self, cell: Cell) -> Bits:
         index, *legs = cell.args
         width = cell.out.width
-        out = self._assign(cell, self._chosen(index, [self._of(leg, width) for leg in legs]))
-        self._again[self.text(out)] = lambda at: self._chosen(
-            index, [self._of(leg, width)[at : at + 1] for leg in legs]
-        )
-        return out
+        return self._absorbed(cell, self._chosen(index, [self._of(leg, width) for leg in legs]))
 
     def _chosen(self, index: Net, legs: Sequence[Bits]) -> str:
         choices = [self.text(leg) for leg in legs]
@@ -138,9 +137,7 @@ class Body:
             rest = f"{width}'h0"
         self.lines.append("")
         multiple = self._wire(f"{cell.out.name}_abs", width, f"{odd} ? {self._text(x, width)} : {rest}")
-        out = self._assign(cell, f"{self.text(multiple)} ^ {self.text(high * width)}")
-        self._again[self.text(out)] = lambda at: f"{self.text(multiple[at : at + 1])} ^ {self.text(high)}"
-        return out
+        return self._absorbed(cell, f"{self.text(multiple)} ^ {self.text(high * width)}")
 
     def row(self, cell: Cell) -> Bits:
         """One carry chain; the bits that `_widened` adds are read by nobody."""
@@ -158,22 +155,25 @@ class Body:
         return self._wire(cell.out.name, width, " + ".join(terms), kept=True)[: cell.out.width]
 
     def _widened(self, cell: Cell) -> Bits:
-        """The addend, wider than the base where it is logic and the base is a register or another row.
+        """The addend; where the fabric asks for it, with a second sign, written so that no tool sees it is the same.
 
-        Of two addends a synthesiser puts the narrower one, and of two of equal width either, on the carry chain's data
-        input, where the base costs nothing and logic a LUT a bit. So the addend gets a second sign above the base, the
-        same bit computed by itself; both signs stand there twice, for it to see that they are signs.
+        `free`: of two addends a synthesiser puts the narrower one on the chain's free input, so logic must be the wider
+        one; its signs stand there twice, for it to see that they are signs. `shortest`: the sign stretches the chain.
         """
         base, addend, _ = cell.args
         width, bits = cell.out.width, self._of(addend)
-        below, top, start = min(base.width, width), bits[-1], self._of(base)[-1]
-        names = [bit if isinstance(bit, int) else bit[0] for bit in (top, start)]
-        if not self.keep or not addend.signed or below < addend.width or isinstance(top, int):
+        below = min(base.width, width)
+        first = self.rows.free and addend.width <= below and self._is_logic(addend) and not self._is_logic(base)
+        if not self.rows.kept or not addend.signed or not (first or width < self.rows.shortest):
             return extended(bits, width, addend.signed)
-        if names[0] not in self._again or names[1] in (0, 1, *self._again):
-            return extended(bits, width, addend.signed)
-        sign = self._wire(f"{cell.out.name}_sign", 1, self._again[top[0]](top[1]))
-        return extended(bits, below, True) + sign * (max(width, below + 2) - below)
+        sign, other = self.text(bits[-1:]), self.text(bits[:1])
+        again = self._wire(f"{cell.out.name}_sign", 1, f"{sign} | {sign} & {other}")
+        if first:
+            return extended(bits, below, True) + again * (max(width, below + 2) - below)
+        return extended(bits, self.rows.shortest - 1, True) + again
+
+    def _is_logic(self, net: Net) -> bool:
+        return any(not isinstance(bit, int) and bit[0] in self._logic for bit in self._of(net))
 
     def compare(self, cell: Cell) -> Bits:
         signed = any(net.signed for net in cell.args)
