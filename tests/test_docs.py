@@ -51,7 +51,7 @@ def run_console(source: str, where: str, line: int) -> int:
             more, _, expected = expected.partition("\n")
             command = command[:-1] + more
         code = int(m[1]) if (m := re.search(r"# exit (\d+)$", command)) else 0
-        run = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment, timeout=300)
+        run = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment)
         printed = run.stdout + run.stderr
         assert run.returncode == code, f"{where}:{line} `{command}` exits {run.returncode}\n{printed}"
         if expected.strip():

@@ -96,8 +96,10 @@ def python(*arguments: str) -> str:
 def killed(folder: Path, sampler: str) -> None:
     """Kill a study KILLS times at random moments, let it finish, and print how many points each kill found.
 
-    Every second kill waits for some new points first, so that they spread over the run however slow the machine is.
+    Every second kill waits for some new points first, so that they spread over the run however slow the machine is;
+    a run that makes its share of points waits to be killed, so that none ends before its kill however late that comes.
     """
+    share = (BUDGETS[sampler] - 1) // KILLS
     chance = random.Random(sampler)
     if sampler == "nsga2":
         importlib.import_module("hwq.search.nsga2")  # once, so that the kills fall into the search and not into imports
@@ -106,16 +108,16 @@ def killed(folder: Path, sampler: str) -> None:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            run_to_end(folder / "killed.db", sampler, PAUSE_S, writer)
+            run_to_end(folder / "killed.db", sampler, PAUSE_S, writer, share)
             os._exit(0)
         os.close(writer)
         if len(reached) % 2:
-            for _ in range(chance.randint(1, BUDGETS[sampler] // 14)):
+            for _ in range(chance.randint(1, share)):
                 os.read(reader, 1)
         time.sleep(chance.uniform(0, 2 * PAUSE_S))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        assert os.WIFSIGNALED(status), "the study ended before its kills did: make it longer"
+        assert os.WIFSIGNALED(status), "a study must be killed, not end with an error"
         os.close(reader)
         with Study(SPACE, objectives(), folder / "killed.db") as study:
             reached.append(len(study.points()))
@@ -123,12 +125,15 @@ def killed(folder: Path, sampler: str) -> None:
     print(json.dumps(reached))
 
 
-def run_to_end(path: Path, sampler: str, pause_s: float = 0.0, pipe: int | None = None) -> None:
-    """Run a study to its budget; write one byte to a pipe after each new point."""
+def run_to_end(path: Path, sampler: str, pause_s: float = 0.0, pipe: int | None = None, most: int = 0) -> None:
+    """Run a study to its budget; write one byte to a pipe after each new point, and wait for ever after `most`."""
+    new = itertools.count(1)
 
     def told(point: Point, done: int, wanted: int) -> None:
         if pipe is not None:
             os.write(pipe, b".")
+            if next(new) == most:
+                signal.pause()
 
     with Study(SPACE, objectives(pause_s), path) as study:
         study.run(BUDGETS[sampler], sampler, told)
