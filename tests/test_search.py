@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +37,7 @@ from hwq.search import (
     report,
     write,
 )
+from hwq.zoo import Score
 
 TEXTS = ("int8*int8", "int8*int6", "int8*int4", "int6*int6", "int6*int4", "int4*int4")
 SPACE = Space.of({"first": TEXTS, "body": TEXTS, "last": TEXTS})
@@ -47,24 +47,17 @@ BUDGETS = {"exhaustive": 216, "nsga2": 100}
 PAUSE_S = 0.02
 
 
-@dataclass(frozen=True)
-class Bounded:
-    value: float
-    low: float
-    high: float
-
-
 def area(assignment: Assignment) -> float:
     return float(sum(BITS[text] ** 2 for text in assignment.values()))
 
 
-def quality(assignment: Assignment) -> Bounded:
+def quality(assignment: Assignment) -> Score:
     value = 100 - sum(math.exp(-BITS[text] / (2 + place)) for place, text in enumerate(assignment.values()))
-    return Bounded(value, value - 1.5, value + 1.5)
+    return Score(value, value - 1.5, value + 1.5, 512)
 
 
 def objectives(pause_s: float = 0.0) -> list[Measure]:
-    def slow(assignment: Assignment) -> Bounded:
+    def slow(assignment: Assignment) -> Score:
         time.sleep(pause_s)
         return quality(assignment)
 
@@ -354,9 +347,9 @@ def test_progress_is_told_of_new_points_only(tmp_path: Path) -> None:
 def test_rescore_replaces_one_figure_and_stores_it(tmp_path: Path) -> None:
     calls: list[Assignment] = []
 
-    def better(assignment: Assignment) -> Bounded:
+    def better(assignment: Assignment) -> Score:
         calls.append(assignment)
-        return Bounded(quality(assignment).value - 1, 90.0, 100.0)
+        return Score(quality(assignment).value - 1, 90.0, 100.0, 2000)
 
     final = Measure("accuracy", "%", "high", "images 2", better)
     with Study(SPACE, objectives(), tmp_path / "s.db") as study:

@@ -62,22 +62,17 @@ def compile_map(
 
 
 Named = tuple[tuple[str, np.dtype[Any]], ...]
+Load = tuple[str, str, str, np.dtype[Any]]  # variable, pointer, index, dtype
+Store = tuple[Word, str, str, np.dtype[Any]]
 
 
 @lru_cache(maxsize=512)
 def _map(outputs: tuple[Word, ...], inputs: Named, results: tuple[np.dtype[Any], ...], columns: Named) -> Any:
-    body = Expr()
-    order = topological(outputs)
-    variables = {str(w.attr): w for w in order if w.op == "var"}
-    pointers = [f"p{j}" for j in range(len(inputs) + len(columns) + len(results))]
-    for j, (name, dtype) in enumerate((*inputs, *columns)):
-        if name in variables:
-            body.load(variables[name], pointers[j], "%i" if j < len(inputs) else "%c", dtype)
-    for word in order:
-        if word.op != "var":
-            body.put(word)
-    for word, dtype, pointer in zip(outputs, results, pointers[len(inputs) + len(columns) :], strict=True):
-        body.store(word, pointer, "%i", dtype)
+    loads = [
+        (name, f"p{j}", "%i" if j < len(inputs) else "%c", dtype) for j, (name, dtype) in enumerate((*inputs, *columns))
+    ]
+    stores = [(w, f"p{len(loads) + j}", "%i", d) for j, (w, d) in enumerate(zip(outputs, results, strict=True))]
+    body, pointers = _body(loads, stores), [pointer for _, pointer, _, _ in (*loads, *stores)]
     function = compile_function(_map_source(body, pointers), 3 + len(pointers), body.widest <= 64)
 
     def run(arrays: Arrays, per_column: Arrays = ()) -> list[np.ndarray[Any, Any]]:
@@ -91,6 +86,22 @@ def _map(outputs: tuple[Word, ...], inputs: Named, results: tuple[np.dtype[Any],
         return out
 
     return run
+
+
+def _body(loads: Sequence[Load], stores: Sequence[Store]) -> Expr:
+    """The inside of a loop: read the variables that the stored words depend on, compute, write."""
+    body = Expr()
+    order = topological([word for word, *_ in stores])
+    variables = {str(w.attr): w for w in order if w.op == "var"}
+    for name, pointer, index, dtype in loads:
+        if name in variables:
+            body.load(variables[name], pointer, index, dtype)
+    for word in order:
+        if word.op != "var":
+            body.put(word)
+    for word, pointer, index, dtype in stores:
+        body.store(word, pointer, index, dtype)
+    return body
 
 
 def _map_source(body: Expr, pointers: list[str]) -> str:
@@ -146,20 +157,12 @@ def compile_scan(
 
 @lru_cache(maxsize=256)
 def _scan(state: tuple[tuple[str, Word], ...], after: tuple[Word, ...], rows: Named, columns: Named) -> Any:
-    body = Expr()
-    order = topological(after)
-    variables = {str(w.attr): w for w in order if w.op == "var"}
     kept = [(name, array_dtype(word)) for name, word in state]
-    pointers = [f"p{j}" for j in range(len(rows) + len(columns) + len(kept))]
-    for j, (name, dtype) in enumerate((*rows, *columns, *kept)):
-        if name in variables:
-            index = "%mk" if j < len(rows) else "%kn" if j < len(rows) + len(columns) else "%mn"
-            body.load(variables[name], pointers[j], index, dtype)
-    for word in order:
-        if word.op != "var":
-            body.put(word)
-    for word, (_, dtype), pointer in zip(after, kept, pointers[len(rows) + len(columns) :], strict=True):
-        body.store(word, pointer, "%mn", dtype)
+    at = ["%mk"] * len(rows) + ["%kn"] * len(columns) + ["%mn"] * len(kept)
+    loads = [(name, f"p{j}", at[j], dtype) for j, (name, dtype) in enumerate((*rows, *columns, *kept))]
+    own = loads[len(rows) + len(columns) :]
+    stores = [(word, pointer, index, dtype) for word, (_, pointer, index, dtype) in zip(after, own, strict=True)]
+    body, pointers = _body(loads, stores), [pointer for _, pointer, _, _ in loads]
     function = compile_function(_scan_source(body, pointers), 4 + len(pointers), body.widest <= 64)
 
     def run(by_row: Arrays, by_column: Arrays) -> list[np.ndarray[Any, Any]]:

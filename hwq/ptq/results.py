@@ -25,12 +25,8 @@ _LAYER_IMAGES = 64
 class Score(Protocol):
     """A metric with its interval."""
 
-    @property
-    def value(self) -> float: ...
-    @property
-    def low(self) -> float: ...
-    @property
-    def high(self) -> float: ...
+    def json(self) -> dict[str, float]:
+        """{value, low, high}."""
 
 
 class Judged(Subject, Protocol):
@@ -62,8 +58,8 @@ def report(
         "model": subject.name,
         "metric": subject.metric,
         "n": len(images),
-        **{kind: _interval(score(classes, labels)) for kind, classes in predicted.items()},
-        **({} if lost is None else {"lost": _interval(lost)}),
+        **{kind: score(classes, labels).json() for kind, classes in predicted.items()},
+        **({} if lost is None else {"lost": lost.json()}),
         "float_ops": [],
         "assignment": quantized.assignment,
         "per_layer": per_layer(graph, quantized, images[:_LAYER_IMAGES]),
@@ -119,7 +115,3 @@ def _sqnr(signal: Tensor, quantized: Tensor) -> float | None:
 def _saturated(values: Tensor, fmt: Format) -> float:
     ends = (values == fmt.max) | ((values == fmt.min) & (fmt.min < 0))
     return float(ends.double().mean())
-
-
-def _interval(score: Score) -> dict[str, float]:
-    return {"value": score.value, "low": score.low, "high": score.high}

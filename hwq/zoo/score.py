@@ -23,6 +23,10 @@ class Score:
     high: float
     n: int
 
+    def json(self) -> dict[str, float]:
+        """{value, low, high}."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
     def __str__(self) -> str:
         return f"{self.value:.2%} [{self.low:.2%}, {self.high:.2%}], n={self.n}"
 
