@@ -21,8 +21,8 @@ Source = tuple[Net, int] | None
 # the field that each device's features price, and the features whose coefficient is known, not fitted
 FIELD = {"xc7": "lut", "ecp5": "lut", "ge": "ge"}
 EXACT: Mapping[str, Mapping[str, float]] = {
-    "xc7": {"row": 1.0, "less": 1.0, "saturate": 1.0},  # a comparison is a carry chain too
-    "ecp5": {"carry": 2.0, "less": 1.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0},
+    "xc7": {"row": 1.0, "saturate": 1.0},
+    "ecp5": {"carry": 2.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0},
     "ge": {},
 }
 
@@ -184,8 +184,10 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
     elif cell.op == "select":
         # beside the base's bit, a row's LUT has five inputs for a multiplexer's legs and its select bits
         spare = 5 - cell.args[0].width if absorbed else 0
-        bits = sum(live > max(spare, 1) for live in context.legs(cell))
-        counts[f"select{len(cell.args) - 1}:{context.between(cell)}"] += bits
+        legs = context.legs(cell)
+        counts[f"select{len(cell.args) - 1}:{context.between(cell)}"] += sum(live > max(spare, 1) for live in legs)
+        if absorbed:
+            counts[f"taken{len(cell.args) - 1}"] += sum(live > 1 for live in legs)  # that a mapper may leave outside
     elif cell.op == "table":
         counts["table"] += _table(cell, 6)
     elif not (absorbed and cell.op in ("xor", "not", "and", "or")):
