@@ -13,7 +13,7 @@ from hwq.bits.cells import Block, Cell, Net
 __all__ = ["COUNTS", "critical_path", "path_ns"]
 
 COUNTS = ("base", "lut", "row", "bit")
-SHORT = 4  # bits up to which a sum is tables, not a carry chain
+SHORT = 4  # bits up to which an unsigned sum is tables, not a carry chain
 Path = tuple[int, int, int, int]
 _START: Path = (1, 0, 0, 0)
 
@@ -46,7 +46,7 @@ def _through(cell: Cell, path: Path) -> Path:
     base, lut, row, bit = path
     if cell.op in ("view", "cat"):
         return path
-    if cell.op == "row" and cell.out.width <= SHORT:
+    if cell.op == "row" and cell.out.width <= SHORT and not cell.args[1].signed:
         return base, lut + 2, row, bit
     if cell.op == "lt" and any(a.value is not None for a in cell.args):
         return base, lut + 1, row, bit  # a clamp looks at the bits above its limit only
