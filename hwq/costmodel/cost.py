@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Cost", "Part", "Quantity"]
@@ -67,8 +68,13 @@ class Cost:
     level: str
     source: str
     figures: dict[str, Quantity]
-    breakdown: tuple[Part, ...]
+    parts: Callable[[], tuple[Part, ...]] = field(repr=False, compare=False)
     unmodelled: tuple[str, ...]
+
+    @property
+    def breakdown(self) -> tuple[Part, ...]:
+        """The pieces, made when they are asked for: a search looks at figures alone."""
+        return self.parts()
 
     def __getattr__(self, name: str) -> Quantity:
         if name in FIELDS:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import overload
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, overload
+
+import numpy as np
 
 from hwq.bits.cells import Block
 from hwq.costmodel.cost import Cost, Part, Quantity
 from hwq.costmodel.features import EXACT, FIELD, features
 from hwq.costmodel.fit import price
-from hwq.datapath import Datapath, plan
+from hwq.datapath import Datapath, Plan, plan
 from hwq.datapath.device import DEVICES, Device, device
-from hwq.datapath.fabric import around, structure
+from hwq.datapath.fabric import Counts, modules, surroundings
+from hwq.datapath.text import write_arrays
 from hwq.datapath.timing import critical_path, path_ns
 from hwq.errors import HwqError
 
 __all__ = ["estimate"]
+
+Figure = np.ndarray[Any, Any]  # [3, n]: value, low and high of n designs, or of one for all of them
 
 UNMODELLED = {
     "xc7": (
@@ -43,12 +49,12 @@ def estimate(what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str]
     """
     found = priced(target)
     if isinstance(what, Datapath):
-        return _estimate(what, found)
+        return _estimates([what], found)[0]
     if isinstance(what, str):
-        return _estimate(Datapath.parse(what), found)
+        return _estimates([Datapath.parse(what)], found)[0]
     if isinstance(what, Mapping):
         return _network(what, found)
-    return [_estimate(dp if isinstance(dp, Datapath) else Datapath.parse(dp), found) for dp in what]
+    return _estimates([dp if isinstance(dp, Datapath) else Datapath.parse(dp) for dp in what], found)
 
 
 def priced(name: str) -> Device:
@@ -60,55 +66,97 @@ def priced(name: str) -> Device:
     return found
 
 
-def _estimate(dp: Datapath, target: Device) -> Cost:
-    made = plan(dp, target.name)
-    field = FIELD[target.name]
-    parts: list[Part] = []
-    totals: dict[str, Quantity] = {}
-    parts += [Part(name, count, _priced_block(block, target)) for name, count, block in structure(made)]
-    parts += [Part(name, 1, _priced_structure(name, counts, target)) for name, counts in around(dp)]
-    for part in parts:
-        for key, q in part.figures.items():
-            totals[key] = totals[key] + q * part.count if key in totals else q * part.count
-    for absent in ("dsp", "bram"):
-        if target.name != "ge":
-            totals[absent] = Quantity.exact(0)
+def _estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
+    """The cost of each. Datapaths that differ in their array alone are priced together."""
+    alike: dict[object, list[int]] = {}
+    for at, dp in enumerate(datapaths):
+        # by identity, which texts of one Mac share: to hash it takes longer than to price one more array
+        alike.setdefault((id(dp.mac), dp.decode, dp.cuts), []).append(at)
+    found: dict[int, Cost] = {}
+    for places in alike.values():
+        found.update(zip(places, _arrays([datapaths[at] for at in places], target), strict=True))
+    return [found[at] for at in range(len(datapaths))]
+
+
+def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
+    """The costs of datapaths that differ in their array alone."""
+    first, arrays = datapaths[0], [dp.array for dp in datapaths]
+    made = plan(first, target.name)
+    pieces = _pieces(made, np.array([a.rows for a in arrays]), np.array([a.cols for a in arrays]), target)
+    totals: dict[str, Figure] = {}
+    for piece in pieces:
+        for name, figure in piece.figures.items():
+            totals[name] = totals[name] + figure * piece.count if name in totals else figure * piece.count
+    columns = {name: _quantities(figure) for name, figure in totals.items()}
+    if target.name != "ge":
+        columns |= {absent: [Quantity.exact(0)] * len(arrays) for absent in ("dsp", "bram")}
     if target.delays is not None:
-        totals["fmax_mhz"] = _fmax(made.blocks, target)
-    order = [f for f in (field, "ff", "dsp", "bram", "fmax_mhz") if f in totals]
-    return Cost(
-        str(dp),
-        target.name,
-        target.level,
-        target.source,
-        {f: totals[f] for f in order},
-        tuple(parts),
-        UNMODELLED[target.name],
+        columns["fmax_mhz"] = [_fmax(made.blocks, target)] * len(arrays)
+    for at, (text, *figures) in enumerate(zip(write_arrays(first, arrays), *columns.values(), strict=True)):
+        yield Cost(
+            text,
+            target.name,
+            target.level,
+            target.source,
+            dict(zip(columns, figures, strict=True)),
+            partial(_parts, pieces, at),
+            UNMODELLED[target.name],
+        )
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Equal pieces of many designs: how many each design has, [n], and the figures of one."""
+
+    name: str
+    count: Counts
+    figures: Mapping[str, Figure]
+
+
+def _pieces(made: Plan, rows: Counts, cols: Counts, target: Device) -> list[_Piece]:
+    blocks = [_Piece(n, count, _priced(made.blocks[n], target)) for n, count in modules(rows, cols).items()]
+    once = np.ones_like(rows)
+    added = surroundings(made.dp, rows, cols).items()
+    return blocks + [_Piece(name, once, _figures(counts, "logic", target)) for name, counts in added]
+
+
+def _parts(pieces: Sequence[_Piece], at: int) -> tuple[Part, ...]:
+    """The pieces of one of the designs."""
+    return tuple(
+        Part(
+            piece.name,
+            int(piece.count[at]),
+            {name: _quantities(figure)[at % figure.shape[1]] for name, figure in piece.figures.items()},
+        )
+        for piece in pieces
     )
 
 
-@lru_cache(maxsize=65536)
-def _priced_block(block: Block, target: Device) -> dict[str, Quantity]:
-    return _figures(features(block, target.name), "pe" if block.states else "logic", target)
+def _quantities(figure: Figure) -> list[Quantity]:
+    return [Quantity(*column) for column in figure.T.tolist()]
 
 
 @lru_cache(maxsize=65536)
-def _structure_key(name: str, items: tuple[tuple[str, float], ...], target: Device) -> dict[str, Quantity]:
-    return _figures(dict(items), "logic", target)
+def _priced(block: Block, target: Device) -> dict[str, Figure]:
+    counts = {name: np.array([count]) for name, count in features(block, target.name).items()}
+    return _figures(counts, "pe" if block.states else "logic", target)
 
 
-def _priced_structure(name: str, counts: Mapping[str, float], target: Device) -> dict[str, Quantity]:
-    return _structure_key(name, tuple(counts.items()), target)
-
-
-def _figures(counts: Mapping[str, float], kind: str, target: Device) -> dict[str, Quantity]:
+def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[str, Figure]:
+    """The figures of pieces with these counts, each [n]: the coefficient of each count, times it, added."""
     assert target.prices is not None and target.spread is not None
     field = FIELD[target.name]
     other = {"pe": "logic", "logic": "pe"}[kind]  # what one experiment never met, the other may have priced
-    value = price(counts, {**target.prices[other], **target.prices[kind]})
-    known = all(n in EXACT[target.name] or n == "ff" or not c for n, c in counts.items()) and field != "ge"
-    figures = {field: Quantity.exact(value) if known else Quantity.within(value, target.spread[kind])}
-    return figures | {"ff": Quantity.exact(counts.get("ff", 0))}
+    coefficients = {**target.prices[other], **target.prices[kind]}
+    value, fitted = np.zeros(1), np.array([field == "ge"])
+    for name, count in counts.items():
+        if count.any():
+            value = value + count * price({name: 1}, coefficients)
+            if name not in EXACT[target.name] and name != "ff":
+                fitted = fitted | (count != 0)
+    error = np.where(fitted, target.spread[kind], 0.0)
+    ff = counts.get("ff", np.zeros(1, dtype=int))
+    return {field: np.array([value, value * (1 - error), value * (1 + error)]), "ff": np.array([ff, ff, ff])}
 
 
 def _fmax(blocks: Mapping[str, Block], target: Device) -> Quantity:
@@ -126,7 +174,7 @@ def _block_ns(block: Block, target: Device) -> float:
 
 def _network(assignment: Mapping[str, str], target: Device) -> Cost:
     """One instance of every distinct text; figures add, the clock is the slowest's."""
-    costs = [_estimate(dp, target) for dp in dict.fromkeys(Datapath.parse(t) for t in assignment.values())]
+    costs = _estimates(list(dict.fromkeys(map(Datapath.parse, assignment.values()))), target)
     if not costs:
         raise HwqError("an assignment must name at least one role, not none")
     totals = {}
@@ -141,4 +189,4 @@ def _network(assignment: Mapping[str, str], target: Device) -> Cost:
             totals[field] = total
     parts = tuple(Part(c.datapath, 1, {k: q for k, q in c.figures.items() if k != "fmax_mhz"}) for c in costs)
     text = "; ".join(f"{role}: {t}" for role, t in assignment.items())
-    return Cost(text, target.name, target.level, target.source, totals, parts, costs[0].unmodelled)
+    return Cost(text, target.name, target.level, target.source, totals, lambda: parts, costs[0].unmodelled)

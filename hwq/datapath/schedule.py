@@ -10,32 +10,40 @@ cycles, and tiles follow one another without overlap.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hwq.datapath.stages import output_stages, pe_stages
+import numpy as np
+
+from hwq.datapath.stages import OUTPUT
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
     from hwq.datapath.spec import Datapath
 
-__all__ = ["cycles", "flush", "latency", "output_depth", "pe_depth", "tile_cycles"]
+__all__ = ["cycles", "flush", "latency", "output_depth", "pe_depth", "skew", "tile_cycles"]
+
+Size = TypeVar("Size", int, np.ndarray[Any, Any])
 
 
 def pe_depth(dp: Datapath) -> int:
     """Clock edges from an operand at the array's edge to the accumulator that holds its product."""
-    stages = pe_stages(dp.mac)
-    return 2 + sum(cut in stages for cut in dp.cuts)
+    return 2 + sum(cut not in OUTPUT for cut in dp.cuts)
 
 
 def output_depth(dp: Datapath) -> int:
     """Clock edges from a selected accumulator to the output register that holds its result."""
-    stages = output_stages(dp.mac)
-    return 1 + sum(cut in stages for cut in dp.cuts)
+    return 1 + sum(cut in OUTPUT for cut in dp.cuts)
+
+
+def skew(rows: Size, cols: Size) -> Size:
+    """Cycles by which the last processing element's operands come after the first one's; of many arrays at once too."""
+    far: Size = rows - 1 + cols - 1
+    return far
 
 
 def flush(dp: Datapath) -> int:
     """Cycles between the last operand beat and the first drained row."""
-    return dp.array.rows - 1 + dp.array.cols - 1 + pe_depth(dp) - 1
+    return skew(dp.array.rows, dp.array.cols) + pe_depth(dp) - 1
 
 
 def latency(dp: Datapath) -> int:

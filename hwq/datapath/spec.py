@@ -136,7 +136,8 @@ class Mac:
     @cached_property
     def product_range(self) -> tuple[int, int]:
         """(least, largest) product in units of `2**product_lsb`."""
-        ends = [x * y for x in self.a.integer_range for y in self.w.integer_range]
+        a, w = self.a.integer_range, self.w.integer_range
+        ends = [x * y for x in a for y in w]
         return min(ends), max(ends)
 
     @cached_property

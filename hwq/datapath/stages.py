@@ -16,7 +16,7 @@ from hwq.errors import HwqError
 if TYPE_CHECKING:
     from hwq.datapath.spec import Mac
 
-__all__ = ["check_cuts", "output_stages", "pe_stages", "row_count"]
+__all__ = ["OUTPUT", "check_cuts", "output_stages", "pe_stages", "row_count"]
 
 OUTPUT = ("bias", "requant", "act")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from hwq.datapath.spec import Accumulator, Array, Bias, Datapath, Exact, Fixed, Mac, Relu, Requant, Step
 from hwq.errors import HwqError
 from hwq.formats import Format, catalog, parse_format
 
-__all__ = ["parse", "write"]
+__all__ = ["parse", "write", "write_arrays"]
 
 _SHAPE = re.compile(r"(\d+)x(\d+)(?:x(\d+))?(?:/(\w+))?")
 _NUMBER = re.compile(r"-?\d+")
@@ -50,6 +51,9 @@ def parse(text: str) -> Datapath:
     return _build(a, w, acc, out, steps, array, options)
 
 
+_mac = lru_cache(maxsize=65536)(Mac)  # texts of one Mac share it, and what it has derived
+
+
 def _build(
     a: Format,
     w: Format,
@@ -72,7 +76,7 @@ def _build(
         raise HwqError(f"use= names a variant, and none is available yet, not {options['use']!r}")
     if options:
         raise HwqError(f"options are k=, decode=, round=, order=, cut=, use=, not {next(iter(options))!r}")
-    mac = Mac(a, w, acc, out, steps, int(k), rounding)
+    mac = _mac(a, w, acc, out, steps, int(k), rounding)
     return Datapath(mac, array, decode, tuple(filter(None, cuts.split(","))))
 
 
@@ -143,22 +147,27 @@ def _array(word: str) -> Array:
 
 def write(dp: Datapath, named: bool = True) -> str:
     """The canonical text; `named` False writes catalogue formats by their parameters too."""
+    (text,) = write_arrays(dp, [dp.array], named)
+    return text
+
+
+def write_arrays(dp: Datapath, arrays: Iterable[Array], named: bool = True) -> list[str]:
+    """The canonical texts of the datapath with each of these arrays."""
 
     def fmt(f: Format) -> str:
         return str(f) if named else f.text
 
     mac = dp.mac
-    words = [f"{fmt(mac.a)}*{fmt(mac.w)}"]
+    before = [f"{fmt(mac.a)}*{fmt(mac.w)}"]
     if mac.acc != Exact():
-        words.append(f"+{mac.acc.text}")
+        before.append(f"+{mac.acc.text}")
     if mac.out is not None:
         steps = ",".join(s.text if named or not isinstance(s, Requant) else _parametric(s) for s in mac.epilogue)
-        words.append(f"->{fmt(mac.out)}{f'[{steps}]' if steps else ''}")
-    if dp.array != Array():
-        words.append(f"@{dp.array.text}")
-    words += [f"k={mac.k}"] * (mac.k != 4096) + [f"decode={dp.decode}"] * (dp.decode != "edge")
-    words += [f"round={mac.round}"] * (mac.round != "rne") + [f"cut={','.join(dp.cuts)}"] * bool(dp.cuts)
-    return " ".join(words)
+        before.append(f"->{fmt(mac.out)}{f'[{steps}]' if steps else ''}")
+    after = [f"k={mac.k}"] * (mac.k != 4096) + [f"decode={dp.decode}"] * (dp.decode != "edge")
+    after += [f"round={mac.round}"] * (mac.round != "rne") + [f"cut={','.join(dp.cuts)}"] * bool(dp.cuts)
+    head, tail, default = " ".join(before), "".join(f" {word}" for word in after), Array()
+    return [f"{head} @{a.text}{tail}" if a != default else head + tail for a in arrays]
 
 
 def _parametric(step: Requant) -> str:
