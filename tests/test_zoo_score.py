@@ -41,6 +41,7 @@ def test_accuracy_counts() -> None:
     score = accuracy([1, 2, 3, 3], np.array([1, 2, 3, 4]))
     assert score == wilson(3, 4)
     assert str(Score(0.925, 0.9126, 0.9358, 2000)) == "92.50% [91.26%, 93.58%], n=2000"
+    assert score.json() == {"value": score.value, "low": score.low, "high": score.high}
 
 
 def of_counts(n: int, gained: int, lost: int) -> Score:
