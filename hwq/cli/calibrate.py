@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwq.cli.console import Device, progress
+from hwq.cli.console import Device, progress, table
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def calibrate(device: Device, source: From = None, rows: Rows = Path("rows.jsonl
     text = fit([_measured(row, device) for row in measured], device, measured[0].tools, measured[0].level)
     path = output or Path(__file__).parents[1] / "devices" / f"{device}.json"
     path.write_text(text, encoding="utf-8")
-    print(f"{path}: prices of {device} from {len(measured)} rows, held-out designs not among them")
+    print(f"{path}: prices of {device}; designs held out of their fit:\n")
+    _print_score([_measured(row, device) for row in measured], device, text)
 
 
 def _measure(device: str, rows: Path) -> list[Row]:
@@ -56,6 +57,22 @@ def _measure(device: str, rows: Path) -> list[Row]:
         with progress(f"{device} {part}", len(wanted)) as tick:
             found += measure_designs(wanted, device, place_and_route=routed, store=rows, on_row=lambda row: tick())
     return found
+
+
+def _print_score(rows: list[Measured], device: str, text: str) -> None:
+    """What the new prices say of the held-out designs; `ratio` is the median half-width over the median error."""
+    from hwq.costmodel.score import judge, score
+    from hwq.datapath.device import read
+
+    lines = []
+    for one in score(judge(rows, read(device, text))):
+        ratio = f"{one.half_width / one.median_error:.2f}" if one.median_error else ""
+        errors = (f"{one.mean_error:.2%}", f"{one.worst_error:.2%}")
+        lines.append((one.part, one.field, one.designs, *errors, f"{one.inside} of {one.interval}", ratio))
+    if not lines:
+        print("none was measured")
+        return
+    table(["part", "field", "designs", "mean error", "worst", "inside interval", "ratio"], lines)
 
 
 def _read(folder: Path, device: str) -> list[Row]:

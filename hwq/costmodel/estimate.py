@@ -20,7 +20,7 @@ from hwq.datapath.text import write_arrays
 from hwq.datapath.timing import critical_path, path_ns
 from hwq.errors import HwqError
 
-__all__ = ["estimate"]
+__all__ = ["block_fmax", "estimate", "estimates"]
 
 Figure = np.ndarray[Any, Any]  # [3, n]: value, low and high of n designs, or of one for all of them
 
@@ -49,12 +49,12 @@ def estimate(what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str]
     """
     found = priced(target)
     if isinstance(what, Datapath):
-        return _estimates([what], found)[0]
+        return estimates([what], found)[0]
     if isinstance(what, str):
-        return _estimates([Datapath.parse(what)], found)[0]
+        return estimates([Datapath.parse(what)], found)[0]
     if isinstance(what, Mapping):
         return _network(what, found)
-    return _estimates([dp if isinstance(dp, Datapath) else Datapath.parse(dp) for dp in what], found)
+    return estimates([dp if isinstance(dp, Datapath) else Datapath.parse(dp) for dp in what], found)
 
 
 def priced(name: str) -> Device:
@@ -66,7 +66,7 @@ def priced(name: str) -> Device:
     return found
 
 
-def _estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
+def estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
     """The cost of each. Datapaths that differ in their array alone are priced together."""
     alike: dict[object, list[int]] = {}
     for at, dp in enumerate(datapaths):
@@ -161,9 +161,14 @@ def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[st
 
 def _fmax(blocks: Mapping[str, Block], target: Device) -> Quantity:
     """The clock of the slowest block."""
-    assert target.delays is not None and target.spread is not None
+    assert target.spread is not None
     slowest = max(_block_ns(b, target) for b in blocks.values())
     return Quantity.within(1000 / slowest, target.spread["fmax_mhz"])
+
+
+def block_fmax(dp: Datapath, part: str, target: Device) -> Quantity:
+    """The clock of one block of a datapath, in MHz."""
+    return _fmax({part: plan(dp, target.name).blocks[part]}, target)
 
 
 @lru_cache(maxsize=65536)
@@ -174,7 +179,7 @@ def _block_ns(block: Block, target: Device) -> float:
 
 def _network(assignment: Mapping[str, str], target: Device) -> Cost:
     """One instance of every distinct text; figures add, the clock is the slowest's."""
-    costs = _estimates(list(dict.fromkeys(map(Datapath.parse, assignment.values()))), target)
+    costs = estimates(list(dict.fromkeys(map(Datapath.parse, assignment.values()))), target)
     if not costs:
         raise HwqError("an assignment must name at least one role, not none")
     totals = {}

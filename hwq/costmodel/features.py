@@ -164,9 +164,13 @@ def _glue(cell: Cell, counts: Counter[str]) -> None:
 
 
 def _clamp(cell: Cell, context: Context, counts: Counter[str]) -> bool:
-    """Saturation of n + 1 bits to n is n - 1 LUT: each bit and the two on top. Half of it a comparison."""
+    """Saturation of an n + 1 bit sum to n is n - 1 LUT: each bit and the two on top. Half of it a comparison.
+
+    A clamp in the output path may drop any number of bits: it is counted alike and its coefficient fitted.
+    """
     if cell.op == "lt" and context.limits(cell.out):
-        counts["saturate"] += (max(a.width for a in cell.args) - 2) / 2  # type: ignore[assignment]
+        kind = "saturate" if context.block.states else "clamp"
+        counts[kind] += (max(a.width for a in cell.args) - 2) / 2  # type: ignore[assignment]
         return True
     return cell.op == "select" and context.limits(cell.args[0])
 

@@ -109,7 +109,7 @@ def _ordered(mac: Mac, a: Ints, w: Ints, special: bool) -> Sums:
         before = State(before.total, const(0), const(0), const(0))
     inputs: list[dict[str, Ints]] = []
     for prefix, operand, codes in zip("aw", operands(mac), (a, w), strict=True):
-        fields = operand.fields
+        fields: dict[str, Word] = dict(operand.fields)
         if not special:
             fields |= dict.fromkeys(("nan", "inf", "neg"), const(0))
         moving = {name: word for name, word in fields.items() if not word.constant}

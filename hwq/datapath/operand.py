@@ -7,8 +7,10 @@ the embedding is chosen where its rows and adder are narrower than a shifter's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hwq.bits import Word, const, variable
@@ -42,8 +44,8 @@ class Operand:
         return {"sig": sig, "exp": exp, "nan": u.nan, "inf": u.inf, "neg": const(0) if u.inf.constant else u.neg}
 
     @cached_property
-    def fields(self) -> dict[str, Word]:
-        return self.decode(self.fmt.code_word)
+    def fields(self) -> Mapping[str, Word]:
+        return MappingProxyType(self.decode(self.fmt.code_word))
 
     def inputs(self, prefix: str) -> dict[str, Word]:
         """The same fields as inputs of a processing element, `<prefix>_<field>`; constants stay constants."""
