@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from hwq.costmodel.features import FIELD, features
+from hwq.costmodel.features import AROUND, FIELD, features
 from hwq.costmodel.fit import Fit, Sample, fit, price, spread
 from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import around, structure
@@ -20,6 +20,7 @@ from hwq.datapath.timing import COUNTS, critical_path
 
 __all__ = ["CLOCK", "Measured", "block_sample", "calibrate", "designs"]
 
+KINDS = {"decode_a": "decode", "epilogue": "epilogue", "top": AROUND}  # part -> its spread in a device file
 CLOCK = "clock"  # the group of the experiment whose processing elements are placed and routed
 
 
@@ -59,8 +60,11 @@ def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], l
     pe = fit([block_sample(r, fabric) for r in elements], fabric, with_ff)
     others = [r for r in seen if r.part != "pe"]
     rest = [_rest(r, fabric, pe) if r.part == "top" else block_sample(r, fabric) for r in others]
+    kinds = [KINDS[r.part] for r, s in zip(others, rest, strict=True) if s.measured > 0]
     logic = fit([s for s in rest if s.measured > 0], fabric, with_ff)
-    spreads = {"pe": pe.spread, "logic": logic.spread}
+    spreads = {"pe": spread(pe.residuals)}
+    for kind in KINDS.values():
+        spreads[kind] = spread(r for r, k in zip(logic.residuals, kinds, strict=True) if k == kind)
     data: dict[str, Any] = {
         "source": f"{len(elements)} processing elements and {len(others)} other modules, {_versions(tools)}",
         "level": level,
@@ -95,7 +99,7 @@ def _rest(row: Measured, fabric: str, pe: Fit) -> Sample:
             elements = count * price(found, pe.coefficients)
         else:
             counts.update({k: v * count for k, v in found.items()})
-    for _, added in around(dp):
+    for _, added in around(plan(dp, fabric)):
         counts.update(added)
     return Sample(row.datapath, dict(counts), row.value - elements)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hwq.bits.cells import Block
 from hwq.costmodel.cost import Cost, Part, Quantity
-from hwq.costmodel.features import EXACT, FIELD, features
+from hwq.costmodel.features import AROUND, EXACT, FIELD, features
 from hwq.costmodel.fit import price
 from hwq.datapath import Datapath, Plan, plan
 from hwq.datapath.device import DEVICES, Device, device
@@ -116,8 +116,8 @@ class _Piece:
 def _pieces(made: Plan, rows: Counts, cols: Counts, target: Device) -> list[_Piece]:
     blocks = [_Piece(n, count, _priced(made.blocks[n], target)) for n, count in modules(rows, cols).items()]
     once = np.ones_like(rows)
-    added = surroundings(made.dp, rows, cols).items()
-    return blocks + [_Piece(name, once, _figures(counts, "logic", target)) for name, counts in added]
+    added = surroundings(made, rows, cols).items()
+    return blocks + [_Piece(name, once, _figures(counts, AROUND, target)) for name, counts in added]
 
 
 def _parts(pieces: Sequence[_Piece], at: int) -> tuple[Part, ...]:
@@ -139,15 +139,19 @@ def _quantities(figure: Figure) -> list[Quantity]:
 @lru_cache(maxsize=65536)
 def _priced(block: Block, target: Device) -> dict[str, Figure]:
     counts = {name: np.array([count]) for name, count in features(block, target.name).items()}
-    return _figures(counts, "pe" if block.states else "logic", target)
+    return _figures(counts, block.name.partition("_")[0], target)
 
 
 def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[str, Figure]:
-    """The figures of pieces with these counts, each [n]: the coefficient of each count, times it, added."""
+    """The figures of pieces with these counts, each [n]: the coefficient of each count, times it, added.
+
+    `kind` is that of the device file's spreads: pe, decode, epilogue or around.
+    """
     assert target.prices is not None and target.spread is not None
     field = FIELD[target.name]
-    other = {"pe": "logic", "logic": "pe"}[kind]  # what one experiment never met, the other may have priced
-    coefficients = {**target.prices[other], **target.prices[kind]}
+    # what one experiment never met, the other may have priced
+    first, second = ("logic", "pe") if kind == "pe" else ("pe", "logic")
+    coefficients = {**target.prices[first], **target.prices[second]}
     value, fitted = np.zeros(1), np.array([field == "ge"])
     for name, count in counts.items():
         if count.any():

@@ -13,9 +13,11 @@ from functools import cached_property, lru_cache
 from hwq.bits.cells import Block, Cell, Net
 from hwq.datapath.device import DEVICES
 
-__all__ = ["EXACT", "FIELD", "Features", "features"]
+__all__ = ["AROUND", "EXACT", "FIELD", "Features", "features"]
 
 Features = Mapping[str, float]
+
+AROUND = "around"  # what surrounds the modules of a top: its spread in a device file
 Source = tuple[Net, int] | None
 
 # the field that each device's features price, and the features whose coefficient is known, not fitted

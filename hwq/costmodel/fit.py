@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +35,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficient of each feature, and the leave-out residuals behind the interval."""
+    """Coefficient of each feature, and for each sample its residual when left out; None where nothing is fitted."""
 
     coefficients: Mapping[str, float]
-    residuals: tuple[float, ...]
-
-    @property
-    def spread(self) -> float:
-        return spread(self.residuals)
+    residuals: tuple[float | None, ...]
 
 
 def price(features: Features, coefficients: Mapping[str, float]) -> float:
@@ -62,13 +58,11 @@ def fit(samples: Sequence[Sample], fabric: str, with_ff: bool) -> Fit:
     known = EXACT[fabric]
     names = sorted({n for s in samples for n, c in s.features.items() if c} - set(known))
     names = [n for n in names if with_ff or n != "ff"]
-    residuals = []
-    for held in range(FOLDS):
-        inside = [s for s in samples if _fold(s) != held]
-        coefficients = _solve(inside, names, known)
-        for s in samples:
-            if _fold(s) == held and any(s.features.get(n) for n in names):
-                residuals.append(price_of(s, coefficients) / s.measured - 1)
+    without = [_solve([s for s in samples if _fold(s) != held], names, known) for held in range(FOLDS)]
+    residuals = (
+        price_of(s, without[_fold(s)]) / s.measured - 1 if any(s.features.get(n) for n in names) else None
+        for s in samples
+    )
     return Fit(_solve(samples, names, known), tuple(residuals))
 
 
@@ -89,9 +83,9 @@ def _solve(samples: Sequence[Sample], names: Sequence[str], known: Mapping[str, 
     return dict(known) | {n: float(c) for n, c in zip(names, found, strict=True)}
 
 
-def spread(residuals: Sequence[float]) -> float:
+def spread(residuals: Iterable[float | None]) -> float:
     """The conformal half-width: the ceil((n + 1) * 0.9)-th smallest absolute residual."""
-    ranked = sorted(abs(r) for r in residuals)
+    ranked = sorted(abs(r) for r in residuals if r is not None)
     if not ranked:
         return 0.0
     return ranked[min(len(ranked), math.ceil((len(ranked) + 1) * COVERAGE)) - 1]
