@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import hwq
 from hwq import ptq, zoo
-from hwq.datapath import Datapath, Exact
+from hwq.datapath import Datapath, Exact, Relu
 from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.constants import encode_ratio, ratio_value, reach, width
@@ -148,7 +148,7 @@ class Reference:
             return codes.reshape(-1, *node.shape)
         numbers = self.units(layer.fmt, codes)
         if node.op == "relu":
-            return np.where(numbers < 0, 0, codes)
+            return np.where(numbers <= 0, 0, codes)
         w = node.window
         low = min(self.units(layer.fmt, layer.fmt.codes())) - 1
         padded = ((0, 0), (0, 0), *((p, p) for p in w.padding))
@@ -584,16 +584,51 @@ def test_a_certified_accumulator_changes_no_bit(resnet: Model) -> None:
 def test_equal_datapaths_are_one_instance(resnet: Model) -> None:
     model = ptq.quantize(resnet, INT8, "rtn")
     found = {name: Datapath.parse(text) for name, text in model.instances.items()}
-    # the first layer and the body's rectified ones share one array, as wide as the widest of them needs
-    assert [(name, dp.mac.steps) for name, dp in found.items()] == [
-        ("first", ("bias", "requant", "relu")),
-        ("body", ("bias", "requant")),
-        ("last", ("bias",)),
-    ]
+    # the first layer and the body share one array, as wide as the widest of them needs; the sum of the last is its own
+    assert [(name, dp.mac.steps) for name, dp in found.items()] == [("first", ("bias", "requant")), ("last", ("bias",))]
     apart = ptq.quantize(resnet, INT8 | {"first": "int8*int8 @4x4"}, "rtn").instances
-    assert list(apart) == ["first", "body", "body-2", "last"]
+    assert list(apart) == ["first", "body", "last"]
+    assert Datapath.parse(apart["first"]).mac.steps == ("bias", "requant", "relu")  # nothing else runs there
     assert Datapath.parse(apart["first"]).mac.acc_bits < found["first"].mac.acc_bits
     assert apart["body"] == model.instances["first"]
+
+
+@pytest.mark.parametrize("text", ["int8*int8 ->int8[bias,requant,relu] @8x8", "int8*fp4_e2m1 ->int8[bias,requant] @4x4"])
+def test_a_uniform_assignment_is_one_instance(resnet: Model, text: str) -> None:
+    assignment = dict.fromkeys(INT8, text)
+    model = ptq.quantize(resnet, assignment, "rtn")
+    product, _, array = text.split()
+    assert [re.sub(r"\+fixed\(\d+\)", "+", text) for text in model.instances.values()] == [
+        f"{product} + ->int8[bias,requant] {array}"
+    ]
+    assert model.layers[-1].fmt == hwq.parse_format("int8")  # the text says that the result is requantized
+    assert {text for text, *_ in ptq.quantizer(resnet).products(assignment)} == {
+        f"{product} ->int8[bias,requant] {array}"
+    }
+    images, labels = resnet.test(64)
+    assert model.evaluate(images, labels) > 0.8
+
+
+@pytest.mark.parametrize("text", ["int8*int8 @8x8", "fp6_e2m3*int8 @8x8"])
+def test_a_shared_instance_changes_no_bit(resnet: Model, text: str) -> None:
+    """Rectified in the epilogue of an instance of their own, layers have the codes that they have on a shared one."""
+    model = ptq.quantize(resnet, INT8 | {"body": text}, "rtn")
+    images = resnet.test(4)[0]
+    shared = {layer.name: codes for layer, codes in model.walk_exact(images)}
+    rectified = [layer.name for layer in model.layers if layer.relu_on_codes]
+    assert len(rectified) > 5
+    own = dataclasses.replace(model, layers=tuple(map(with_relu, model.layers)))
+    assert not any(layer.relu_on_codes for layer in own.layers)
+    apart = {layer.name: codes for layer, codes in own.walk_exact(images)}
+    assert all(bool((shared[name] == apart[name]).all()) for name in shared)
+
+
+def with_relu(layer: ptq.Layer) -> ptq.Layer:
+    """The layer with its rectifier in the epilogue."""
+    if layer.datapath is None or not layer.relu_on_codes:
+        return layer
+    mac = dataclasses.replace(layer.datapath.mac, epilogue=(*layer.datapath.mac.epilogue, Relu()))
+    return dataclasses.replace(layer, datapath=dataclasses.replace(layer.datapath, mac=mac))
 
 
 def test_the_structure_of_an_array_changes_no_constant(resnet: Model) -> None:

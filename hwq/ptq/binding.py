@@ -10,7 +10,7 @@ from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.graph import Node
 
-__all__ = ["bias_format", "certified", "for_layer", "is_exact"]
+__all__ = ["bias_format", "certified", "for_layer", "is_exact", "result_format", "unrectified"]
 
 _CODE_BITS = 63  # of a code that a torch tensor holds
 _STEPS = (Bias(), Requant(), Relu())
@@ -19,8 +19,8 @@ _STEPS = (Bias(), Requant(), Relu())
 def for_layer(datapath: Datapath, node: Node, read: Format, out: Format | None) -> Datapath:
     """`datapath` reading `read` and writing `out` for `node`, rectifying only where the node does.
 
-    What the user wrote after `->` says which steps there are (all, where nothing is written); its format is not kept.
-    Without `out` the result is the biased sum on the accumulator's grid, which takes no requantization.
+    What the user wrote after `->` says which steps there are (all, where nothing is written); its format is kept only
+    of the network's result (`result_format`). Without `out` the value is the biased sum on the accumulator's grid, which takes no requantization.
     """
     steps = datapath.mac.epilogue if datapath.mac.out is not None else _STEPS
     if out is not None and not any(isinstance(step, Requant) for step in steps):
@@ -29,6 +29,17 @@ def for_layer(datapath: Datapath, node: Node, read: Format, out: Format | None) 
     kept = tuple(step for step in steps if not isinstance(step, dropped))
     mac = replace(datapath.mac, a=read)
     return _with(datapath, replace(mac, out=mac.acc_format if out is None else out, epilogue=kept))
+
+
+def result_format(datapath: Datapath) -> Format | None:
+    """The format of a result that only the host reads: the one to which the text requantizes, else None for the sum."""
+    return datapath.mac.out if datapath.mac.requant is not None else None
+
+
+def unrectified(datapath: Datapath) -> Datapath:
+    """`datapath` without a rectifier in its epilogue."""
+    kept = tuple(step for step in datapath.mac.epilogue if not isinstance(step, Relu))
+    return _with(datapath, replace(datapath.mac, epilogue=kept))
 
 
 def is_exact(mac: Mac) -> bool:

@@ -21,6 +21,7 @@ from hwq.ptq.graph import WEIGHTED, Graph, apply, release
 from hwq.ptq.lower import Assignment, Layer, default_roles, layer_graph, lower
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe
+from hwq.ptq.sharing import share
 from hwq.ptq.solve import Inputs, Solved, solve, solve_sum
 from hwq.ptq.statistics import observe
 from hwq.ptq.sums import aligned, families
@@ -65,7 +66,7 @@ class Quantizer:
 
     def products(self, assignment: Assignment) -> list[tuple[str, int, int, int]]:
         """(datapath, M, N, K) of every matrix product of one image; accumulators as the assignment writes them."""
-        layers = lower(self.graph, self.roles, assignment)
+        layers = share(lower(self.graph, self.roles, assignment))
         graph = layer_graph(self.graph, layers)
         return [
             (str(layer.datapath), *product)
@@ -162,7 +163,7 @@ def _assemble(
     name: str, graph: Graph, layers: tuple[Layer, ...], solved: dict[str, Solved], scales: dict[str, Tensor]
 ) -> QuantizedModel:
     """Certify the accumulators and put every tensor under its (layer, port)."""
-    final = certify(graph, layers, solved)
+    final = certify(graph, share(layers), solved)
     state: dict[tuple[str, str], Tensor] = {}
     for layer in final:
         made = solved.get(layer.name)

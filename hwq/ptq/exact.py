@@ -55,6 +55,6 @@ def _moved(layer: Layer, codes: Tensor, fmt: Format) -> Tensor:
 
 
 def _rectified(codes: Tensor, fmt: Format) -> Tensor:
-    """Codes of negative values replaced by that of 0."""
+    """Codes of negative values replaced by that of 0, a negative zero's too, as an epilogue gives them."""
     zero: Tensor = fmt.encode(torch.zeros(1))
-    return torch.where(fmt.decode(codes) < 0, zero.to(codes.dtype), codes)
+    return torch.where(fmt.decode(codes) <= 0, zero.to(codes.dtype), codes)

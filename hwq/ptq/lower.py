@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
 from hwq.formats import Format
-from hwq.ptq.binding import for_layer
+from hwq.ptq.binding import for_layer, result_format
 from hwq.ptq.graph import PRODUCTS, WEIGHTED, Graph, Node
 
 __all__ = ["Assignment", "Layer", "default_roles", "layer_graph", "lower", "parse_assignment"]
@@ -59,7 +59,8 @@ def lower(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> tup
 
     A value has the format that its first reader takes; a reader that takes another one reads it through a sum of one
     term, which converts. What only moves or compares codes takes the format of its own first reader. The value that
-    the network returns has none: it is the sum on the accumulator's grid.
+    the network returns has the format to which its datapath's text requantizes; where it says none, it is the sum on
+    the accumulator's grid.
     """
     datapaths = parse_assignment(assignment)
     role = _node_roles(graph, roles, datapaths)
@@ -119,7 +120,7 @@ def _ports(node: Node, datapath: Datapath, own: Format | None) -> tuple[Format |
 
 
 def _formats(graph: Graph, role: Mapping[str, str], datapaths: Mapping[str, Datapath]) -> dict[str, Format | None]:
-    """The format of every value: what its first reader takes, else what it is made of, else None for a product."""
+    """The format of every value: what its first reader takes, else what it is made of, else what its product writes."""
     wishes: dict[str, list[Format]] = {node.name: [] for node in graph.nodes}
     for node in reversed(graph.nodes):
         own = next(iter(wishes[node.name]), None)
@@ -128,8 +129,9 @@ def _formats(graph: Graph, role: Mapping[str, str], datapaths: Mapping[str, Data
                 wishes[name].insert(0, fmt)
     found: dict[str, Format | None] = {}
     for node in graph.nodes:
-        made_of = found[node.inputs[0]] if node.inputs and node.op not in PRODUCTS else None
-        found[node.name] = wishes[node.name][0] if wishes[node.name] else made_of
+        moves = node.inputs and node.op not in PRODUCTS
+        unread = found[node.inputs[0]] if moves else result_format(datapaths[role[node.name]])
+        found[node.name] = wishes[node.name][0] if wishes[node.name] else unread
     return found
 
 
