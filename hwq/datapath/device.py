@@ -21,20 +21,18 @@ class Rows:
 
     `kept`: as they stand, a carry chain each; an ASIC flow picks its own adders. `free`: one of a chain's two inputs
     costs nothing and the other absorbs logic, so that the base must come first. `shortest`: the fewest bits that make
-    a chain; fewer become tables, which are larger. `stages`: multiplexer stages are kept apart, since merged they
-    become tables of five and more inputs, at two, four and more LUT a bit.
+    a chain; fewer become tables, which are larger.
     """
 
     kept: bool
     free: bool = False
     shortest: int = 1
-    stages: bool = False
 
 
 DEVICES: Mapping[str, tuple[str, Rows]] = {
     "portable": ("any target; not priced", Rows(kept=True, free=True)),
     "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True)),
-    "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5, stages=True)),
+    "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
     "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False)),
 }
 

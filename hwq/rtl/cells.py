@@ -96,8 +96,8 @@ class Body:
     def _assign(self, cell: Cell, value: str) -> Bits:
         return self._wire(cell.out.name, cell.out.width, value)
 
-    def _absorbed(self, cell: Cell, value: str, kept: bool = False) -> Bits:
-        out = self._wire(cell.out.name, cell.out.width, value, kept)
+    def _absorbed(self, cell: Cell, value: str) -> Bits:
+        out = self._assign(cell, value)
         self._logic.add(self.text(out))
         return out
 
@@ -111,8 +111,7 @@ class Body:
     def select(self, cell: Cell) -> Bits:
         index, *legs = cell.args
         width = cell.out.width
-        value = self._chosen(index, [self._of(leg, width) for leg in legs])
-        return self._absorbed(cell, value, kept=self.rows.stages and width > 1)
+        return self._absorbed(cell, self._chosen(index, [self._of(leg, width) for leg in legs]))
 
     def _chosen(self, index: Net, legs: Sequence[Bits]) -> str:
         choices = [self.text(leg) for leg in legs]
