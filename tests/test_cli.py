@@ -80,7 +80,7 @@ def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: Se
 
 @pytest.mark.parametrize("command", [["cost", "-d", "xc7"], ["sim"], ["synth", "-d", "xc7"], ["rtl", "-o", "x"]])
 def test_a_datapath_that_the_shell_cut_asks_for_quotes(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
-    message = "quote the datapath: the shell took everything after 'int8*int8 -' at its '>'"
+    message = "quote the datapath: the shell took a '>' and the name behind it out of 'int8*int8 -'"
     name, *options = command
     assert_refused(capsys, message, name, "int8*int8", "-", *options)
 

@@ -529,6 +529,10 @@ CODES = np.zeros((2, 4), dtype=np.uint8)
             "params.shift must be codes between 0 and 63, not 64",
         ),
         (
+            lambda: hwq.matmul(REQUANT, CODES, CODES, hwq.Params(mul=[1 << 15, 5], shift=0)),
+            "params.mul must be codes between 32768 and 65535, not 5",
+        ),
+        (
             lambda: hwq.matmul(REQUANT, CODES, CODES, hwq.Params(mul=0.5, shift=0)),
             r"params.mul must be codes \(integers\), not float64",
         ),
@@ -538,6 +542,16 @@ CODES = np.zeros((2, 4), dtype=np.uint8)
             ),
             r"torch holds codes of up to 64 bits, not 80 of flagged\(77,32,inf\); add ->format or use numpy",
         ),
+        (lambda: hwq.matmul("int8*int8", CODES, CODES), r"the numerics must be a Mac, not str int8\*int8; "),
+        (
+            lambda: hwq.matmul(Datapath(INT8), CODES, CODES),
+            r"the numerics must be a Mac, not Datapath int8\*int8 k=8; ",
+        ),
+        (lambda: hwq.conv2d(None, CODES, CODES), "the numerics must be a Mac, not NoneType None; "),
+        (lambda: explain("int8*int8"), r"the numerics must be a Mac, not str int8\*int8; "),
+        (lambda: conv(stride=None), "stride must be one or two whole numbers of at least 1, not None"),
+        (lambda: conv(stride=1.5), "stride must be one or two whole numbers of at least 1, not 1.5"),
+        (lambda: conv(groups=None), "groups must divide C=2 into w's 2 channels and O=3 evenly, not None"),
         (lambda: explain(INT8, 4, "jax"), "library must be numpy or torch, not 'jax'"),
         (lambda: explain(INT8, 9), "K must be between 1 and k=8 of the Mac, not 9; give the datapath a larger k="),
         (
@@ -561,3 +575,13 @@ def test_bad_input_is_one_line(call, message):
 
 def conv(**options):
     return hwq.conv2d(INT8, np.zeros((1, 2, 4, 4), np.uint8), np.zeros((3, 2, 2, 2), np.uint8), **options)
+
+
+def test_moves_may_be_numpy_integers():
+    assert conv(stride=np.int64(2), padding=(np.int32(1), 0), groups=np.int8(1)).shape == (1, 3, 3, 2)
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.tensor])
+def test_a_convolution_without_filters_is_empty(library):
+    x, w = (library(np.zeros(shape, np.uint8)) for shape in ((1, 2, 4, 4), (0, 2, 2, 2)))
+    assert tuple(hwq.conv2d(INT8, x, w).shape) == (1, 0, 3, 3)

@@ -12,6 +12,7 @@ from hwq.datapath import Datapath
 
 FORMAT = "format must be a catalogue name (int8, "
 ACCUMULATOR = "the accumulator must be exact or fixed(bits[,frac][,wrap|sat][,rdn|rne|rtz]), not "
+MANY = "9" * 5000
 STEPS = "output steps are bias, requant, requant(format), relu, not "
 DATAFLOW = "dataflow must be os (output-stationary), not "
 SCALE = "requant takes an unsigned integer scale such as uint(16), not "
@@ -72,15 +73,33 @@ def test_what_comes_later_is_refused_by_name(text: str, message: str) -> None:
     [
         ("", "a datapath must be a text such as 'int(8)*int(8) +exact', not an empty one"),
         ("int8", "a datapath begins act*weight, not 'int8'"),
-        ("int8*int8 -", "quote the datapath: the shell took everything after 'int8*int8 -' at its '>'"),
+        ("int8*int8 -", "quote the datapath: the shell took a '>' and the name behind it out of 'int8*int8 -'"),
+        ("int8*int8 - @2x2", "quote the datapath: the shell took a '>' and the name behind it out of "),
+        ("int8*int8- @2x2", "quote the datapath: the shell took a '>' and the name behind it out of "),
         ("int8*int8 ->int8 +exact", "a datapath goes act*weight +acc ->out @RxC option..., not "),
         ("int8*int8 k=4 k=5", "option k= may be given once, not twice, in "),
-        ("int8*int8 k=-4", "k= takes a whole number, not '-4'"),
+        ("int8*int8 k=-4", "k= takes a whole number of at most 9 digits, not '-4'"),
+        ("int8*int8 k=²", "k= takes a whole number of at most 9 digits, not '²'"),
+        ("int8*int8 k=٨", "k= takes a whole number of at most 9 digits, not '٨'"),
+        (f"int8*int8 k={MANY}", "k= takes a whole number of at most 9 digits, not '999"),
+        (f"int8*int8 @{MANY}x1", "the array is @RxC, @RxCxL or @RxC/os, not '@999"),
+        ("int8*int8 @٨x1", "the array is @RxC, @RxCxL or @RxC/os, not '@٨x1'"),
+        (
+            f"int8*int8 +fixed({MANY})",
+            "fixed(...) takes bits and at most one frac, of up to 9 characters, not 'fixed(999",
+        ),
+        (
+            f"int8*int8 +fixed(24,-{MANY})",
+            "fixed(...) takes bits and at most one frac, of up to 9 characters, not 'fixed(24,-9",
+        ),
+        ("int8*int8 +fixed(24,-99999999)", "accumulator frac must be a whole number between -1024 and 1024, not -9"),
+        (f"int({MANY})*int8", "int(...) takes 1 whole number(s), not 'int(999"),
+        ("int(٨)*int8", "int(...) takes 1 whole number(s), not 'int(٨)'"),
         ("int8*int8 clock=200", "options are k=, decode=, round=, order=, cut=, use=, not 'clock'"),
         ("int8*int8 decode=lane", "decode must be edge or pe, not 'lane'"),
         ("int8*int8 hello", "expected +acc, ->out, @RxC or option=value, not 'hello' in "),
         ("int8*int8 @8", "the array is @RxC, @RxCxL or @RxC/os, not '@8'"),
-        ("int8*int8 +fixed(8,1,2)", "fixed(...) takes bits and at most one frac, not "),
+        ("int8*int8 +fixed(8,1,2)", "fixed(...) takes bits and at most one frac, of up to 9 characters, not "),
         ("int8*int8 +fixed(8,rne,sat)", "fixed(...) takes (bits[,frac][,wrap|sat][,rdn|rne|rtz]), not "),
         ("int8*int8 ->int8]", "the output is ->format[step,...], not '->int8]'"),
         ("int8*int8 cut=foo", "cut must name stages of "),

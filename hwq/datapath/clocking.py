@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -21,8 +22,8 @@ def cuts_for(dp: Datapath, target: str, clock: float) -> Datapath:
     if delays is None:
         timed = ", ".join(n for n in DEVICES if device(n).delays is not None) or "none yet"
         raise HwqError(f"clock= needs a device with place and route ({timed}), not {target}")
-    if not clock > 0:
-        raise HwqError(f"clock must be a positive number of MHz, not {clock:g}")
+    if not 0 < clock < math.inf:
+        raise HwqError(f"clock must be a finite positive number of MHz, not {clock:g}")
     period = 1000 / clock
     pe = _first(dp, "pe", _pe_cuts(dp), delays, period)
     return _first(pe, "epilogue", _output_cuts(pe), delays, period)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 from hwq.datapath.emulate import block_rows, product
 from hwq.datapath.kernels import Ints
 from hwq.datapath.params import Params, columns
-from hwq.datapath.spec import Mac
+from hwq.datapath.spec import Mac, check_mac
 from hwq.errors import HwqError
 from hwq.formats.arrays import check_codes, is_torch, like
 
@@ -34,19 +37,21 @@ def conv2d(
     The terms run in the order of `w.flatten(1)`; a padded position is a term with the code of 0. Sizes are those of
     torch's conv2d.
     """
+    check_mac(mac)
     torch = is_torch(x)
     image, weight = check_codes(mac.a, x), check_codes(mac.w, w)
-    _check_shapes(image.shape, weight.shape, groups)
+    groups = _check_shapes(image.shape, weight.shape, groups)
     moves = _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     up, left = _pair("padding", padding, 0)
     image = np.pad(image, ((0, 0), (0, 0), (up, up), (left, left)), constant_values=int(mac.a.encode(np.zeros(1))[0]))
     size = _size(image.shape[2:], weight.shape[2:], *moves)
     given = columns(mac, params, weight.shape[0])
     outputs, inputs = weight.shape[0] // groups, weight.shape[1]
+    flat = weight.reshape(weight.shape[0], math.prod(weight.shape[1:]))
     parts = []
     for g in range(groups):
         rows = slice(g * outputs, (g + 1) * outputs)
-        kernel, own = weight[rows].reshape(outputs, -1), {name: c[rows] for name, c in given.items()}
+        kernel, own = flat[rows], {name: c[rows] for name, c in given.items()}
         step = max(1, block_rows(kernel.shape[1], outputs) // (size[0] * size[1]))
         for b in range(0, max(1, len(image)), step):
             batch = image[b : b + step, g * inputs : (g + 1) * inputs]
@@ -57,18 +62,20 @@ def conv2d(
     return like(np.ascontiguousarray(np.concatenate(whole, axis=1)), x)
 
 
-def _check_shapes(x: tuple[int, ...], w: tuple[int, ...], groups: int) -> None:
+def _check_shapes(x: tuple[int, ...], w: tuple[int, ...], groups: int) -> int:
+    """The number of groups, as an int."""
     if len(x) != 4 or len(w) != 4:
         raise HwqError(f"conv2d takes x[B, C, H, W] and w[O, C/groups, kh, kw], not {x} and {w}")
-    if not isinstance(groups, int) or groups < 1 or w[0] % groups or x[1] != w[1] * groups:
+    if not isinstance(groups, Integral) or groups < 1 or w[0] % groups or x[1] != w[1] * groups:
         raise HwqError(f"groups must divide C={x[1]} into w's {w[1]} channels and O={w[0]} evenly, not {groups}")
+    return int(groups)
 
 
 def _pair(name: str, value: int | Pair, least: int) -> Pair:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and v >= least for v in pair):
+    pair = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(pair) != 2 or not all(isinstance(v, Integral) and v >= least for v in pair):
         raise HwqError(f"{name} must be one or two whole numbers of at least {least}, not {value!r}")
-    return pair[0], pair[1]
+    return int(pair[0]), int(pair[1])
 
 
 def _size(image: tuple[int, ...], kernel: tuple[int, ...], stride: Pair, dilation: Pair) -> Pair:
@@ -87,4 +94,4 @@ def _windows(x: Ints, kernel: tuple[int, ...], size: Pair, stride: Pair, dilatio
         (c, h * dilation[0], w * dilation[1], b, h * stride[0], w * stride[1]),
         writeable=False,
     )
-    return view.reshape(x.shape[1] * kernel[0] * kernel[1], -1).T
+    return view.reshape(x.shape[1] * kernel[0] * kernel[1], x.shape[0] * size[0] * size[1]).T

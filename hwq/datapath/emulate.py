@@ -13,7 +13,7 @@ from hwq.bits.loops import compile_map
 from hwq.datapath.kernels import Ints, embedding, finished, result_dtype, summed
 from hwq.datapath.params import Params, columns
 from hwq.datapath.paths import Path, candidates, linear, magnitude
-from hwq.datapath.spec import Mac
+from hwq.datapath.spec import Mac, check_mac
 from hwq.errors import HwqError
 from hwq.formats.arrays import check_codes, is_torch, like
 
@@ -28,6 +28,7 @@ def matmul(mac: Mac, a: Any, w: Any, params: Params | None = None) -> Any:
     K is at most `mac.k`. `params` holds what the epilogue loads. Codes of the result are those of `mac.output`: in
     numpy the smallest unsigned dtype (Python ints beyond 64 bits), in torch uint8 to 8 bits, else int64.
     """
+    check_mac(mac)
     torch = is_torch(a)
     x, y = check_codes(mac.a, a), check_codes(mac.w, w)
     if x.ndim < 1 or y.ndim != 2 or x.shape[-1] != y.shape[1]:
@@ -42,6 +43,7 @@ def explain(mac: Mac, k: int | None = None, library: str = "torch") -> Path:
 
     `str()` of it is one line. A saturating accumulator may do better, if the weights prove that it cannot saturate.
     """
+    check_mac(mac)
     if library not in ("numpy", "torch"):
         raise HwqError(f"library must be numpy or torch, not {library!r}")
     k = _checked(mac, mac.k if k is None else k)

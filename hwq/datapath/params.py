@@ -23,8 +23,8 @@ _NEEDS = {"bias": "bias", "mul": "requant", "shift": "requant"}
 class Params:
     """Codes of the run-time parameters, each [N] (numpy, torch or a list) or one number for all channels.
 
-    `bias`: two's complement codes of the accumulator's format; `mul`: codes of the requantizer's format; `shift`: s of
-    `value * mul * 2**-s`, 0 to 63. None where the Mac has no such step.
+    `bias`: two's complement codes of the accumulator's format; `mul`: codes of the requantizer's format with the top
+    bit set; `shift`: s of `value * mul * 2**-s`, 0 to 63. None where the Mac has no such step.
     """
 
     bias: Any = None
@@ -50,7 +50,8 @@ def _column(name: str, word: Word, codes: Any, n: int) -> np.ndarray[Any, Any]:
         raise HwqError(f"params.{name} must be codes (integers), not {array.dtype}")
     if array.shape not in ((n,), ()):
         raise HwqError(f"params.{name} must have one code per output channel ({n}), not shape {array.shape}")
-    if array.size and not 0 <= (low := int(array.min())) <= (high := int(array.max())) <= word.hi:
-        raise HwqError(f"params.{name} must be codes between 0 and {word.hi}, not {low if low < 0 else high}")
+    least = (word.hi + 1) // 2 if name == "mul" else 0  # its top bit set: every scale then has as many digits
+    if array.size and not least <= (low := int(array.min())) <= (high := int(array.max())) <= word.hi:
+        raise HwqError(f"params.{name} must be codes between {least} and {word.hi}, not {low if low < least else high}")
     dtype = array_dtype(word)
     return np.broadcast_to(to_wide(array, dtype) if dtype.kind == "V" else array.astype(dtype), (n,))

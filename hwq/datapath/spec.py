@@ -8,15 +8,35 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from numbers import Integral
+from types import UnionType
 
 from hwq.errors import HwqError
 from hwq.formats import Format, Int, check_rounding
 from hwq.formats.flagged import Flagged
 
-__all__ = ["Accumulator", "Array", "Bias", "Datapath", "Exact", "Fixed", "Mac", "Relu", "Requant", "Step"]
+__all__ = ["Accumulator", "Array", "Bias", "Datapath", "Exact", "Fixed", "Mac", "Relu", "Requant", "Step", "check_mac"]
 
 MAX_EXACT_BITS = 1024
 MAX_SHIFT = 63
+
+
+def _whole(what: str, value: object, least: int, most: int, most_text: str = "") -> int:
+    """`value` as an int, if it is a whole number in the range; a bool or a float with a whole value is none."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or not least <= int(value) <= most:
+        raise HwqError(f"{what} must be a whole number between {least} and {most_text or most}, not {value!r}")
+    return int(value)
+
+
+def _kind(what: str, value: object, kinds: type | UnionType) -> None:
+    """Refuse what is none of these classes: a text is read by `Datapath.parse`, not by a constructor."""
+    if not isinstance(value, kinds):
+        raise HwqError(f"{what}, not {type(value).__name__} {value}; Datapath.parse(text) makes all of them")
+
+
+def check_mac(mac: object) -> None:
+    """Refuse what is no Mac, such as a text or a whole datapath."""
+    _kind("the numerics must be a Mac", mac, Mac)
 
 
 @dataclass(frozen=True)
@@ -39,8 +59,9 @@ class Fixed:
     rounding: str = "rdn"
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= MAX_EXACT_BITS:
-            raise HwqError(f"accumulator bits must be between 2 and {MAX_EXACT_BITS}, not {self.bits}")
+        object.__setattr__(self, "bits", _whole("accumulator bits", self.bits, 2, MAX_EXACT_BITS))
+        if self.frac is not None:
+            object.__setattr__(self, "frac", _whole("accumulator frac", self.frac, -MAX_EXACT_BITS, MAX_EXACT_BITS))
         if self.overflow not in ("wrap", "sat"):
             raise HwqError(f"accumulator overflow must be wrap or sat, not {self.overflow!r}")
         if self.rounding not in ("rdn", "rne", "rtz"):
@@ -105,12 +126,17 @@ class Mac:
     round: str = "rne"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.k <= 1 << 24:
-            raise HwqError(f"k must be between 1 and 2**24, not {self.k}")
+        object.__setattr__(self, "k", _whole("k", self.k, 1, 1 << 24, "2**24"))
         check_rounding(self.round)
         for operand in (self.a, self.w):
+            _kind("an operand must be a Format", operand, Format)
             if operand.bits > 16:
                 raise HwqError(f"an operand must have at most 16 bits, not {operand} with {operand.bits}")
+        _kind("an accumulator must be Exact() or Fixed(bits)", self.acc, Accumulator)
+        _kind("an output must be a Format or None", self.out, Format | None)
+        _kind("an epilogue must be a tuple of steps", self.epilogue, tuple)
+        for step in self.epilogue:
+            _kind("an epilogue step must be Bias(), Requant() or Relu()", step, Step)
         kinds = [_ORDER[type(s)] for s in self.epilogue]
         if kinds != sorted(set(kinds)):
             raise HwqError(f"epilogue steps go once each in the order bias,requant,relu, not {self._steps()}")
@@ -208,8 +234,7 @@ class Array:
 
     def __post_init__(self) -> None:
         for name in ("rows", "cols"):
-            if not 1 <= getattr(self, name) <= 256:
-                raise HwqError(f"{name} must be between 1 and 256, not {getattr(self, name)}")
+            object.__setattr__(self, name, _whole(name, getattr(self, name), 1, 256))
         if self.lanes != 1:
             raise HwqError(f"lanes must be 1, not {self.lanes}; more lanes are not available yet")
         if self.dataflow != "os":
@@ -232,6 +257,8 @@ class Datapath:
     cuts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_mac(self.mac)
+        _kind("the structure of a datapath must be an Array", self.array, Array)
         if self.decode not in ("edge", "pe"):
             raise HwqError(f"decode must be edge or pe, not {self.decode!r}")
         from hwq.datapath.stages import check_cuts

@@ -12,8 +12,9 @@ from hwq.formats import Format, catalog, parse_format
 
 __all__ = ["parse", "write", "write_arrays"]
 
-_SHAPE = re.compile(r"(\d+)x(\d+)(?:x(\d+))?(?:/(\w+))?")
-_NUMBER = re.compile(r"-?\d+")
+_DIGITS = "[0-9]{1,9}"  # of ASCII, and few enough for any limit that is checked later
+_SHAPE = re.compile(rf"({_DIGITS})x({_DIGITS})(?:x({_DIGITS}))?(?:/(\w+))?")
+_NUMBER = re.compile("-?[0-9]+")
 
 
 @lru_cache(maxsize=65536)
@@ -23,8 +24,8 @@ def parse(text: str) -> Datapath:
     words = text.split()
     if not words:
         raise HwqError("a datapath must be a text such as 'int(8)*int(8) +exact', not an empty one")
-    if words[-1] == "-" or words[-1].endswith("-") and "->" not in words[-1]:
-        raise HwqError(f"quote the datapath: the shell took everything after {text!r} at its '>'")
+    if any(word.endswith("-") and "->" not in word for word in words):
+        raise HwqError(f"quote the datapath: the shell took a '>' and the name behind it out of {text!r}")
     a, w = _operands(words[0])
     acc: Accumulator = Exact()
     out: Format | None = None
@@ -64,8 +65,8 @@ def _build(
     options: dict[str, str],
 ) -> Datapath:
     k = options.pop("k", "4096")
-    if not k.isdigit():
-        raise HwqError(f"k= takes a whole number, not {k!r}")
+    if not re.fullmatch(_DIGITS, k):
+        raise HwqError(f"k= takes a whole number of at most 9 digits, not {k!r}")
     rounding = options.pop("round", "rne")
     decode = options.pop("decode", "edge")
     order = options.pop("order", "seq")
@@ -105,8 +106,8 @@ def _accumulator(word: str) -> Accumulator:
     args = [x.strip() for x in found[1].split(",")]
     numbers = [x for x in args if _NUMBER.fullmatch(x)]
     rest = args[len(numbers) :]
-    if not 1 <= len(numbers) <= 2 or args[: len(numbers)] != numbers:
-        raise HwqError(f"fixed(...) takes bits and at most one frac, not {word!r}")
+    if not 1 <= len(numbers) <= 2 or args[: len(numbers)] != numbers or any(len(n) > 9 for n in numbers):
+        raise HwqError(f"fixed(...) takes bits and at most one frac, of up to 9 characters, not {word!r}")
     overflow = rest.pop(0) if rest and rest[0] in ("wrap", "sat") else "wrap"
     rounding = rest.pop(0) if rest else "rdn"
     if rest:

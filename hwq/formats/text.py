@@ -35,7 +35,7 @@ def parse_format(text: str) -> Format:
 
 
 def _numbers(args: list[str], counts: tuple[int, ...], text: str) -> list[int]:
-    if len(args) not in counts or not all(re.fullmatch(r"-?\d{1,5}", a) for a in args):
+    if len(args) not in counts or not all(re.fullmatch(r"-?[0-9]{1,5}", a) for a in args):
         wanted = " or ".join(map(str, counts))
         raise HwqError(f"{text.split('(')[0]}(...) takes {wanted} whole number(s), not {text!r}")
     return [int(a) for a in args]
@@ -68,7 +68,7 @@ def _fp(args: list[str], text: str) -> Format:
     bias: int | None = None
     specials, subnormals, overflow = "", True, "sat"
     for option in args[2:]:
-        if re.fullmatch(r"bias=-?\d{1,4}", option):
+        if re.fullmatch(r"bias=-?[0-9]{1,4}", option):
             bias = int(option[5:])
         elif option in ("inf", "nan", "fnuz") and not specials:
             specials = option
