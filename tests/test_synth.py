@@ -1,7 +1,11 @@
 """Synthesis: rows written by hand, measured on every device, the same in any order, the same sums in the netlists."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -180,3 +184,22 @@ def test_errors_are_one_line_and_cost_only_their_design(verilog: Path, tmp_path:
         measure_many([Job.of([verilog], module, "ge") for module in ("absent", "mac4")], on_row=heard.append)
     assert "\n" not in str(caught.value)
     assert [row.module for row in heard] == ["mac4"]
+
+
+def test_an_interrupt_ends_the_workers_and_keeps_the_rows(tmp_path: Path) -> None:
+    rows, command = tmp_path / "rows.jsonl", "from hwq.cli import main; main()"
+    arguments = ["calibrate", "--device", "ge", "--rows", str(rows), "-o", str(tmp_path / "ge.json")]
+    with subprocess.Popen(
+        [sys.executable, "-c", command, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        while process.poll() is None and not (rows.exists() and rows.read_text(encoding="utf-8")):
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate()  # hangs if a worker lives on
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "interrupted; what was finished is saved"
+    assert len(Store(rows)) >= 1

@@ -1,7 +1,10 @@
 """One worker process and its folder: sources in, rows out, an error in one line."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,24 +17,33 @@ from hwq.synth.row import Row, Spread
 from hwq.synth.target import target
 from hwq.synth.tools import python, require
 
-__all__ = ["run_batch", "run_netlist"]
+__all__ = ["Started", "run_batch", "run_netlist", "stop"]
 
 _NETLIST = "netlist.v"
 
 
-def run_batch(jobs: Sequence[Job], finished: Callable[[Job, Row], None]) -> None:
-    """Measure jobs of one device one after the other, calling back for each.
+Started = Callable[["subprocess.Popen[str]"], None]
+
+
+def run_batch(jobs: Sequence[Job], finished: Callable[[Job, Row], None], started: Started) -> None:
+    """Measure jobs of one device one after the other, calling back for each, and once for the process that does it.
 
     A job that fails costs only itself: ToolError for the first of them when all are done.
     """
     with tempfile.TemporaryDirectory() as name:
-        _work(Path(name), jobs, "", finished)
+        _work(Path(name), jobs, "", finished, started)
+
+
+def stop(process: "subprocess.Popen[str]") -> None:
+    """End a worker with everything that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def run_netlist(job: Job, to: Path) -> None:
     """Write a job's synthesised netlist, under its own module name, to a file."""
     with tempfile.TemporaryDirectory() as name:
-        _work(Path(name), [job], _NETLIST, lambda job, row: None)
+        _work(Path(name), [job], _NETLIST, lambda job, row: None, lambda process: None)
         shutil.copyfile(Path(name) / "0" / _NETLIST, to)
 
 
@@ -44,14 +56,20 @@ def _entry(folder: Path, index: int, job: Job, netlist: str) -> dict[str, Any]:
     return {"job": str(index), "module": job.module, "sources": sources, "seeds": job.seeds, "netlist": netlist}
 
 
-def _work(folder: Path, jobs: Sequence[Job], netlist: str, finished: Callable[[Job, Row], None]) -> None:
+def _work(
+    folder: Path, jobs: Sequence[Job], netlist: str, finished: Callable[[Job, Row], None], started: Started
+) -> None:
     require("pyosys")
     entries = [_entry(folder, index, job, netlist) for index, job in enumerate(jobs)]
     (folder / "jobs.json").write_text(json.dumps({"device": jobs[0].device, "jobs": entries}), encoding="utf-8")
     failed = set(range(len(jobs)))
     with (folder / "errors.txt").open("w", encoding="utf-8") as errors:
         command = [python(), "-m", "hwq.synth.worker", str(folder)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
+        # a session of its own, so that an interrupt reaches the one who asked and ends the worker through `stop`
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+        ) as process:
+            started(process)
             try:
                 for line in process.stdout or ():
                     fields = json.loads(line)
@@ -59,7 +77,7 @@ def _work(folder: Path, jobs: Sequence[Job], netlist: str, finished: Callable[[J
                     finished(jobs[at], _row(jobs[at], fields))
                     failed.remove(at)
             except BaseException:
-                process.kill()
+                stop(process)
                 raise
     for at in sorted(failed):
         raise ToolError(f"synthesis of {jobs[at].module} must succeed, not end with: {_said(folder, str(at))}")

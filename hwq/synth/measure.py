@@ -1,5 +1,6 @@
 """Measure modules of Verilog files: jobs through worker processes, rows as they finish."""
 
+import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from hwq.errors import ToolError
-from hwq.synth.batch import run_batch
+from hwq.synth.batch import Started, run_batch, stop
 from hwq.synth.job import SEEDS, Job
 from hwq.synth.row import Row
 from hwq.synth.store import Store
@@ -50,8 +51,15 @@ def measure_many(
 
     pending = [job for job in keys if kept.get(keys[job]) is None]
     shares = [share for one in _by_device(pending) for at in range(workers) if (share := one[at::workers])]
+    processes: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(max_workers=workers) as pool:
-        failures = list(pool.map(lambda share: _attempt(share, finished), shares))
+        try:
+            failures = list(pool.map(lambda share: _attempt(share, finished, processes.append), shares))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                stop(process)
+            raise
     for failure in failures:
         if failure:
             raise failure
@@ -63,10 +71,10 @@ def _by_device(jobs: Sequence[Job]) -> list[list[Job]]:
     return [[job for job in jobs if job.device == device] for device in dict.fromkeys(job.device for job in jobs)]
 
 
-def _attempt(jobs: Sequence[Job], finished: Callable[[Job, Row], None]) -> ToolError | None:
+def _attempt(jobs: Sequence[Job], finished: Callable[[Job, Row], None], started: Started) -> ToolError | None:
     """Measure jobs of one device; the error of the first that failed."""
     try:
-        run_batch(jobs, finished)
+        run_batch(jobs, finished, started)
     except ToolError as error:
         return error
     return None

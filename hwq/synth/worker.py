@@ -94,9 +94,12 @@ def _alone(yosys: Yosys, flow: Target, job: dict[str, Any], lines: TextIO) -> No
 
 
 def _serve(batch: dict[str, Any], lines: TextIO) -> None:
+    asked_by = os.getppid()
     flow, yosys = target(batch["device"]), Yosys()
     yosys.run(*flow.libraries)
     for job in batch["jobs"]:
+        if os.getppid() != asked_by:
+            return  # killed: nobody reads on
         _alone(yosys, flow, job, lines)
 
 
