@@ -67,10 +67,21 @@ class Manifest:
         path = Path(folder) / _FILE
         if not path.is_file():
             raise HwqError(f"the folder must hold {_FILE}, not {Path(folder).name!r} without it; emit into it first")
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return cls._of(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise HwqError(f"{_FILE} must be as hwq rtl wrote it, not one with {error!r}; emit it again") from None
+
+    @classmethod
+    def _of(cls, fields: dict[str, Any]) -> Manifest:
+        """The manifest that `to_json` described; any error at all if it did not."""
         del fields["ports"]
-        fields["modules"] = {name: tuple(Port(**port) for port in ports) for name, ports in fields["modules"].items()}
-        return cls(**fields)
+        modules = {name: tuple(Port(**port) for port in ports) for name, ports in fields.pop("modules").items()}
+        found = cls(modules=modules, **fields)
+        texts = (found.datapath, found.device, found.top, *found.files.values())
+        if found.top not in modules or not all(isinstance(text, str) for text in texts):
+            raise ValueError("a field of another type")
+        return found
 
 
 def top_name(dp: Datapath) -> str:
@@ -108,14 +119,17 @@ def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: floa
 def _verilog(array: SystolicArray) -> str:
     """The top by Amaranth, with its built-in Yosys: any other would write other bytes.
 
-    Its banner and its initial values are left out: the reset does their work on every device.
+    Its banner and its initial values are left out: the reset does their work on every device. The register by which it
+    makes a simulator run combinational blocks once gets a name of its own.
     """
     with _builtin_yosys():
         text = verilog.convert(
             array, name=array.name, ports=list(array.ports.values()), emit_src=False, strip_internal_attrs=True
         )
     _, _, body = str(text).partition("*/\n")
-    return re.sub(r"^(  (?:output )?reg (?:\[\d+:0\] )?\w+) = \d+'\w+;$", r"\1;", body.lstrip(), flags=re.MULTILINE)
+    body = re.sub(r"^  \(\* init = .*\*\)\n", "", body.lstrip(), flags=re.MULTILINE)
+    body = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ", "at_start", body)
+    return re.sub(r"^(  (?:output )?reg (?:\[\d+:0\] )?\w+) = \d+'\w+;$", r"\1;", body, flags=re.MULTILINE)
 
 
 @contextmanager
