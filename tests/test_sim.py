@@ -14,6 +14,7 @@ from hwq.datapath import Datapath
 from hwq.errors import HwqError, ToolError
 from hwq.rtl import Manifest, emit
 from hwq.sim import Report, check
+from hwq.sim.tools import said
 from hwq.synth import netlist
 
 # The pairs of the acceptance, with an epilogue whose corners the tiles visit
@@ -171,6 +172,66 @@ def test_waves_are_written_where_they_are_wanted(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a file.fst"]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, r"^seed must be between 0 and 2\*\*63 - 1, not -1$"),
+        ({"seed": 1 << 63}, r"^seed must be between 0 and 2\*\*63 - 1, not 9223372036854775808$"),
+        ({"waves": "nowhere/w.fst"}, r"^the folder of waves must exist, not nowhere; make it first$"),
+    ],
+)
+def test_options_are_checked_before_the_work_wrong(options: dict[str, object], message: str) -> None:
+    with pytest.raises(HwqError, match=message):
+        run("int2*int2", **options)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"{", b"{}", b"[]", b"3", b"\xff", b'{"ports": [], "modules": {}}', b'{"ports": [], "modules": [1]}'],
+)
+def test_a_manifest_of_another_kind_is_one_line_wrong(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(text)
+    with pytest.raises(HwqError, match=r"^manifest\.json must be as hwq rtl wrote it, not one with .+; emit it again$"):
+        Manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"more": 1}, {"files": 3}, {"files": {"x.v": 3}}, {"top": "x"}, {"device": None}])
+def test_a_manifest_with_another_field_is_one_line_wrong(tmp_path: Path, change: dict[str, object]) -> None:
+    emit(Datapath.parse("int2*int2"), tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | change), "utf-8")
+    with pytest.raises(HwqError, match=r"^manifest\.json must be as hwq rtl wrote it, not one with .+; emit it again$"):
+        Manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({}, None),
+        ({"compared": 0}, "nothing was compared"),
+        ({"mismatches": 2}, "results differ from the emulator's"),
+        ({"stalled": 6}, "the array took another number of cycles than its schedule and the bench's pauses"),
+    ],
+)
+def test_a_failed_check_says_why(change: dict[str, int], reason: str | None) -> None:
+    right = Report("dp", "xc7", "icarus", "random", 0, 1, 4, 0, None, 105, 100, 5, 1.0)
+    found = replace(right, **change)  # type: ignore[arg-type]
+    assert (found.failure, found.passed) == (reason, reason is None)
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("a.v:3: warning: w\na.v:5: error: Unable to bind\na.v:6: error: b\n2 error(s) during elaboration.", "a.v:5"),
+        ("%Error: a.v:3:1: syntax error\n%Error: Exiting due to 1 error(s)", "%Error: a.v:3:1"),
+        ("Traceback\n  raise ValueError(x)\nValueError: the cause", "ValueError: the cause"),
+        ("", "no message"),
+    ],
+)
+def test_the_first_error_of_a_tool_is_its_word(log: str, words: str) -> None:
+    assert said(log).startswith(words)
+
+
 def test_refusals_are_one_line_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HwqError, match=r"^an exhaustive run needs @1x1"):
         run("int4*int4 @2x2", exhaustive=True)
@@ -183,8 +244,10 @@ def test_refusals_are_one_line_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run("int3*int2", folder=tmp_path)
     manifest = Manifest.load(tmp_path)
     (tmp_path / f"{manifest.pe}.v").write_text("module broken(", "utf-8")
-    with pytest.raises(ToolError, match=r"^iverilog must succeed, not end with: .*[Ee]rror"):
+    with pytest.raises(ToolError, match=r"^iverilog must succeed, not end with: .*\.v:\d+: syntax error$"):
         run("int2*int2", folder=tmp_path)
+    with pytest.raises(HwqError, match=r"^the Verilog in '.*' must be for xc7, not for portable; emit it again$"):
+        run("int2*int2", folder=tmp_path, device="xc7")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolError, match=r"^simulation needs iverilog and vvp on PATH, not found; install"):
         run("int2*int2")

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -13,14 +14,20 @@ import typer
 if TYPE_CHECKING:
     from hwq.datapath import Datapath
 
-__all__ = ["DatapathWords", "Device", "Json", "Tick", "fail", "parse_datapath", "progress", "show", "table"]
+__all__ = ["PRICED", "DatapathWords", "Device", "Json", "Tick", "fail", "parse_datapath", "progress", "show", "table"]
 
 PIPE = 160  # columns of a table that no terminal bounds
+PRICED = ", ".join(sorted(path.stem for path in (Path(__file__).parents[1] / "devices").glob("*.json")))
 
 DatapathWords = Annotated[
-    list[str], typer.Argument(metavar="DP", help="A datapath in quotes, such as 'a*w +acc ->out @8x8'.")
+    list[str],
+    typer.Argument(
+        metavar="DP",
+        help="A datapath in quotes, 'act*weight +acc ->out @ROWSxCOLS k=N cut=STAGE', all but the product optional; "
+        "acc is exact or fixed(bits), act, weight and out are formats (see hwq formats).",
+    ),
 ]
-Device = Annotated[str, typer.Option("--device", "-d", metavar="D", help="The device that is priced or targeted.")]
+Device = Annotated[str, typer.Option("--device", "-d", metavar="D", help=f"What is priced or targeted: {PRICED}.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from hwq.cli.console import DatapathWords, Json, parse_datapath, show
+from hwq.cli.console import PRICED, DatapathWords, Json, parse_datapath, show
 from hwq.cli.cost import Clock
 
-__all__ = ["Target", "register"]
+__all__ = ["TARGET", "register"]
 
-Target = Annotated[str, typer.Option("--device", "-d", metavar="D", help="Whose rows are written.")]
+TARGET = typer.Option("--device", "-d", metavar="D", help=f"Whose rows they have: portable (default), {PRICED}.")
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def rtl(
     words: DatapathWords,
     folder: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the files go.")],
-    device: Target = "portable",
+    device: Annotated[str, TARGET] = "portable",
     clock: Clock = None,
     as_json: Json = False,
 ) -> None:

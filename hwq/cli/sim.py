@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwq.cli.console import DatapathWords, Json, fail, parse_datapath, show
-from hwq.cli.rtl import Target
+from hwq.cli.rtl import TARGET
 from hwq.errors import HwqError
 
 __all__ = ["register"]
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def sim(
     words: DatapathWords,
-    device: Target = "portable",
+    device: Annotated[str | None, TARGET] = None,
     simulator: Annotated[str, typer.Option("--simulator", metavar="S", help="icarus or verilator.")] = "icarus",
     exhaustive: Exhaustive = False,
     vectors: Vectors = None,
@@ -53,8 +53,11 @@ def sim(
     else:
         print(f"{report.datapath} for {report.device} in {report.simulator}: {report.mode}, {report.tiles} tiles")
         print(f"compared {report.compared} results, mismatches {report.mismatches}")
-        print(f"cycles {report.cycles} = expected {report.expected_cycles} + stalled {report.stalled}")
+        equal = "=" if report.cycles == report.expected_cycles + report.stalled else "!="
+        print(f"cycles {report.cycles} {equal} expected {report.expected_cycles} + stalled {report.stalled}")
         if report.first_mismatch:
             print("first mismatch: " + ", ".join(f"{name} {value}" for name, value in report.first_mismatch.items()))
+        if report.failure:
+            print(f"failed: {report.failure}")
     if not report.passed:
         raise fail()

@@ -51,7 +51,18 @@ class Report:
     @property
     def passed(self) -> bool:
         """True if something was compared, every code was right and every cycle is accounted for."""
-        return self.compared > 0 and not self.mismatches and self.cycles == self.expected_cycles + self.stalled
+        return self.failure is None
+
+    @property
+    def failure(self) -> str | None:
+        """Why the check failed, None if it passed."""
+        if not self.compared:
+            return "nothing was compared"
+        if self.mismatches:
+            return "results differ from the emulator's"
+        if self.cycles != self.expected_cycles + self.stalled:
+            return "the array took another number of cycles than its schedule and the bench's pauses"
+        return None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,7 +71,7 @@ class Report:
 def check(
     dp: Datapath,
     *,
-    device: str = "portable",
+    device: str | None = None,
     simulator: str = "icarus",
     exhaustive: bool | None = None,
     vectors: int = 1000,
@@ -71,20 +82,24 @@ def check(
     """Simulate a datapath against the emulator.
 
     `exhaustive` (the default for a 1x1 array of up to 16 operand bits) runs all pairs of codes, else `vectors` random
-    tiles. `folder` holds Verilog that `emit` wrote, perhaps edited since; without it the datapath is emitted. `waves`
-    names a file for the waveforms.
+    tiles. `folder` holds Verilog that `emit` wrote, perhaps edited since; without it the datapath is emitted for
+    `device`, "portable" by default. `waves` names a file for the waveforms.
     """
     small = (dp.array.rows, dp.array.cols) == (1, 1) and dp.mac.a.bits + dp.mac.w.bits <= EXHAUSTIVE_BITS
     if exhaustive and not small:
         raise HwqError(f"an exhaustive run needs @1x1 and operands of up to 16 bits together, not {dp}; use vectors")
     if vectors < 1:
         raise HwqError(f"vectors must be at least 1, not {vectors}")
+    if not 0 <= seed < 1 << 63:
+        raise HwqError(f"seed must be between 0 and 2**63 - 1, not {seed}")
+    if waves is not None and not Path(waves).absolute().parent.is_dir():
+        raise HwqError(f"the folder of waves must exist, not {Path(waves).parent}; make it first")
     whole = small if exhaustive is None else exhaustive
     tiles = list(exhaustive_tiles(dp, seed) if whole else random_tiles(dp, vectors, seed))
     with tempfile.TemporaryDirectory(prefix="hwq-sim-") as name:
         work = Path(name)
         source = Path(folder).resolve() if folder is not None else work
-        manifest = _read(dp, source) if folder is not None else emit(dp, work, device)
+        manifest = _read(dp, source, device) if folder is not None else emit(dp, work, device or "portable")
         _write(work / "stimulus.npz", dp, tiles, seed)
         start = time.perf_counter()
         wave = simulate(simulator, [source / file for file in manifest.files], manifest.top, work, waves is not None)
@@ -111,10 +126,12 @@ def check(
     )
 
 
-def _read(dp: Datapath, folder: Path) -> Manifest:
+def _read(dp: Datapath, folder: Path, device: str | None) -> Manifest:
     manifest = Manifest.load(folder)
     if manifest.datapath != dp.parametric():
         raise HwqError(f"the Verilog in {folder.name!r} must be of {dp}, not of {manifest.datapath}")
+    if device not in (None, manifest.device):
+        raise HwqError(f"the Verilog in {folder.name!r} must be for {device}, not for {manifest.device}; emit it again")
     return manifest
 
 

@@ -112,6 +112,9 @@ def _call(command: Sequence[str], folder: Path, environment: Mapping[str, str]) 
 
 
 def said(log: str) -> str:
-    """A tool's own words: the last line that names an error, else its last line."""
+    """A tool's own words: the first line that names an error, the cause of all others, else its last line.
+
+    `ValueError` in a traceback is no such word: what it says stands in the last line.
+    """
     lines = [line.strip() for line in log.splitlines() if line.strip()] or ["no message"]
-    return ([line for line in lines if re.search(r"error", line, re.IGNORECASE)] or lines)[-1]
+    return next((line for line in lines if re.search(r"\berror\b", line, re.IGNORECASE)), lines[-1])
