@@ -57,11 +57,11 @@ def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], l
     seen = [r for r in unique.values() if (r.datapath, r.part) not in held]
     with_ff = FIELD[fabric] == "ge"
     elements = [r for r in seen if r.part == "pe"]
-    pe = fit([block_sample(r, fabric) for r in elements], fabric, with_ff)
+    pe = fit([block_sample(r, fabric) for r in elements], fabric, with_ff, "processing elements (pe)")
     others = [r for r in seen if r.part != "pe"]
     rest = [_rest(r, fabric, pe) if r.part == "top" else block_sample(r, fabric) for r in others]
     kinds = [KINDS[r.part] for r, s in zip(others, rest, strict=True) if s.measured > 0]
-    logic = fit([s for s in rest if s.measured > 0], fabric, with_ff)
+    logic = fit([s for s in rest if s.measured > 0], fabric, with_ff, "other modules (top, epilogue, decode_a)")
     spreads = {"pe": spread(pe.residuals)}
     for kind in KINDS.values():
         spreads[kind] = spread(r for r, k in zip(logic.residuals, kinds, strict=True) if k == kind)

@@ -203,18 +203,18 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
 def _ecp5(cell: Cell, context: Context, counts: Counter[str]) -> None:
     if _clamp(cell, context, counts):
         return
-    shortest = DEVICES["ecp5"][1].shortest
-    if cell.op == "row" and cell.out.width < shortest and not cell.args[1].signed:
+    narrow = cell.op == "row" and cell.out.width < DEVICES["ecp5"][1].shortest
+    if narrow and not cell.args[1].signed:
         counts["narrow"] += cell.out.width  # too short for a carry chain, and without a sign to stretch it
     elif cell.op == "row":
-        counts["carry"] += -(-max(cell.out.width, shortest) // 2)
+        counts["carry"] += -(-cell.out.width // 2)
         # a chain that starts from nothing forms its carry-in in a LUT
         counts["alone"] += cell.args[0].value == 0 and cell.args[2].value is None
     elif cell.op == "booth":
         counts["digit"] += _digit_lut4(cell, context)
     elif cell.op == "select":
-        bits = sum(live > 1 for live in context.legs(cell))
-        counts[f"select{len(cell.args) - 1}:{context.between(cell)}"] += bits
+        for live in context.legs(cell):  # no chain takes it in: its inputs decide
+            counts[f"mux{len(cell.args) - 1}:{live}"] += bool(live)
     elif cell.op == "table":
         counts["table"] += _table(cell, 4)
     else:
@@ -222,10 +222,14 @@ def _ecp5(cell: Cell, context: Context, counts: Counter[str]) -> None:
 
 
 def _digit_lut4(cell: Cell, context: Context) -> int:
-    """LUT4 of a Booth digit of n live bits: one a bit where it is 0 or +-1, n + 1 for the first, else two a bit."""
+    """LUT4 of a Booth digit of n live bits.
+
+    One a bit where it is 0 or +-1, and one more for the first digit. Else two a bit, one of them a function of three
+    digit bits that is formed once: 2n + 1.
+    """
     live = cell.args[0].width - context.unsigned_digit(cell.out)
     first = context.driver[cell.args[1]].args[0].value is not None
-    return live if cell.attr == 1 else live + 1 if first else 2 * live
+    return live if cell.attr == 1 else live + 1 if first else 2 * live + 1
 
 
 def _ge(cell: Cell, context: Context, counts: Counter[str]) -> None:

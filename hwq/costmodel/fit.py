@@ -51,10 +51,10 @@ def price(features: Features, coefficients: Mapping[str, float]) -> float:
     return total
 
 
-def fit(samples: Sequence[Sample], fabric: str, with_ff: bool) -> Fit:
-    """The prices of a fabric from its samples."""
+def fit(samples: Sequence[Sample], fabric: str, with_ff: bool, what: str) -> Fit:
+    """The prices of a fabric from its samples of one kind, named in `what`."""
     if len(samples) < FOLDS:
-        raise HwqError(f"a fit needs at least {FOLDS} measured designs, not {len(samples)}")
+        raise HwqError(f"a fit needs at least {FOLDS} measured {what}, not {len(samples)}; measure more designs")
     known = EXACT[fabric]
     names = sorted({n for s in samples for n, c in s.features.items() if c} - set(known))
     names = [n for n in names if with_ff or n != "ff"]
