@@ -85,12 +85,12 @@ def test_an_unpriced_feature_is_refused() -> None:
 
 def test_a_fit_finds_the_coefficients_it_was_made_from() -> None:
     samples = [Sample(f"d{j}", {"row": 10 + j, "logic": 3 * j % 7}, 10 + j + 2.5 * (3 * j % 7)) for j in range(40)]
-    found = fit(samples, "xc7", False)
+    found = fit(samples, "xc7", False, "blocks")
     assert isinstance(found, Fit)
     assert found.coefficients["row"] == 1.0 and found.coefficients["logic"] == pytest.approx(2.5)
     assert found.spread < 1e-6
-    with pytest.raises(HwqError, match=r"^a fit needs at least 10 measured designs, not 3$"):
-        fit(samples[:3], "xc7", False)
+    with pytest.raises(HwqError, match=r"^a fit needs at least 10 measured blocks, not 3$"):
+        fit(samples[:3], "xc7", False, "blocks")
 
 
 def test_the_interval_is_the_conformal_quantile() -> None:
