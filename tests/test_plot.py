@@ -51,7 +51,7 @@ def latency(assignment: Assignment) -> float:
 
 
 OBJECTIVES = [
-    Measure("accuracy", "% of 512 images", "high", "1", accuracy),
+    Measure("accuracy", "% of 512 images", "high", "1", accuracy, interval="95 %"),
     Measure("lut", "LUT", "low", "1", lut, "T1 Yosys 0.70 xc7"),
     Measure("latency", "cycles", "low", "1", latency),
 ]
@@ -148,11 +148,30 @@ def test_front_shows_every_point_once(tmp_path: Path, drawn: list[Figure]) -> No
         f"evaluated ({len(points) - outside - len(best)})",
         f"front, by another objective ({len(best) - len(steps)})",
         f"front ({len(steps)})",
+        "95 % interval of accuracy",
         "limit lut<=6000",
     ]
     assert axes.get_xlabel() == "lut (LUT, T1 Yosys 0.70 xc7)"
     assert axes.get_ylabel() == "accuracy (% of 512 images)"
     assert all(f"\n{number:<2}  " in axes.texts[1].get_text() for number in range(1, len(best) + 1))
+
+
+def test_each_kind_of_bar_is_named(tmp_path: Path, drawn: list[Figure]) -> None:
+    def spread(assignment: Assignment) -> Bounded:
+        return Bounded(lut(assignment), lut(assignment) * 0.9, lut(assignment) * 1.1)
+
+    cost = Measure("lut", "LUT", "low", "1", spread, interval="90 %")
+    for number, (first, names) in enumerate(
+        [
+            (OBJECTIVES[0], ["90 % interval of lut", "95 % interval of accuracy"]),
+            (OBJECTIVES[2], ["90 % interval of lut"]),
+        ]
+    ):
+        with Study(Space.of({"body": TEXTS}), [first, cost], tmp_path / f"{number}.db") as found:
+            found.run(5)
+            plot.front(found, tmp_path / "f.png", "lut", first.name)
+        legend = [text.get_text() for text in drawn[number].legends[0].get_texts()]
+        assert [name for name in legend if "interval" in name] == names
 
 
 def test_front_of_one_role_is_labelled_directly(tmp_path: Path, drawn: list[Figure]) -> None:

@@ -314,6 +314,36 @@ def test_a_failure_is_kept_and_spoils_nothing_else(tmp_path: Path) -> None:
         assert sum(point.error is not None for point in study.points()) == 2
 
 
+@pytest.mark.parametrize("error", [MemoryError("all of it"), OSError("disk full"), KeyboardInterrupt()])
+def test_what_is_not_the_points_own_fault_is_not_kept(tmp_path: Path, error: BaseException) -> None:
+    broken = [True]
+
+    def fails(assignment: Assignment) -> float:
+        if broken[0] and assignment["body"] == TEXTS[1]:
+            raise error
+        return area(assignment)
+
+    with Study(Space.of({"body": TEXTS}), [Measure("lut", "LUT", "low", "1", fails)], tmp_path / "s.db") as study:
+        with pytest.raises(type(error)):
+            study.run(6)
+        assert len(study.points()) == 1
+        broken[0] = False
+        study.run(6)
+        assert [point.error for point in study.points()] == [None] * 6
+
+
+def test_figures_are_printed_by_their_objective() -> None:
+    def axis(decimals: int | None) -> Axis:
+        return Axis("lut", "LUT", "low", "1", decimals=decimals)
+
+    assert axis(4).text(1.0, 0.51, 1.0) == "1.0000 [0.5100, 1.0000]"
+    assert axis(4).text(0.0, 0.0, 0.4) == "0.0000 [0.0000, 0.4000]"
+    assert axis(0).text(0.6, 0.6, 0.6) == "1"
+    assert axis(0).text(20955.2, 19000.0, 23000.0) == "20,955 [19,000, 23,000]"
+    assert axis(None).text(31.8125, 31.8125, 31.8125) == "31.8125"
+    assert axis(0).digest("1") == axis(4).digest("1")  # how a figure is printed is not where it is filed
+
+
 def test_failures_do_not_stop_nsga2(tmp_path: Path) -> None:
     def fails(assignment: Assignment) -> float:
         if assignment["first"] != assignment["last"]:
@@ -655,6 +685,8 @@ def test_report_and_files(tmp_path: Path) -> None:
         assert told["evaluated"] == 40
         assert told["infeasible"] == sum(not point.feasible for point in study.points()) > 0
         assert told["hypervolume"] == study.hypervolume().value
+        assert (told["failed"], told["first_error"]) == (0, None)
+        assert (told["space"], told["combinations"], told["rules"]) == (len(SPACE), SPACE.combinations, [])
         best = study.front()
         assert told["front"] == [
             {"number": point.number, "assignment": dict(point.assignment), "metrics": point.metrics()} for point in best

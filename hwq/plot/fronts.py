@@ -149,6 +149,8 @@ class _Picture:
         self._errors(axes)
 
     def _errors(self, axes: Axes) -> None:
+        """Bars from low to high, and for each direction what they are."""
+        shown: dict[str, bool] = {}
         for point in self.best:
             x, y = point.values[self.x.name], point.values[self.y.name]
             for name, along in ((self.x.name, "x"), (self.y.name, "y")):
@@ -156,6 +158,11 @@ class _Picture:
                 if low < high:
                     pair = ([low, high], [y, y]) if along == "x" else ([x, x], [low, high])
                     axes.plot(*pair, color=ORANGE, alpha=0.45, linewidth=1.4, zorder=3, solid_capstyle="butt")
+                    shown[along] = True
+        for (along, mark), column in zip({"x": "_", "y": "|"}.items(), (self.x, self.y), strict=True):
+            if along in shown:
+                name = f"{column.interval} interval of {column.name}".lstrip()
+                axes.plot([], [], mark, color=ORANGE, alpha=0.45, markersize=11, markeredgewidth=1.4, label=name)
 
     def _limits(self, axes: Axes) -> None:
         """Dashed lines, drawn without stretching the axes where a limit is far off."""

@@ -5,7 +5,7 @@ from hwq.search.pareto import Hypervolume, dominates, front, hypervolume
 from hwq.search.point import Point
 from hwq.search.space import Assignment, Choices, Rule, Space, assignment_key, choices
 from hwq.search.study import Progress, Study
-from hwq.search.table import report, write
+from hwq.search.table import Instances, first_error, report, write
 
 __all__ = [
     "Assignment",
@@ -13,6 +13,7 @@ __all__ = [
     "Better",
     "Choices",
     "Hypervolume",
+    "Instances",
     "Interval",
     "Limit",
     "Measure",
@@ -25,6 +26,7 @@ __all__ = [
     "assignment_key",
     "choices",
     "dominates",
+    "first_error",
     "front",
     "hypervolume",
     "report",

@@ -32,8 +32,9 @@ class Objective(Protocol):
 
     `key` says everything that the value depends on besides the assignment: the hashes of model, images and device
     file, the recipe. Two objectives with equal descriptions share their stored values. An objective may also have
-    `level`, the truth level of its figure ("T1 Yosys 0.70"), which plots print beside the unit. What an objective
-    cannot measure for its device it refuses when it is made, not when it is called.
+    `level`, the truth level of its figure ("T1 Yosys 0.70"), which plots print beside the unit; `decimals`, how many
+    its figure is printed with; and `interval`, what its bounds are ("95 %"). What an objective cannot measure for its
+    device it refuses when it is made, not when it is called.
     """
 
     @property
@@ -57,6 +58,8 @@ class Measure:
     key: str
     function: Callable[[Assignment], float | Interval]
     level: str = ""
+    decimals: int | None = None
+    interval: str = ""
 
     def __call__(self, assignment: Assignment) -> float | Interval:
         """The function's value."""
@@ -65,13 +68,18 @@ class Measure:
 
 @dataclass(frozen=True)
 class Axis:
-    """The description of an objective, as a store, a table or a plot needs it."""
+    """The description of an objective, as a store, a table or a plot needs it.
+
+    `decimals` says how its figures are printed, None with 6 digits; `interval` what its bounds are ("95 %").
+    """
 
     name: str
     unit: str
     better: Better
     key: str
     level: str = ""
+    decimals: int | None = None
+    interval: str = ""
 
     @classmethod
     def of(cls, objective: Objective) -> "Axis":
@@ -80,8 +88,9 @@ class Axis:
             raise HwqError(f"an objective's name must be a word, as --fit writes it, not {objective.name!r}")
         if objective.better not in ("low", "high"):
             raise HwqError(f'{objective.name}.better must be "low" or "high", not {objective.better!r}')
-        level = getattr(objective, "level", "")
-        return cls(objective.name, objective.unit, objective.better, objective.key, str(level))
+        level, interval = (str(getattr(objective, name, "")) for name in ("level", "interval"))
+        decimals = getattr(objective, "decimals", None)
+        return cls(objective.name, objective.unit, objective.better, objective.key, level, decimals, interval)
 
     @property
     def sign(self) -> float:
@@ -94,9 +103,15 @@ class Axis:
         parts = ", ".join(part for part in (self.unit, self.level) if part)
         return f"{self.name} ({parts})" if parts else self.name
 
+    def text(self, value: float, low: float, high: float) -> str:
+        """A figure with its bounds, as "0.9200 [0.9100, 0.9300]"; an exact one is the value alone."""
+        form = ",.6g" if self.decimals is None else f",.{self.decimals}f"
+        return f"{value:{form}}" if low == high else f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
     def digest(self, version: str) -> str:
-        """sha256 that stored values are filed under: description and version of hwq."""
-        return hashlib.sha256(json.dumps([asdict(self), version], sort_keys=True).encode()).hexdigest()
+        """sha256 that stored values are filed under: description and version of hwq, not how figures are printed."""
+        filed = {name: said for name, said in asdict(self).items() if name not in ("decimals", "interval")}
+        return hashlib.sha256(json.dumps([filed, version], sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

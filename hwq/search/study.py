@@ -71,8 +71,9 @@ class Study:
         """Evaluate until the study has `budget` distinct points, those of earlier runs included.
 
         `sampler` is "exhaustive" (all of a space no larger than the budget, in its order), "nsga2", or "auto", which is
-        exhaustive where that is possible. An evaluation that raises is kept as that point's error. KeyboardInterrupt
-        passes through with everything finished saved; the point it interrupted runs again under its number.
+        exhaustive where that is possible. An evaluation that raises is kept as that point's error. What is not the
+        point's own, KeyboardInterrupt, MemoryError or OSError, passes through with everything finished saved; the point
+        it interrupted runs again under its number.
         """
         if budget < 1:
             raise HwqError(f"budget must be at least 1 point, not {budget}")
@@ -185,6 +186,8 @@ class Study:
         text = assignment_key(assignment)
         try:
             stored = _figure(objective(assignment))
+        except (MemoryError, OSError):
+            raise
         except Exception as error:
             stored = Stored(None, None, None, _said(error))
         self._store.add_value(key, text, stored)

@@ -14,9 +14,10 @@ from hwq.search.point import Point
 from hwq.search.space import Assignment
 from hwq.search.study import Study
 
-__all__ = ["report", "write"]
+__all__ = ["Instances", "first_error", "report", "write"]
 
 
+_COUNTED = 1 << 16
 Instances = Callable[[Assignment], Mapping[str, str]]
 
 
@@ -24,16 +25,20 @@ def report(study: Study, final: Sequence[Point] | None = None, instances: Instan
     """What `hwq search --json` prints: {evaluated, front: [{assignment, metrics}], hypervolume} and what explains them.
 
     `final` replaces the front, where it was scored again under other objectives. The hypervolume is the study's own.
+    `space` is the number of assignments that the `rules` allow, None where there are too many combinations to try.
     `instances` says for each point of the front which datapaths it builds, {name: datapath}.
     """
     points = study.points()
-    volume = study.hypervolume()
+    volume, rules = study.hypervolume(), list(study.space.rules)
     chosen = study.front() if final is None else final
     return {
         "evaluated": len(points),
         "failed": sum(point.error is not None for point in points),
+        "first_error": first_error(points),
         "infeasible": sum(point.error is None and not point.feasible for point in points),
-        "space": len(study.space) if not study.space.rules else None,
+        "space": len(study.space) if not rules or study.space.combinations <= _COUNTED else None,
+        "combinations": study.space.combinations,
+        "rules": rules,
         "seed": study.seed,
         "fit": [str(limit) for limit in study.limits],
         "objectives": [asdict(axis) for axis in study.axes],
@@ -45,6 +50,11 @@ def report(study: Study, final: Sequence[Point] | None = None, instances: Instan
         "hypervolume": volume.value,
         "reference": volume.reference,
     }
+
+
+def first_error(points: Sequence[Point]) -> str | None:
+    """The error of the first point that failed."""
+    return next((point.error for point in points if point.error is not None), None)
 
 
 def write(study: Study, path: Path | str) -> None:
