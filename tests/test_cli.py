@@ -227,7 +227,8 @@ def test_ptq_reports_three_evaluators(capsys: pytest.CaptureFixture[str], tmp_pa
     assert {"name", "datapath", "macs", "sqnr_db", "saturated"} <= set(report["per_layer"][0])
     assert report["lost"]["low"] <= report["float"]["value"] - report["exact"]["value"] <= report["lost"]["high"]
     kept = report["accumulators"]
-    assert list(kept["instances"]) == list(kept["bits"]) == ["first", "body", "body-2", "last"]
+    assert list(kept["instances"]) == list(kept["bits"]) == ["first", "body", "last"]
+    assert kept["needs"] == kept["bits"]
     assert all(bits < kept["bits_any_weights"][name] for name, bits in kept["bits"].items())
     narrow, wide = (kept["lut"][kind]["value"] for kind in ("certified", "any_weights"))
     assert narrow == pytest.approx(area(kept["instances"].values()))
@@ -255,10 +256,12 @@ def test_ptq_prints_what_certified_accumulators_save(capsys: pytest.CaptureFixtu
     code, out, _ = hwq(capsys, "ptq", "resnet8", *options, "--images", "20")
     assert code == 0
     assert re.search(r"the hardware loses -?\d+\.\d\d points of float, paired interval \[-?\d", out)
-    widths = {line.split()[0]: line.split()[-2:] for line in out.partition("any weights\n")[2].splitlines() if line}
-    certified, worst = map(int, widths["body"])
-    assert certified < worst == Datapath.parse("int8*ternary").mac.exact_bits
-    assert widths["last"] == ["32", "32"]  # what the user fixed is not certified
+    widths = {line.split()[0]: line.split()[-3:] for line in out.partition("any weights\n")[2].splitlines() if line}
+    has, needs, worst = map(int, widths["body"])
+    assert has == needs < worst == Datapath.parse("int8*ternary").mac.exact_bits
+    has, needs, worst = map(int, widths["last"])
+    assert needs < has == worst == 32  # what the user fixed is not certified
+    assert "warning" not in out
     assert re.search(r"^lut on xc7: [\d,]+ for any weights, [\d,]+ certified, [\d,]+ saved$", out, re.MULTILINE)
 
 
@@ -378,3 +381,82 @@ def test_calibrate_needs_a_device_that_can_be_measured(capsys: pytest.CaptureFix
     assert hwq(capsys, "calibrate", "--device", "portable")[0] == 2
     message = f"{tmp_path}/*.jsonl must hold rows of xc7, not none"
     assert_refused(capsys, message, "calibrate", "--device", "xc7", "--from", str(tmp_path))
+
+
+ROW = {
+    **{"design": "int8*int8", "module": "x_pe", "device": "xc7", "level": "T1", "tools": {}, "breakdown": {}},
+    **{"lut": 60, "ff": 40, "dsp": 0, "bram": 0, "seconds": 1.5, "seeds": []},
+}
+
+
+def kept(**changes: object) -> bytes:
+    return json.dumps(ROW | changes).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\xff\n", "UnicodeDecodeError: "),
+        (b"{\n", "JSONDecodeError: "),
+        (b"3\n", "AttributeError: "),
+        (b"{}\n", "a measured row must be as hwq calibrate keeps it, not one with KeyError: 'seeds'"),
+        (kept(more=1), "a measured row must be as hwq calibrate keeps it, not one with TypeError: "),
+        (kept(lut="many"), "lut of a measured row must be a number of at least 0, not 'many'"),
+        (kept(seconds=-1), "seconds of a measured row must be a number of at least 0, not -1"),
+        (kept(fmax_mhz={"value": 1, "low": "x", "high": 2}), "low of a measured row must be a number of at least 0"),
+        (kept(design=3), "design of a measured row must be a str, not 3"),
+        (kept(tools=None), "tools of a measured row must be a dict, not None"),
+    ],
+)
+def test_rows_of_another_kind_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes, reason: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    code, out, err = hwq(capsys, "calibrate", "--device", "xc7", "--from", str(tmp_path))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {tmp_path}/*.jsonl must hold one measured row a line, not {reason}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "a fit needs at least 10 measured processing elements (pe), not 1; measure more designs"),
+        ({"lut": None}, "a row of xc7 must have its lut, not x_pe without it"),
+    ],
+)
+def test_rows_that_do_not_suffice_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(kept(**changes))
+    options = ["--from", str(tmp_path), "--output", str(tmp_path / "xc7.json")]
+    assert_refused(capsys, message, "calibrate", "--device", "xc7", *options)
+
+
+def test_calibrate_looks_at_the_output_first(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(b"{")
+    options = ["--from", str(tmp_path), "--output", "nowhere/xc7.json"]
+    message = "the folder of --output must exist, not nowhere; make it first"
+    assert_refused(capsys, message, "calibrate", "--device", "xc7", *options)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"line one\nline two, no newline",
+        b"a memo",
+        b"\xff\n",
+        b'{"key": "k"}\n{"key": "torn',
+        b'["key"]\n',
+        b'{"key": "k", "row": ' + kept(lut="many") + b"}\n",
+        b'{"key": "k", "row": ' + kept() + b"}\nnot a row",
+    ],
+)
+def test_calibrate_leaves_a_foreign_file_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    code, out, err = hwq(capsys, "calibrate", "--device", "xc7", "--rows", str(path))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {path} must ")
+    assert path.read_bytes() == content

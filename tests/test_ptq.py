@@ -94,7 +94,7 @@ class Reference:
         """Codes [N, *shape] of a layer that multiplies."""
         node, mac = layer.node, layer.datapath.mac
         state = {port: t.numpy() for (name, port), t in self.model.state.items() if name == node.name}
-        rows = self.gather(node, [self.units(mac.a, codes) for codes in read[:1 if node.op == "matmul" else None]])
+        rows = self.gather(node, [self.units(mac.a, codes) for codes in read[: 1 if node.op == "matmul" else None]])
         most = [max(abs(int(v)) for v in self.units(fmt, fmt.codes())) for fmt in (mac.a, mac.w)]
         assert most[0] * most[1] * rows.shape[-1] < 1 << 62
         if node.op == "matmul":
@@ -538,7 +538,7 @@ def test_scales_of_a_sum_are_powers_of_two_apart(resnet: Model) -> None:
     ("assignment", "message"),
     [
         ({}, "^an assignment must give a datapath to 1 role or more, not to none$"),
-        ({"first": "int8*int8"}, "^the assignment must give a datapath to role 'body', not only to first$"),
+        ({"first": "int8*int8"}, "^an assignment must have the roles first, body, last and may have .*, not first$"),
         (INT8 | {"body": "int8*int8 ->int8[requant]"}, "^the datapath of 'block1.conv1' must add its bias, not"),
         (INT8 | {"body": "int8*int8 ->int8[bias]"}, "^the datapath of 'block1.conv1' must requantize, not"),
     ],
@@ -593,7 +593,9 @@ def test_equal_datapaths_are_one_instance(resnet: Model) -> None:
     assert apart["body"] == model.instances["first"]
 
 
-@pytest.mark.parametrize("text", ["int8*int8 ->int8[bias,requant,relu] @8x8", "int8*fp4_e2m1 ->int8[bias,requant] @4x4"])
+@pytest.mark.parametrize(
+    "text", ["int8*int8 ->int8[bias,requant,relu] @8x8", "int8*fp4_e2m1 ->int8[bias,requant] @4x4"]
+)
 def test_a_uniform_assignment_is_one_instance(resnet: Model, text: str) -> None:
     assignment = dict.fromkeys(INT8, text)
     model = ptq.quantize(resnet, assignment, "rtn")

@@ -64,7 +64,8 @@ def demo(
         chosen = knee(final, axes[1].name, axes[0].name)
         with clock.stage("table and plot"):
             built = subject.instances(chosen.assignment)
-            _show(study, final, axes, chosen, built, folder)
+            _show(study, subject, final, axes, folder)
+            print_choice(chosen, built)
     with clock.stage("Verilog"):
         _emit(built, folder / "rtl", job["device"])
     with clock.stage("simulation"):
@@ -111,22 +112,20 @@ def _rescore(study: Study, subject: Subject, images: int) -> tuple[list[Point], 
 
 def _show(
     study: Study,
+    subject: Subject,
     final: list[Point],
     axes: tuple[Axis, ...],
-    chosen: Point,
-    built: Mapping[str, str],
     folder: Path,
 ) -> None:
     """The front as a table, a picture, and files."""
     from hwq.plot import front
     from hwq.search import report, write
 
-    print_front(final, axes)
-    print_choice(chosen, built)
+    print_front(final, axes, subject.instances)
     for suffix in ("png", "svg"):
         front(study, folder / f"front.{suffix}", x=axes[1].name, y=axes[0].name, final=(final, axes[0]))
     write(study, folder / "points.csv")
-    (folder / "front.json").write_text(json.dumps(report(study, final), indent=1) + "\n")
+    (folder / "front.json").write_text(json.dumps(report(study, final, subject.instances), indent=1) + "\n")
 
 
 def _emit(built: Mapping[str, str], folder: Path, device: str) -> None:

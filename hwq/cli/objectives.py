@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwq.errors import HwqError
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from hwq.search import Measure
     from hwq.zoo import Model, Score
 
-__all__ = ["UNCOUNTED", "Subject", "measures"]
+__all__ = ["UNCOUNTED", "Subject", "code_digest", "measures"]
 
 UNCOUNTED = "the memories between layers, and what only compares codes: max pools, rectifiers outside of an epilogue"
+ROOT = Path(__file__).parents[1]
 UNITS = {"lut": "LUT", "ge": "NAND2 equivalents"}
+SCORED = ("bits", "formats", "datapath", "ptq", "zoo")
+"""The packages whose code decides bits and instances."""
 KEPT = 64  # quantized networks; those of one numerics share their weights
 
 
@@ -28,11 +32,13 @@ class Subject:
     What differs in structure alone (array size, cuts) has the same bits: it is scored once.
     """
 
-    def __init__(self, model: Model, recipe: str) -> None:
-        from hwq.ptq import Recipe
+    def __init__(self, model: Model, recipe: str, calibration: int | None = None) -> None:
+        """`calibration` images, or as many as a quantizer takes by default."""
+        from hwq.ptq import Recipe, quantizer
 
         Recipe.parse(recipe)
-        self.model, self.recipe = model, recipe
+        self.model, self.recipe, self.calibration = model, recipe, calibration
+        self.engine = quantizer(model, calibration)
         self._quantized = lru_cache(maxsize=KEPT)(self._quantize)
         self._score = lru_cache(maxsize=None)(self._scored)
 
@@ -41,9 +47,13 @@ class Subject:
         from hwq.search import Measure
 
         self.model.test(images)  # refuses a number that it does not have, before anything is scored
-        key = f"{self.digest} {self.recipe} {images}"
+        key = f"{self.key} {images}"
         unit = f"{self.model.metric} of {images:,} images"
-        return Measure("accuracy", unit, "high", key, lambda found: self._score(_numerics(found), images))
+
+        def score(assignment: Mapping[str, str]) -> Score:
+            return self._score(_numerics(assignment), images)
+
+        return Measure("accuracy", unit, "high", key, score, decimals=4, interval="95 %")
 
     def area(self, device: str) -> Measure:
         """What the network's instances take on a device, each as it is written as Verilog."""
@@ -52,7 +62,7 @@ class Subject:
         from hwq.search import Measure
 
         found, field = priced(device), FIELD[device]
-        key = f"{self.digest} {self.recipe} {device} {found.digest}"
+        key = f"{self.key} {device} {found.digest} {code_digest(('costmodel',))}"
         return Measure(
             field,
             f"{UNITS[field]} on {device}",
@@ -60,37 +70,41 @@ class Subject:
             key,
             lambda assignment: estimate(self.instances(assignment), device).figures[field],
             found.level,
+            decimals=0,
+            interval="90 %",
         )
 
     def latency(self) -> Measure:
         """Cycles of one image: every matrix product, one after another, without stalls."""
         from hwq.search import Measure
 
-        return Measure("latency_cycles", "cycles an image", "low", f"{self.digest} {self.recipe}", self._cycles)
+        return Measure("latency_cycles", "cycles an image", "low", self.key, self._cycles, decimals=0)
 
     def instances(self, assignment: Mapping[str, str]) -> dict[str, str]:
         """{name: datapath} of what an assignment builds, accumulators certified: what is priced and emitted."""
         return self._quantized(tuple(assignment.items())).instances
+
+    @property
+    def key(self) -> str:
+        """What every figure depends on: images and network, the recipe, and the rules that make instances of them."""
+        return f"{self.digest} {self.recipe} {code_digest(SCORED)}"
 
     @cached_property
     def digest(self) -> str:
         """A digest of all that a score depends on: operators, weights, calibration and test images, labels."""
         import torch
 
-        from hwq.ptq import quantizer
-
-        graph = quantizer(self.model).graph
+        graph = self.engine.graph
         digest = hashlib.sha256(repr(graph.nodes).encode())
-        tensors = [*(graph.state[key] for key in sorted(graph.state)), self.model.calibration(), *self.model.test()]
+        images = self.model.calibration()[: self.engine.images]
+        tensors = [*(graph.state[key] for key in sorted(graph.state)), images, *self.model.test()]
         for tensor in tensors:
             digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
             digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()
 
     def _quantize(self, assignment: tuple[tuple[str, str], ...]) -> QuantizedModel:
-        from hwq.ptq import quantize
-
-        return quantize(self.model, dict(assignment), self.recipe)
+        return self.engine.quantize(dict(assignment), self.recipe)
 
     def _scored(self, numerics: tuple[tuple[str, str], ...], images: int) -> Score:
         from hwq.zoo import accuracy
@@ -111,6 +125,18 @@ def measures(subject: Subject, device: str, images: int, names: Sequence[str] | 
         if name not in known:
             raise HwqError(f"an objective on {device} must be one of {', '.join(known)}, not {name!r}")
     return [known[name] for name in names] if names else found
+
+
+@cache
+def code_digest(packages: tuple[str, ...], root: Path = ROOT) -> str:
+    """sha256 of the source of some of hwq's packages.
+
+    A figure is filed under it, so that a store never mixes values of different rules, not even within one version.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for package in packages for path in (root / package).rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _parse(text: str) -> Datapath:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwq.cli.console import Json, parse_datapath, show, table
+from hwq.cli.objectives import UNCOUNTED
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
     from hwq.ptq import QuantizedModel
 
-__all__ = ["Images", "ModelName", "Recipe", "register"]
+__all__ = ["Calibration", "Images", "ModelName", "Recipe", "register"]
 
 KINDS = ("float", "fake", "exact")
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or file.py:function.")]
 Images = Annotated[
     int | None, typer.Option("--images", metavar="N", help="Test images, all committed ones by default.")
+]
+Calibration = Annotated[
+    int | None, typer.Option("--calibration", metavar="N", help="Calibration images, 512 or all there are by default.")
 ]
 Recipe = Annotated[str, typer.Option("--recipe", metavar="R", help="Methods joined by +, such as rtn or gptq+bc.")]
 Text = Annotated[str, typer.Option("--datapath", metavar="DP", help="The datapath of every layer, in quotes.")]
@@ -41,6 +45,7 @@ def ptq(
     first: First = None,
     last: Last = None,
     images: Images = None,
+    calibration: Calibration = None,
     device: Device = "xc7",
     save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the codes as safetensors.")] = None,
     as_json: Json = False,
@@ -59,7 +64,8 @@ def ptq(
     methods = quantization.Recipe.parse(recipe)
     subject = zoo.load(model)
     subject.test(images)
-    engine = quantization.quantizer(subject)
+    engine = quantization.quantizer(subject, calibration)
+    assignment = {role: text for role, text in assignment.items() if role in engine.roles.values()}
     worst = [text for text, *_ in engine.products(assignment)]  # refuses what cannot be quantized, before it is
     quantized = engine.quantize(assignment, methods)
     report = quantization.report(subject, quantized, zoo.accuracy, images, zoo.difference)
@@ -75,10 +81,12 @@ def ptq(
 def accumulators(quantized: QuantizedModel, worst: Sequence[str], device: str) -> dict[str, Any]:
     """What the certified accumulators save: bits and area of every instance, beside those for any weights.
 
+    `needs` are the bits that the weights need, which may be more than those of an accumulator that the user fixed.
     `worst` gives, for each of the network's products, the datapath whose accumulator no weights can leave.
     """
     from hwq.costmodel import estimate
     from hwq.datapath import Datapath
+    from hwq.ptq import needs
 
     wide = dict(zip((text for text, *_ in quantized.products()), worst, strict=True))
     certified = estimate(quantized.instances, device)
@@ -90,10 +98,21 @@ def accumulators(quantized: QuantizedModel, worst: Sequence[str], device: str) -
         "device": device,
         "instances": quantized.instances,
         "bits": {name: Datapath.parse(text).mac.acc_bits for name, text in names},
+        "needs": _widest(quantized, needs(quantized)),
         "bits_any_weights": {name: Datapath.parse(wide[text]).mac.acc_bits for name, text in names},
         area: {"certified": certified.figures[area].json(), "any_weights": any_weights.figures[area].json()},
         f"{area}_saved": round(saved, 1),
     }
+
+
+def _widest(quantized: QuantizedModel, needed: dict[str, int]) -> dict[str, int]:
+    """{instance: bits} of the layer that needs most among those on each instance."""
+    found: dict[str, int] = {}
+    of = {layer.name: str(layer.datapath) for layer in quantized.layers}
+    for name, text in quantized.instances.items():
+        bits = [need for layer, need in needed.items() if of[layer] == text]
+        found |= {name: max(bits)} if bits else {}
+    return found
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -108,11 +127,19 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _print_accumulators(saved: dict[str, Any]) -> None:
-    """Instances with the width that the weights need, the width that any would, and the area between the two."""
+    """Instances with their width, that which the weights need, that which any would, and the area between the two."""
     name = next(key for key in saved if key.endswith("_saved"))
     area = name.removesuffix("_saved")
-    print("\naccumulator bits of each instance: certified for these weights, and for any weights of k terms")
-    rows = [(key, text, saved["bits"][key], saved["bits_any_weights"][key]) for key, text in saved["instances"].items()]
-    table(["instance", "datapath ", "certified", "any weights"], rows)
+    print("\naccumulator bits of each instance: what it has, what these weights need, and any weights of k terms")
+    rows = [
+        (key, text, saved["bits"][key], saved["needs"].get(key), saved["bits_any_weights"][key])
+        for key, text in saved["instances"].items()
+    ]
+    table(["instance", "datapath ", "has", "needs", "any weights"], rows)
     wide, narrow = (f"{saved[area][kind]['value']:,.0f}" for kind in ("any_weights", "certified"))
-    print(f"{area} on {saved['device']}: {wide} for any weights, {narrow} certified, {saved[name]:,.0f} saved")
+    difference = f"{abs(saved[name]):,.0f} {'saved' if saved[name] >= 0 else 'more than for any weights'}"
+    print(f"{area} on {saved['device']}: {wide} for any weights, {narrow} certified, {difference}")
+    print(f"not counted: {UNCOUNTED}")
+    for key, bits in saved["needs"].items():
+        if bits > saved["bits"][key]:
+            print(f"warning: {key}: the accumulator needs {bits} bits for these weights, has {saved['bits'][key]}")

@@ -1,6 +1,7 @@
 """Post-training quantization: trace, calibrate, solve, score in torch floats or in the hardware's bits."""
 
 from hwq.ptq.calibrate import CALIBRATORS, Calibrator, least_squares, minmax, percentile
+from hwq.ptq.certify import needs
 from hwq.ptq.engine import Quantizer, Subject, quantize, quantizer
 from hwq.ptq.graph import Graph, Node, Window
 from hwq.ptq.lower import Assignment, Layer
@@ -30,6 +31,7 @@ __all__ = [
     "least_squares",
     "load",
     "minmax",
+    "needs",
     "per_layer",
     "percentile",
     "predict_float",

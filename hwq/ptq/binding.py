@@ -20,7 +20,8 @@ def for_layer(datapath: Datapath, node: Node, read: Format, out: Format | None) 
     """`datapath` reading `read` and writing `out` for `node`, rectifying only where the node does.
 
     What the user wrote after `->` says which steps there are (all, where nothing is written); its format is kept only
-    of the network's result (`result_format`). Without `out` the value is the biased sum on the accumulator's grid, which takes no requantization.
+    of the network's result (`result_format`). Without `out` the value is the biased sum on the accumulator's grid,
+    which takes no requantization.
     """
     steps = datapath.mac.epilogue if datapath.mac.out is not None else _STEPS
     if out is not None and not any(isinstance(step, Requant) for step in steps):

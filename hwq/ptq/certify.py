@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from hwq.datapath import Datapath
+from hwq.datapath import Datapath, Fixed
 from hwq.ptq.binding import certified, is_exact
 from hwq.ptq.constants import reach, width
 from hwq.ptq.graph import PRODUCTS, Graph
 from hwq.ptq.lower import Layer
+from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.solve import Solved
 
-__all__ = ["certify"]
+__all__ = ["certify", "needs"]
 
 
 def certify(graph: Graph, layers: tuple[Layer, ...], solved: Mapping[str, Solved]) -> tuple[Layer, ...]:
@@ -27,7 +29,8 @@ def certify(graph: Graph, layers: tuple[Layer, ...], solved: Mapping[str, Solved
     needs: dict[Datapath, int] = {}
     for layer in layers:
         if layer.datapath is not None and is_exact(layer.datapath.mac):
-            bits = _bits(graph, layer, solved[layer.name], positive)
+            found = solved[layer.name]
+            bits = width(*_sums(graph, layer, found.weight, found.bias, positive))
             needs[layer.datapath] = max(needs.get(layer.datapath, 0), bits)
     made: dict[str, Layer] = {}
     for layer in layers:
@@ -39,19 +42,43 @@ def certify(graph: Graph, layers: tuple[Layer, ...], solved: Mapping[str, Solved
     return tuple(made.values())
 
 
-def _bits(graph: Graph, layer: Layer, solved: Solved, positive: Mapping[str, bool]) -> int:
-    """Bits of the layer's largest sum, bias included."""
+def needs(model: QuantizedModel) -> dict[str, int]:
+    """{layer: bits} that no sum of its weights can leave, for every accumulator of fixed bits, certified or given.
+
+    On a grid coarser than the products' each term may be rounded by up to one step. A bias that a narrow accumulator
+    cut off is no larger than what its layer's products reach, so that they tell as much.
+    """
+    positive = _positive(model.layers)
+    found = {}
+    for layer in model.layers:
+        if layer.datapath is None or not isinstance(layer.datapath.mac.acc, Fixed):
+            continue
+        mac = layer.datapath.mac
+        weight, codes = (model.state.get((layer.name, port)) for port in ("weight", "bias"))
+        bias = torch.zeros(1, dtype=torch.float64) if codes is None else mac.acc_format.decode(codes).double()
+        low, high = _sums(model.graph, layer, weight, bias, positive)
+        coarser = mac.acc_lsb - mac.product_lsb
+        ((_, _, depth), *_) = model.graph.products(layer.node)
+        rounded = depth if coarser else 0
+        found[layer.name] = width((low >> coarser) - rounded, (high >> coarser) + rounded)
+    return found
+
+
+def _sums(
+    graph: Graph, layer: Layer, weight: Tensor | None, bias: Tensor, positive: Mapping[str, bool]
+) -> tuple[int, int]:
+    """The least and the largest sum of the layer, in units of the product's lsb; `bias` [N] are numbers."""
     assert layer.datapath is not None
     mac = layer.datapath.mac
     low, high = mac.a.integer_range
     read = (0, high) if positive[layer.node.inputs[0]] else (low, high)
-    bias = [int(b) for b in torch.ldexp(solved.bias, torch.tensor(-mac.acc_lsb)).tolist()]
-    if solved.weight is None:  # a product of two values: any code can meet any other
+    added = [int(b) for b in torch.ldexp(bias, torch.tensor(-mac.product_lsb)).tolist()]
+    if weight is None:  # a product of two values: any code can meet any other
         other = max(abs(end) for end in mac.w.integer_range)
         ((_, _, depth), *_) = graph.products(layer.node)
         most = depth * other * max(abs(end) for end in read)
-        return width(-most, most)
-    return width(*reach(solved.weight.flatten(1), mac.w, read, bias))
+        return -most, most
+    return reach(weight.flatten(1), mac.w, read, added * (len(weight) // len(added)))
 
 
 def _positive(layers: tuple[Layer, ...]) -> dict[str, bool]:

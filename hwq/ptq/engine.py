@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
@@ -18,7 +18,7 @@ from hwq.ptq.calibrate import Calibrator
 from hwq.ptq.certify import certify
 from hwq.ptq.fake import accumulate, finish, on_grid
 from hwq.ptq.graph import WEIGHTED, Graph, apply, release
-from hwq.ptq.lower import Assignment, Layer, default_roles, layer_graph, lower
+from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe
 from hwq.ptq.sharing import share
@@ -29,7 +29,7 @@ from hwq.ptq.tracing import trace
 
 __all__ = ["CALIBRATION", "Quantizer", "Subject", "quantize", "quantizer"]
 
-CALIBRATION = 512  # images, where the caller does not say
+CALIBRATION = 512  # images at most, where the caller does not say
 _KEPT_CONSTANTS = 64  # solved networks, each a copy of the weights
 _PREFIX_IMAGES = 256  # run through the quantized prefix for Hessians and bias correction
 
@@ -48,7 +48,8 @@ class Subject(Protocol):
 class Quantizer:
     """A calibrated network. Its float statistics serve every assignment; `quantize` is the inner loop of a search.
 
-    Members: `name`, `graph` (traced, batch norms folded), `roles` {layer: role}, `statistics` of the float values.
+    Members: `name`, `images` it was calibrated on, `graph` (traced, batch norms folded), `roles` {layer: role},
+    `statistics` of the float values.
     """
 
     def __init__(
@@ -56,13 +57,17 @@ class Quantizer:
     ) -> None:
         if len(calibration) == 0:
             raise HwqError("calibration images must be 1 or more, not 0")
-        self.name = name
+        self.name, self.images = name, len(calibration)
         self.graph = trace(net, calibration)
         self.roles = default_roles(self.graph) if roles is None else dict(roles)
         self._prefix = calibration[:_PREFIX_IMAGES]
         self.statistics = observe(self.graph, calibration, len(self._prefix))
         self._scales: dict[tuple[str, Format, Calibrator], Tensor] = {}
         self._constants = lru_cache(maxsize=_KEPT_CONSTANTS)(self._solve)
+
+    def check_roles(self, named: Collection[str]) -> None:
+        """Refuse an assignment to the roles `named` unless it has the network's, and else only its operators."""
+        check_roles(self.graph, self.roles, named)
 
     def products(self, assignment: Assignment) -> list[tuple[str, int, int, int]]:
         """(datapath, M, N, K) of every matrix product of one image; accumulators as the assignment writes them."""
@@ -180,24 +185,26 @@ def _assemble(
 
 
 def quantize(
-    subject: Subject, assignment: Assignment, recipe: str | Recipe = DEFAULT_RECIPE, images: int = CALIBRATION
+    subject: Subject, assignment: Assignment, recipe: str | Recipe = DEFAULT_RECIPE, images: int | None = None
 ) -> QuantizedModel:
-    """`subject` in the formats of `assignment`, calibrated on its first `images` calibration images.
+    """`subject` in the formats of `assignment`, calibrated on its first `images` calibration images, 512 by default.
 
     The calibrated network is kept while `subject` lives, so that a sweep over assignments calibrates once.
     """
     return quantizer(subject, images).quantize(assignment, recipe)
 
 
-def quantizer(subject: Subject, images: int = CALIBRATION) -> Quantizer:
-    """The calibrated network of `subject`, made once for every number of images."""
+def quantizer(subject: Subject, images: int | None = None) -> Quantizer:
+    """The calibrated network of `subject`, made once for every number of images; 512 or all it has by default."""
     kept = _KEPT.setdefault(subject, {})
     if images not in kept:
         held = subject.calibration()
-        if not 1 <= images <= len(held):
+        if images is not None and not 1 <= images <= len(held):
             raise HwqError(f"calibration images of {subject.name} must be 1..{len(held)}, not {images}")
-        kept[images] = Quantizer(subject.net, held[:images], subject.roles(), subject.name)
+        count = min(CALIBRATION, len(held)) if images is None else images
+        made = kept.get(count) or Quantizer(subject.net, held[:count], subject.roles(), subject.name)
+        kept |= {images: made, count: made}
     return kept[images]
 
 
-_KEPT: WeakKeyDictionary[Subject, dict[int, Quantizer]] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[Subject, dict[int | None, Quantizer]] = WeakKeyDictionary()

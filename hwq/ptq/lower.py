@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from hwq.datapath import Datapath
@@ -11,7 +11,7 @@ from hwq.formats import Format
 from hwq.ptq.binding import for_layer, result_format
 from hwq.ptq.graph import PRODUCTS, WEIGHTED, Graph, Node
 
-__all__ = ["Assignment", "Layer", "default_roles", "layer_graph", "lower", "parse_assignment"]
+__all__ = ["Assignment", "Layer", "check_roles", "default_roles", "layer_graph", "lower", "parse_assignment"]
 
 Assignment = Mapping[str, str | Datapath]
 
@@ -52,6 +52,15 @@ def default_roles(graph: Graph) -> dict[str, str]:
     if not names:
         raise HwqError("a network must have a convolution or a linear layer, not none")
     return dict.fromkeys(names, "body") | {names[-1]: "last"} | {names[0]: "first"}
+
+
+def check_roles(graph: Graph, roles: Mapping[str, str], named: Collection[str]) -> None:
+    """Refuse an assignment to the roles `named`, unless they are all of `roles` and else only operators."""
+    needed = dict.fromkeys(roles.values())
+    operators = dict.fromkeys(node.op for node in graph.nodes if node.inputs and node.name not in roles)
+    if not set(needed) <= set(named) <= {*needed, *operators}:
+        may = f" and may have {', '.join(operators)}" if operators else ""
+        raise HwqError(f"an assignment must have the roles {', '.join(needed)}{may}, not {', '.join(named)}")
 
 
 def lower(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> tuple[Layer, ...]:
@@ -99,15 +108,13 @@ def _node_roles(graph: Graph, roles: Mapping[str, str], datapaths: Mapping[str, 
     for name in roles:
         if all(node.name != name for node in graph.nodes):
             raise HwqError(f"a role must belong to a layer of the network, not to {name!r}")
+    check_roles(graph, roles, datapaths)
     found: dict[str, str] = {}
     entry = next((roles[node.name] for node in graph.nodes if node.name in roles), next(iter(datapaths)))
     for node in graph.nodes:
         named = node.op if node.op in datapaths else None
         inherited = found[node.inputs[0]] if node.inputs else entry
         found[node.name] = roles.get(node.name) or named or inherited
-        if found[node.name] not in datapaths:
-            known = ", ".join(datapaths)
-            raise HwqError(f"the assignment must give a datapath to role {found[node.name]!r}, not only to {known}")
     return found
 
 
