@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
+from hwq.bits.cells import Block
 from hwq.costmodel.features import AROUND, FIELD, features
-from hwq.costmodel.fit import Fit, Sample, fit, price, spread
+from hwq.costmodel.fit import FOLDS, Fit, Sample, fit, fold, price, spread
 from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import around, structure
-from hwq.datapath.timing import COUNTS, critical_path
+from hwq.datapath.timing import COUNTS, critical_path, path_ns
 
 __all__ = ["CLOCK", "Measured", "block_sample", "calibrate", "designs"]
 
@@ -105,13 +106,25 @@ def _rest(row: Measured, fabric: str, pe: Fit) -> Sample:
 
 
 def _delays(rows: Sequence[Measured], fabric: str) -> tuple[dict[str, float], float]:
-    """Delays of what a path goes through: the critical path under the last fit, fitted again until it stays."""
+    """Delays of what a path goes through, and the interval's half-width from rows that were left out."""
     blocks = [plan(Datapath.parse(r.datapath), fabric).blocks["pe"] for r in rows]
-    periods = np.array([1000 / r.fmax_mhz for r in rows if r.fmax_mhz])
+    periods = [1000 / r.fmax_mhz for r in rows if r.fmax_mhz]
+    residuals = []
+    for held in range(FOLDS):
+        inside = [at for at, r in enumerate(rows) if fold(r.datapath) != held]
+        delays = _fit_delays([blocks[at] for at in inside], [periods[at] for at in inside])
+        for at, r in enumerate(rows):
+            if fold(r.datapath) == held:
+                residuals.append(path_ns(critical_path(blocks[at], delays), delays) / periods[at] - 1)
+    return _fit_delays(blocks, periods), spread(residuals)
+
+
+def _fit_delays(blocks: Sequence[Block], periods: Sequence[float]) -> dict[str, float]:
+    """Delays of what a path goes through: the critical path under the last fit, fitted again until it stays."""
+    ns = np.array(periods)
     delays = dict(zip(COUNTS, (1.4, 0.6, 1.0, 0.03), strict=True))
     for _ in range(20):
         paths = np.array([critical_path(b, delays) for b in blocks], dtype=float)
-        found, _ = nnls(paths / periods[:, None], np.ones(len(periods)))
+        found, _ = nnls(paths / ns[:, None], np.ones(len(ns)))
         delays = {name: round(float(v), 5) for name, v in zip(COUNTS, found, strict=True)}
-    predicted = paths @ np.array([delays[n] for n in COUNTS])
-    return delays, spread(list(predicted / periods - 1))
+    return delays

@@ -18,7 +18,7 @@ from scipy.optimize import nnls
 from hwq.costmodel.features import EXACT, Features
 from hwq.errors import HwqError
 
-__all__ = ["Fit", "Sample", "fit", "price", "spread"]
+__all__ = ["FOLDS", "Fit", "Sample", "fit", "fold", "price", "spread"]
 
 COVERAGE = 0.90
 FOLDS = 10
@@ -58,9 +58,9 @@ def fit(samples: Sequence[Sample], fabric: str, with_ff: bool, what: str) -> Fit
     known = EXACT[fabric]
     names = sorted({n for s in samples for n, c in s.features.items() if c} - set(known))
     names = [n for n in names if with_ff or n != "ff"]
-    without = [_solve([s for s in samples if _fold(s) != held], names, known) for held in range(FOLDS)]
+    without = [_solve([s for s in samples if fold(s.name) != held], names, known) for held in range(FOLDS)]
     residuals = (
-        price_of(s, without[_fold(s)]) / s.measured - 1 if any(s.features.get(n) for n in names) else None
+        price_of(s, without[fold(s.name)]) / s.measured - 1 if any(s.features.get(n) for n in names) else None
         for s in samples
     )
     return Fit(_solve(samples, names, known), tuple(residuals))
@@ -70,8 +70,9 @@ def price_of(sample: Sample, coefficients: Mapping[str, float]) -> float:
     return sum(c * coefficients.get(n, 0.0) for n, c in sample.features.items())
 
 
-def _fold(sample: Sample) -> int:
-    return hashlib.sha256(sample.name.encode()).digest()[2] % FOLDS
+def fold(name: str) -> int:
+    """Which part of the leave-out a design belongs to."""
+    return hashlib.sha256(name.encode()).digest()[2] % FOLDS
 
 
 def _solve(samples: Sequence[Sample], names: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
