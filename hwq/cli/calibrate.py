@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwq.cli.console import Device, progress, table
+from hwq.cli.console import Device, check_folder, progress, table
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ def calibrate(device: Device, source: From = None, rows: Rows = Path("rows.jsonl
     from hwq.synth.target import target
 
     target(device)  # refuses a device without a flow
+    path = output or Path(__file__).parents[1] / "devices" / f"{device}.json"
+    check_folder("--output", path)
     measured = _measure(device, rows) if source is None else _read(source, device)
     text = fit([_measured(row, device) for row in measured], device, measured[0].tools, measured[0].level)
-    path = output or Path(__file__).parents[1] / "devices" / f"{device}.json"
     path.write_text(text, encoding="utf-8")
     print(f"{path}: prices of {device}; designs held out of their fit:\n")
     _print_score([_measured(row, device) for row in measured], device, text)
@@ -79,12 +80,13 @@ def _read(folder: Path, device: str) -> list[Row]:
     """The rows of a device in a folder's JSON lines."""
     from hwq.synth import Row
 
-    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
     try:
+        lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
         entries = [json.loads(line) for line in lines]
         rows = [Row.from_json(json.dumps(entry.get("row", entry))) for entry in entries]
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise HwqError(f"{folder}/*.jsonl must hold one measured row a line, not {error!r}") from error
+    except (ValueError, AttributeError) as error:
+        reason = error if isinstance(error, HwqError) else f"{type(error).__name__}: {error}"
+        raise HwqError(f"{folder}/*.jsonl must hold one measured row a line, not {reason}") from None
     found = [row for row in rows if row.device == device]
     if not found:
         raise HwqError(f"{folder}/*.jsonl must hold rows of {device}, not none")
@@ -97,4 +99,7 @@ def _measured(row: Row, device: str) -> Measured:
 
     part = next((p for p in designs() if row.module.endswith(f"_{p}")), "top")
     clock = None if row.fmax_mhz is None else row.fmax_mhz.value
-    return Measured(row.design, part, getattr(row, FIELD[device]), row.ff, clock)
+    value = getattr(row, FIELD[device])
+    if value is None:
+        raise HwqError(f"a row of {device} must have its {FIELD[device]}, not {row.module} without it")
+    return Measured(row.design, part, value, row.ff, clock)

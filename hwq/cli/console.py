@@ -11,10 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from hwq.errors import HwqError
+
 if TYPE_CHECKING:
     from hwq.datapath import Datapath
 
-__all__ = ["PRICED", "DatapathWords", "Device", "Json", "Tick", "fail", "parse_datapath", "progress", "show", "table"]
+__all__ = [
+    "PRICED",
+    "DatapathWords",
+    "Device",
+    "Json",
+    "Tick",
+    "check_folder",
+    "fail",
+    "parse_datapath",
+    "progress",
+    "show",
+    "table",
+]
 
 PIPE = 160  # columns of a table that no terminal bounds
 PRICED = ", ".join(sorted(path.stem for path in (Path(__file__).parents[1] / "devices").glob("*.json")))
@@ -35,6 +49,12 @@ class Tick(Protocol):
     """Called once for each item that is done."""
 
     def __call__(self, text: str = "") -> None: ...
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Refuse a file that cannot be written before the work whose result it is for."""
+    if not path.absolute().parent.is_dir():
+        raise HwqError(f"the folder of {option} must exist, not {path.parent}; make it first")
 
 
 def parse_datapath(words: Sequence[str]) -> Datapath:

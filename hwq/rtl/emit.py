@@ -70,7 +70,9 @@ class Manifest:
         try:
             return cls._of(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise HwqError(f"{_FILE} must be as hwq rtl wrote it, not one with {error!r}; emit it again") from None
+            raise HwqError(
+                f"{_FILE} must be as hwq rtl wrote it, not one with {type(error).__name__}: {error}; emit it again"
+            ) from None
 
     @classmethod
     def _of(cls, fields: dict[str, Any]) -> Manifest:

@@ -1,9 +1,12 @@
 """Measured rows: what one synthesis, or one place and route, of one module gave."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from hwq.errors import HwqError
 
 __all__ = ["Row", "Spread"]
 
@@ -57,7 +60,29 @@ class Row:
 
     @classmethod
     def from_json(cls, text: str) -> "Row":
-        """The row that `to_json` wrote."""
-        fields: dict[str, Any] = json.loads(text)
-        spread = fields.get("fmax_mhz")
-        return cls(**{**fields, "seeds": tuple(fields["seeds"]), "fmax_mhz": Spread(**spread) if spread else None})
+        """The row that `to_json` wrote; HwqError for any other text."""
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            spread = fields.get("fmax_mhz")
+            clock = Spread(**spread) if spread else None
+            row = cls(**{**fields, "seeds": tuple(fields["seeds"]), "fmax_mhz": clock})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise HwqError(
+                f"a measured row must be as hwq calibrate keeps it, not one with {type(error).__name__}: {error}"
+            ) from None
+        for name, value in _figures(row).items():
+            if not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise HwqError(f"{name} of a measured row must be a number of at least 0, not {value!r}")
+        kinds = dict.fromkeys(("design", "module", "device", "level"), str) | {"tools": dict, "breakdown": dict}
+        for name, kind in kinds.items():
+            if not isinstance(getattr(row, name), kind):
+                raise HwqError(f"{name} of a measured row must be a {kind.__name__}, not {getattr(row, name)!r}")
+        return row
+
+
+def _figures(row: Row) -> dict[str, object]:
+    """The numbers that a row has, by name."""
+    names = ("lut", "ge", "ff", "dsp", "bram", "logic_ns", "comb_post_route", "ff_post_route", "seconds")
+    clock = {} if row.fmax_mhz is None else asdict(row.fmax_mhz)
+    found = {name: getattr(row, name) for name in names} | clock
+    return {name: value for name, value in found.items() if value is not None}

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+from hwq.errors import HwqError
 from hwq.synth.row import Row
 
 __all__ = ["Store"]
+
+_START = '{"key": "'  # of every line
 
 
 class Store:
@@ -18,12 +21,19 @@ class Store:
             self._load(path)
 
     def _load(self, path: Path) -> None:
-        *lines, torn = path.read_text(encoding="utf-8").split("\n")
-        if torn:  # by a kill in the middle of a line: cut it off, so that the next row starts one
+        """Read all lines, and only then cut off what a kill left of the last one, so that the next row starts one."""
+        try:
+            *lines, torn = path.read_text(encoding="utf-8").split("\n")
+            for line in lines:
+                entry = json.loads(line)
+                self._rows[entry["key"]] = Row.from_json(json.dumps(entry["row"]))
+        except (ValueError, TypeError, KeyError) as error:
+            reason = error if isinstance(error, HwqError) else f"{type(error).__name__}: {error}"
+            raise HwqError(f"{path} must hold rows that hwq measured, not {reason}; name another file") from None
+        if not _START.startswith(torn[: len(_START)]):
+            raise HwqError(f"{path} must end in a row that hwq measured, not in another line; name another file")
+        if torn:
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        for line in lines:
-            entry = json.loads(line)
-            self._rows[entry["key"]] = Row.from_json(json.dumps(entry["row"]))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -42,4 +52,4 @@ class Store:
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(f'{{"key": "{key}", "row": {row.to_json()}}}\n')
+                file.write(f'{_START}{key}", "row": {row.to_json()}}}\n')
