@@ -114,8 +114,8 @@ class _Sampler(NSGAIISampler):
     def _filled(self, bred: Mapping[str, int]) -> Assignment:
         """An assignment of the bred choices; a role that was not bred (mutation, first generation) is drawn evenly.
 
-        The first generation is one text in every role, as long as there are such assignments: a network that needs one
-        instance is the cheap end of most fronts, and chance finds it last.
+        The first generation is one text in every role, as long as there are such assignments: a network of the fewest
+        instances (one, where the text says what it writes) is the cheap end of most fronts, and chance finds it last.
         """
         same = [] if bred else [found for found in self._alike if self._unseen(found)]
         if same:
