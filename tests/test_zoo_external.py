@@ -12,6 +12,7 @@ from hwq.errors import HwqError
 torch.set_num_threads(1)
 
 USER = """
+import sys
 import torch
 from torch import nn
 from beside import CLASSES
@@ -31,9 +32,9 @@ class Whole:
     def calibration(self): return four()[1]
     def test(self, n=None): return tuple(part[:n] for part in four()[2:])
 
-def model():
+def model(net=None):
     from hwq import zoo
-    return zoo.Model("mine", net(), Whole())
+    return zoo.Model("mine", net or globals()["net"](), Whole())
 
 def scalar(): return 5
 def short(): return four()[:3]
@@ -45,6 +46,21 @@ def labels(): return four(labels=torch.tensor([0.0, 1.0]))
 def classes(): return four(labels=torch.tensor([3, 0]))
 def flat(): return four(net=nn.Flatten(0))
 def narrow(): return four(net=nn.Conv2d(7, 1, 1))
+def no_module(): return model(net=3)
+class Broken(Whole):
+    def calibration(self): raise OSError("no\\nimages")
+class Leaves(Whole):
+    def calibration(self): sys.exit(0)
+class Nothing(Whole):
+    def test(self, n=None): return None
+class Fewer(Whole):
+    def test(self, n=None): return Whole.test(self)
+class Late(Whole):
+    def test(self, n=None): return Whole.test(self, n) if n == 1 else 1 / 0
+class Exits(nn.Flatten):
+    def forward(self, x): sys.exit(0)
+def exits(): return four(net=Exits())
+def leaves(): sys.exit(0)
 def raises(): raise OSError("no\\nweights")
 value = 7
 """
@@ -90,6 +106,13 @@ def test_external(user: str, function: str) -> None:
         ("flat", r"must return logits \[N, classes\], not float32\[16\]$"),
         ("narrow", r"must map its calibration images, not raise RuntimeError: "),
         ("raises", r"must return a model, not raise OSError: no weights$"),
+        ("leaves", r"must return a model, not raise SystemExit: 0$"),
+        ("no_module", r"must be a torch\.nn\.Module, not int$"),
+        ("exits", r"must map its calibration images, not raise SystemExit: 0$"),
+        ("Broken", r"calibration\(\) of .*:Broken must return, not raise OSError: no images$"),
+        ("Leaves", r"calibration\(\) of .*:Leaves must return, not raise SystemExit: 0$"),
+        ("Nothing", r"test\(1\) of .*:Nothing must return \(images, labels\), not NoneType$"),
+        ("Fewer", r"test\(1\) of .*:Fewer must return 1 images, not 2; ask for fewer$"),
     ],
 )
 def test_external_wrong(user: str, function: str, reason: str) -> None:
@@ -101,6 +124,10 @@ def test_external_wrong(user: str, function: str, reason: str) -> None:
 def test_external_test_wrong(user: str) -> None:
     with pytest.raises(HwqError, match=r"^the number of test images must be 1\.\.2, not 3$"):
         zoo.load(f"{user}:four").test(3)
+    with pytest.raises(HwqError, match=r"^test\(2\) of .*:Late must return, not raise ZeroDivisionError: division by "):
+        zoo.load(f"{user}:Late").test(2)
+    with pytest.raises(HwqError, match=r"^test\(3\) of .*:Whole must return 3 images, not 2; ask for fewer$"):
+        zoo.load(f"{user}:Whole").test(3)
 
 
 def test_file_wrong(tmp_path: Path) -> None:

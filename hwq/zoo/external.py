@@ -36,6 +36,32 @@ class Tensors:
         return self.images[:n], self.labels[:n]
 
 
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """`Data` of a user: whatever goes wrong in it is one line, whenever it is asked."""
+
+    name: str
+    data: Data
+
+    def calibration(self) -> Tensor:
+        """The user's calibration images, checked."""
+        found = _run(self.name, "calibration()", self.data.calibration)
+        return _images(f"the calibration images of {self.name}", found)
+
+    def test(self, n: int | None = None) -> tuple[Tensor, Tensor]:
+        """The user's test images and labels, checked."""
+        call = f"test({'' if n is None else n})"
+        found = _run(self.name, call, lambda: self.data.test(n))
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise HwqError(f"{call} of {self.name} must return (images, labels), not {_shape(found)}")
+        images, labels = _images(f"the test images of {self.name}", found[0]), found[1]
+        if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+            raise HwqError(f"the labels of {self.name} must be an int64 tensor [{len(images)}], not {_shape(labels)}")
+        if n is not None and len(images) != n:
+            raise HwqError(f"{call} of {self.name} must return {n} images, not {len(images)}; ask for fewer")
+        return images, labels
+
+
 @runtime_checkable
 class _Made(Data, Protocol):
     """An object with a net and images of its own."""
@@ -76,18 +102,18 @@ def _call(spec: str) -> object:
         return make()
     except HwqError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HwqError(f"{spec} must return a model, not raise {_line(error)}") from error
     finally:
         sys.path.remove(str(file.parent))
 
 
 def _model(made: object, spec: str) -> Model:
-    if isinstance(made, Model):
-        return made
     net: object
     data: Data
-    if isinstance(made, tuple) and len(made) == 4 and all(isinstance(part, Tensor) for part in made[1:]):
+    if isinstance(made, Model):
+        net, data = made.net, made.data
+    elif isinstance(made, tuple) and len(made) == 4 and all(isinstance(part, Tensor) for part in made[1:]):
         net, data = made[0], Tensors(*made[1:])
     elif isinstance(made, _Made):
         net, data = made.net, made
@@ -99,26 +125,37 @@ def _model(made: object, spec: str) -> Model:
     if not isinstance(net, nn.Module):
         raise HwqError(f"the net of {spec} must be a torch.nn.Module, not {_shape(net)}")
     name, metric = getattr(made, "name", spec), getattr(made, "metric", "top-1")
-    return Model(name, net, data, metric, getattr(made, "card", None))
+    return Model(name, net, Checked(name, data), metric, getattr(made, "card", None))
+
+
+def _run(name: str, what: str, function: Callable[[], object]) -> object:
+    """What a user's function returns; what it raises, `sys.exit` too, in one line."""
+    try:
+        return function()
+    except HwqError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise HwqError(f"{what} of {name} must return, not raise {_line(error)}") from error
+
+
+def _images(what: str, x: object) -> Tensor:
+    if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 2 or not len(x):
+        raise HwqError(f"{what} must be a float tensor [N, ...], not {_shape(x)}")
+    if not bool(torch.isfinite(x).all()):
+        raise HwqError(f"{what} must be finite, not with nan or inf among them")
+    return x
 
 
 def _check(model: Model) -> None:
     """Shapes, types and one forward pass, so that a mistake is named here and not by a layer an hour later."""
     name, held = model.name, model.calibration()
     images, labels = model.test(1)
-    for what, x in (("calibration images", held), ("test images", images)):
-        if not isinstance(x, Tensor) or not x.is_floating_point() or x.dim() < 2 or not len(x):
-            raise HwqError(f"the {what} of {name} must be a float tensor [N, ...], not {_shape(x)}")
-        if not bool(torch.isfinite(x).all()):
-            raise HwqError(f"the {what} of {name} must be finite, not with nan or inf among them")
     if held.shape[1:] != images.shape[1:]:
         raise HwqError(f"calibration and test images of {name} must be alike, not {_shape(held)} and {_shape(images)}")
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
-        raise HwqError(f"the labels of {name} must be an int64 tensor [{len(images)}], not {_shape(labels)}")
     try:
         with torch.inference_mode():
             logits = model.net(held[:1])
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HwqError(f"the net of {name} must map its calibration images, not raise {_line(error)}") from error
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != 1:
         raise HwqError(f"the net of {name} must return logits [N, classes], not {_shape(logits)}")
@@ -132,7 +169,7 @@ def _shape(x: object) -> str:
     return f"({', '.join(map(_shape, x))})" if isinstance(x, tuple) else type(x).__name__
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

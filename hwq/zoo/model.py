@@ -50,7 +50,7 @@ class Model:
 
         try:
             nodes = fx.symbolic_trace(self.net).graph.nodes
-        except Exception as error:  # tracing runs the user's forward: anything can come out
+        except (Exception, SystemExit) as error:  # tracing runs the user's forward: anything can come out
             reason = " ".join(str(error).split())
             raise HwqError(f"{self.name} must trace with torch.fx, not fail with {reason}") from error
         modules = dict(self.net.named_modules())
