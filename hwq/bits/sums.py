@@ -138,8 +138,8 @@ class Sums(Netlist):
     def _product(self, x: Word, y: Word, base: Addend | None = None) -> Net:
         """Radix-4 Booth rows of one factor by the digits of the other, over `base`."""
         plain, coded = factors(x, y)
-        total, bounds = base or (self.constant(0, 1), (0, 0))
-        goal = _product_range(plain, coded, bounds)
+        total, start = base or (self.constant(0, 1), (0, 0))
+        bounds = start
         many, few = self.lower_one(plain), self._signed(coded)
         digits = (few.width + 1) // 2
         lows: list[Net] = []
@@ -150,9 +150,8 @@ class Sums(Netlist):
             span = _digit_range(coded, j, digits)
             part = self._digit(self.resize(many, signed_bits(plain), True), window, j, max(-span[0], span[1]))
             ends = [d * v for d in span for v in (plain.lo, plain.hi)]
-            bounds = bounds[0] + min(ends), bounds[1] + max(ends)
-            if j == digits - 1:  # the exact total, seen from this row's place
-                bounds = max(bounds[0], goal[0] >> 2 * j), min(bounds[1], goal[1] >> 2 * j)
+            exact = _total_range(plain, coded, j, digits, start)  # seen from this row's place
+            bounds = max(bounds[0] + min(ends), exact[0] >> 2 * j), min(bounds[1] + max(ends), exact[1] >> 2 * j)
             width = max(bits_of(min(bounds[0], -1), bounds[1]), 3)
             total = self.cell("row", [total, part, window[2]], width, True, f"row{j}")
             if j < digits - 1:
@@ -195,8 +194,10 @@ def factors(x: Word, y: Word) -> tuple[Word, Word]:
     return (y, x) if cells[1] < cells[0] else (x, y)
 
 
-def _product_range(x: Word, y: Word, base: tuple[int, int]) -> tuple[int, int]:
-    ends = [v * u for v in (x.lo, x.hi) for u in (y.lo, y.hi)]
+def _total_range(x: Word, y: Word, j: int, digits: int, base: tuple[int, int]) -> tuple[int, int]:
+    """What base and the product with y's digits up to j can be: those digits are y's low bits as a signed number."""
+    low = (y.lo, y.hi) if j == digits - 1 else (-(2 << 2 * j), (2 << 2 * j) - 1)
+    ends = [v * u for v in (x.lo, x.hi) for u in low]
     return base[0] + min(ends), base[1] + max(ends)
 
 

@@ -146,6 +146,7 @@ class SystolicArray(Elaboratable):  # type: ignore[misc]  # shipped without type
         """Row after row through one epilogue a column into the output register."""
         below = self.count[: max(1, (self.rows - 1).bit_length())]  # rows that come after this one
         valid = Signal(output_depth(self.plan.dp), name="valid")
+        tail = self.state["tail"]
         results = []
         for col, column in enumerate(sums):
             given = {name: _choose([at[name] for at in reversed(column)], below) for name in column[0]}
@@ -157,8 +158,9 @@ class SystolicArray(Elaboratable):  # type: ignore[misc]  # shipped without type
                 valid.eq(Cat(self.state["drain"], valid)[: len(valid)]),
             ]
         m.d.comb += [
-            self.ports["o_valid"].eq(valid[-1]),
-            self.ports["o_last"].eq(self.state["tail"] & ~self.count.any()),
+            # of one row, without registers in the output path, the last state is the one result
+            self.ports["o_valid"].eq(tail if self.rows == len(valid) == 1 else valid[-1]),
+            self.ports["o_last"].eq(tail & ~self.count.any()),
         ]
 
     def _parameters(self, m: Module, col: int) -> dict[str, Value]:
