@@ -30,19 +30,29 @@ def formats(
     as_json: Json = False,
 ) -> None:
     """The catalogue, the codes of one format, or formats side by side."""
-    from hwq.formats import catalog, parse_format
+    from hwq.formats import catalog
 
     if vectors is not None:
         if name is None:
             raise HwqError("--vectors needs the name of a format, such as hwq formats NAME --vectors DIR")
-        files = write_vectors(parse_format(name), vectors)
+        files = write_vectors(_format(name), vectors)
         show({"files": files}) if as_json else print(*files, sep="\n")
     elif compare:
-        _print_rows([_fidelity(parse_format(text)) for text in ([name] if name else []) + compare], as_json)
+        _print_rows([_fidelity(_format(text)) for text in ([name] if name else []) + compare], as_json)
     elif name is not None:
-        _print_codes(parse_format(name), as_json)
+        _print_codes(_format(name), as_json)
     else:
         _print_rows([_summary(catalog[key]) for key in catalog], as_json)
+
+
+def _format(text: str) -> Format:
+    """The format of a text, if float64, in which values are printed, reaches to its ends."""
+    from hwq.formats import parse_format
+
+    fmt = parse_format(text)
+    if fmt.max == 0 or _least_positive(fmt) == 0:  # the largest is looked at first, and refused where it is beyond
+        raise HwqError(f"values that are shown must be numbers of float64, not as small as those of {fmt}")
+    return fmt
 
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -73,6 +83,8 @@ def _least_positive(fmt: Format) -> float:
 
 def _fidelity(fmt: Format) -> dict[str, Any]:
     """A summary with the dynamic range, and the signal-to-noise ratio on normally distributed numbers."""
+    if fmt.bits > 64:
+        raise HwqError(f"formats that are compared must have at most 64 bits, not {fmt} with {fmt.bits}")
     row = _summary(fmt)
     row["range_db"] = 20 * math.log10(row["max"] / row["least"])
     row["normal_sqnr_db"] = _normal_sqnr(fmt)
@@ -88,10 +100,9 @@ def _normal_sqnr(fmt: Format) -> float:
     n = 1 << 12
     normal = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
     scales = [2.0 ** (step / 8) / fmt.max for step in range(-16, 49)]
-    codes = (fmt.encode((normal / scale).astype(np.float32)) for scale in scales)
-    noise = min(
-        float(np.square(fmt.decode(code) * scale - normal).sum()) for code, scale in zip(codes, scales, strict=True)
-    )
+    with np.errstate(over="ignore"):  # beyond float64 is beyond the format too
+        found = [fmt.decode(fmt.encode(normal / scale)) * scale for scale in scales]
+    noise = min(filter(math.isfinite, (float(np.square(x - normal).sum()) for x in found)))
     return 10 * math.log10(float(np.square(normal).sum()) / noise)
 
 
@@ -124,6 +135,8 @@ def write_vectors(fmt: Format, folder: Path) -> list[str]:
     """
     import numpy as np
 
+    if fmt.max > float(np.finfo(np.float32).max) or np.float32(_least_positive(fmt)) == 0:
+        raise HwqError(f"vectors are of float32, which must reach to the ends of the format, not fall short of {fmt}")
     folder.mkdir(parents=True, exist_ok=True)
     stem = fmt.text.replace("(", "_").replace(")", "").replace(",", "_").replace("=", "")
     decode, encode = folder / f"{stem}.decode.csv", folder / f"{stem}.encode.csv"

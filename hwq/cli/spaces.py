@@ -41,7 +41,17 @@ def space_of(path: Path) -> Space:
     table = read_toml(path).get("space")
     if not isinstance(table, dict) or set(table) != {"fields", "roles"}:
         raise HwqError(f"{path} must have the tables [space.fields] and [space.roles], and nothing else in space")
-    return _space(table["fields"], table["roles"])
+    fields, roles = table["fields"], table["roles"]
+    for name, found in table.items():
+        if not isinstance(found, dict):
+            raise HwqError(f"[space.{name}] of {path} must be a table, not {found!r}")
+    for name, values in fields.items():
+        if not isinstance(values, list) or not values or not all(isinstance(value, str | int) for value in values):
+            raise HwqError(f"field {name} of {path} must be a list of texts or whole numbers, not {values!r}")
+    for role, template in roles.items():
+        if not isinstance(template, str):
+            raise HwqError(f"role {role} of {path} must be a template such as '{{a}}*{{w}}', not {template!r}")
+    return _space(fields, roles)
 
 
 def _space(fields: dict[str, list[str]], roles: dict[str, str]) -> Space:
@@ -63,7 +73,10 @@ def _space(fields: dict[str, list[str]], roles: dict[str, str]) -> Space:
 
 def _fields(template: str, fields: dict[str, list[str]]) -> list[str]:
     """The fields that a template names, in the order of the file."""
-    named = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    try:
+        named = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        raise HwqError(f"template {template!r} must have its fields in braces, not {error}") from None
     for name in named - set(fields):
         raise HwqError(f"template {template!r} must name only the fields {', '.join(fields)}, not {name!r}")
     return [name for name in fields if name in named]
