@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import resources
+from pathlib import Path
+from statistics import mean, median
 
 import pytest
 
+from hwq.cli.main import run
+from hwq.cli.calibrate import measured_of, read_rows
 from hwq.costmodel import Cost, Fit, Quantity, Sample, estimate, features, fit
-from hwq.costmodel.calibrate import designs
+from hwq.costmodel.calibrate import Measured, designs
+from hwq.costmodel.features import FIELD
 from hwq.costmodel.fit import price, spread
+from hwq.costmodel.score import Judged, judge
 from hwq.datapath import Datapath, plan
+from hwq.datapath.device import device as read_device
 from hwq.errors import HwqError
 
 
@@ -88,7 +96,7 @@ def test_a_fit_finds_the_coefficients_it_was_made_from() -> None:
     found = fit(samples, "xc7", False, "blocks")
     assert isinstance(found, Fit)
     assert found.coefficients["row"] == 1.0 and found.coefficients["logic"] == pytest.approx(2.5)
-    assert found.spread < 1e-6
+    assert spread(found.residuals) < 1e-6
     with pytest.raises(HwqError, match=r"^a fit needs at least 10 measured blocks, not 3; measure more designs$"):
         fit(samples[:3], "xc7", False, "blocks")
 
@@ -109,3 +117,51 @@ def test_a_clock_picks_cuts_or_refuses() -> None:
         plan(dp, "ecp5", clock=2000)
     with pytest.raises(HwqError, match=r"^clock= needs a device with place and route \(ecp5\), not xc7$"):
         plan(dp, "xc7", clock=200)
+
+
+ROWS = Path(__file__).parent / "data" / "rows"
+ELEMENTS = {"xc7": 66, "ecp5": 66, "ge": 66}  # held out of every fit
+
+
+def measured_rows(device: str) -> list[Measured]:
+    return [measured_of(row, device) for row in read_rows(ROWS, device)]
+
+
+def held_out(device: str) -> list[Judged]:
+    return [j for j in judge(measured_rows(device), read_device(device)) if j.part == "pe"]
+
+
+def errors(judged: list[Judged], field: str, floating: bool) -> list[float]:
+    """Relative errors of the elements that multiply minifloats, or of all others."""
+    return [abs(j.error) for j in judged if j.field == field and ("fp" in j.datapath) is floating]
+
+
+@pytest.mark.parametrize("device", ELEMENTS)
+def test_the_shipped_prices_are_fitted_to_the_measured_rows(device: str, tmp_path: Path) -> None:
+    assert run(["calibrate", "--device", device, "--from", str(ROWS), "-o", str(tmp_path / "device.json")]) == 0
+    shipped = resources.files("hwq") / "devices" / f"{device}.json"
+    assert (tmp_path / "device.json").read_text("utf-8") == shipped.read_text("utf-8")
+
+
+@pytest.mark.parametrize("device", ELEMENTS)
+def test_prices_hold_for_elements_that_the_fit_never_saw(device: str) -> None:
+    judged = held_out(device)
+    field = FIELD[device]
+    integers, floats = errors(judged, field, floating=False), errors(judged, field, floating=True)
+    assert len(integers) + len(floats) == ELEMENTS[device]
+    assert all(j.error == 0 for j in judged if j.field == "ff")
+    if device == "ge":
+        assert mean(integers + floats) < 0.04
+    else:
+        assert max(integers) < 0.01
+        assert mean(floats) < 0.06
+    clocks = [abs(j.error) for j in judged if j.field == "fmax_mhz"]
+    assert len(clocks) == (34 if device == "ecp5" else 0)
+    assert not clocks or mean(clocks) < 0.10
+
+
+def test_intervals_hold_and_are_narrow() -> None:
+    judged = [j for device in ELEMENTS for j in held_out(device) if not j.estimated.is_exact]
+    assert len(judged) >= 120
+    assert sum(j.inside for j in judged) >= 0.82 * len(judged)
+    assert median(j.half_width for j in judged) <= 2.5 * median(abs(j.error) for j in judged)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hwq.costmodel.calibrate import Measured
     from hwq.synth import Row
 
-__all__ = ["register"]
+__all__ = ["measured_of", "read_rows", "register"]
 
 From = Annotated[Path | None, typer.Option("--from", metavar="DIR", help="Take the rows in DIR/*.jsonl, run no tool.")]
 Rows = Annotated[Path, typer.Option("--rows", metavar="FILE", help="Where rows are kept as they are measured.")]
@@ -35,11 +35,11 @@ def calibrate(device: Device, source: From = None, rows: Rows = Path("rows.jsonl
     target(device)  # refuses a device without a flow
     path = output or Path(__file__).parents[1] / "devices" / f"{device}.json"
     check_folder("--output", path)
-    measured = _measure(device, rows) if source is None else _read(source, device)
-    text = fit([_measured(row, device) for row in measured], device, measured[0].tools, measured[0].level)
+    measured = _measure(device, rows) if source is None else read_rows(source, device)
+    text = fit([measured_of(row, device) for row in measured], device, measured[0].tools, measured[0].level)
     path.write_text(text, encoding="utf-8")
     print(f"{path}: prices of {device}; designs held out of their fit:\n")
-    _print_score([_measured(row, device) for row in measured], device, text)
+    _print_score([measured_of(row, device) for row in measured], device, text)
 
 
 def _measure(device: str, rows: Path) -> list[Row]:
@@ -76,7 +76,7 @@ def _print_score(rows: list[Measured], device: str, text: str) -> None:
     table(["part", "field", "designs", "mean error", "worst", "inside interval", "ratio"], lines)
 
 
-def _read(folder: Path, device: str) -> list[Row]:
+def read_rows(folder: Path, device: str) -> list[Row]:
     """The rows of a device in a folder's JSON lines."""
     from hwq.synth import Row
 
@@ -93,7 +93,7 @@ def _read(folder: Path, device: str) -> list[Row]:
     return found
 
 
-def _measured(row: Row, device: str) -> Measured:
+def measured_of(row: Row, device: str) -> Measured:
     from hwq.costmodel.calibrate import Measured, designs
     from hwq.costmodel.features import FIELD
 
