@@ -10,8 +10,8 @@ from statistics import mean, median
 
 import pytest
 
-from hwq.cli.main import run
 from hwq.cli.calibrate import measured_of, read_rows
+from hwq.cli.main import run
 from hwq.costmodel import Cost, Fit, Quantity, Sample, estimate, features, fit
 from hwq.costmodel.calibrate import Measured, designs
 from hwq.costmodel.features import FIELD
