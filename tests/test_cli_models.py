@@ -11,6 +11,7 @@ import torch
 from hwq import ptq, zoo
 from hwq.cli.main import run
 from hwq.cli.objectives import Subject, code_digest
+from hwq.cli.ptq import print_accumulators
 from hwq.costmodel import estimate
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
@@ -225,3 +226,11 @@ def test_stored_figures_know_the_code_that_made_them(tiny: str, tmp_path: Path) 
     assert all(scored in measure.key for measure in found)
     assert code_digest(("costmodel",)) in found[1].key
     assert len({measure.key for measure in found}) == 3
+
+
+def test_a_loss_is_not_said_to_be_saved(capsys: pytest.CaptureFixture[str]) -> None:
+    area = {"certified": {"value": 1500.0}, "any_weights": {"value": 1000.0}}
+    bits: dict[str, object] = {"bits": {"body": 8}, "needs": {}, "bits_any_weights": {"body": 28}}
+    print_accumulators({"device": "ge", "instances": {"body": "a"}, **bits, "ge": area, "ge_saved": -500.0})
+    said = capsys.readouterr().out
+    assert "ge on ge: 1,000 for any weights, 1,500 certified, 500 more than for any weights\n" in said

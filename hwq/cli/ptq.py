@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwq.cli.console import Json, parse_datapath, show, table
+from hwq.cli.console import PRICED, Json, check_folder, parse_datapath, show, table
 from hwq.cli.objectives import UNCOUNTED
-from hwq.errors import HwqError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hwq.ptq import QuantizedModel
 
-__all__ = ["Calibration", "Images", "ModelName", "Recipe", "register"]
+__all__ = ["Calibration", "Images", "ModelName", "Recipe", "print_accumulators", "register"]
 
 KINDS = ("float", "fake", "exact")
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or file.py:function.")]
@@ -30,7 +29,7 @@ Recipe = Annotated[str, typer.Option("--recipe", metavar="R", help="Methods join
 Text = Annotated[str, typer.Option("--datapath", metavar="DP", help="The datapath of every layer, in quotes.")]
 First = Annotated[str | None, typer.Option("--first", metavar="DP", help="Another one for the first layer.")]
 Last = Annotated[str | None, typer.Option("--last", metavar="DP", help="Another one for the last layer.")]
-Device = Annotated[str, typer.Option("--device", "-d", metavar="D", help="Where saved accumulator bits are priced.")]
+Device = Annotated[str, typer.Option("--device", "-d", metavar="D", help=f"Whose prices: {PRICED}.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,13 +50,17 @@ def ptq(
     as_json: Json = False,
 ) -> None:
     """Quantize a model and score it: float, fake-quantized, and exactly as the hardware computes."""
-    texts = {"first": first or datapath, "body": datapath, "last": last or datapath}
+    texts = {
+        "first": datapath if first is None else first,
+        "body": datapath,
+        "last": datapath if last is None else last,
+    }
     assignment = {role: str(parse_datapath([text])) for role, text in texts.items()}
     from hwq.costmodel.estimate import priced
 
     priced(device)
-    if save is not None and not save.absolute().parent.is_dir():
-        raise HwqError(f"the folder of --save must exist, not {save.parent}")
+    if save is not None:
+        check_folder("--save", save)
     from hwq import ptq as quantization
     from hwq import zoo
 
@@ -123,10 +126,10 @@ def _print(report: dict[str, Any]) -> None:
     print(f"the hardware loses {lost[0]} points of float, paired interval [{lost[1]}, {lost[2]}]\n")
     columns = ["name", "datapath ", "macs", "sqnr_db", "saturated"]
     table(columns, [[layer[name.strip()] for name in columns] for layer in report["per_layer"]])
-    _print_accumulators(report["accumulators"])
+    print_accumulators(report["accumulators"])
 
 
-def _print_accumulators(saved: dict[str, Any]) -> None:
+def print_accumulators(saved: dict[str, Any]) -> None:
     """Instances with their width, that which the weights need, that which any would, and the area between the two."""
     name = next(key for key in saved if key.endswith("_saved"))
     area = name.removesuffix("_saved")

@@ -83,7 +83,7 @@ class _Picture:
         short = len(texts) <= MOST_LABELS and max(map(len, texts), default=0) <= LONGEST_LABEL
         if short and self._labels(axes, texts):
             return
-        numbers = [str(place) for place in range(1, len(texts) + 1)]
+        numbers = [str(point.number) for point in self.best]  # as tables and JSON name the points
         key = _key(numbers, columns([point.assignment for point in self.best]))
         figure.set_size_inches(8.0 + KEY_INCHES * max(map(len, key)), 5.0)
         size = KEY_SIZE * min(1.0, MOST_KEY_LINES / len(key))
