@@ -6,11 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from hwq.errors import HwqError, ToolError
-from hwq.formats import catalog, parse_format
 
 if TYPE_CHECKING:
     from hwq.costmodel import estimate
     from hwq.datapath import Array, Datapath, Mac, Params, conv2d, matmul
+    from hwq.formats import catalog, parse_format
     from hwq.ptq import Quantizer
     from hwq.search import Study
 
@@ -33,6 +33,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     **dict.fromkeys(("Array", "Datapath", "Mac", "Params", "conv2d", "matmul"), "hwq.datapath"),
+    **dict.fromkeys(("catalog", "parse_format"), "hwq.formats"),
     "Quantizer": "hwq.ptq",
     "Study": "hwq.search",
     "estimate": "hwq.costmodel",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hwq.cli.main import COMMANDS, run
+from hwq.cli.commands import COMMANDS
+from hwq.cli.main import run
 from hwq.cli.search import knee
 from hwq.costmodel import estimate
 from hwq.datapath import Datapath
@@ -52,7 +54,7 @@ def test_help_loads_nothing_heavy() -> None:
     code = "import sys; from hwq.cli.main import run; run(['--help']); print(); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(shown.stdout.splitlines()[-1].split())
-    assert "hwq.cli.main" in loaded
+    assert "hwq.cli.commands" in loaded
     assert not loaded & {"torch", "amaranth", "cocotb", "matplotlib", "numba", "optuna", "scipy", "pyosys"}
 
 
@@ -86,11 +88,41 @@ def test_a_datapath_that_the_shell_cut_asks_for_quotes(capsys: pytest.CaptureFix
 
 
 def test_an_interrupt_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(fmt: object) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hwq.cli.formats._summary", interrupt)
-    assert hwq(capsys, "formats") == (130, "", "interrupted; what was finished is saved\n")
+    assert hwq(capsys, "formats") == (130, "", "interrupted\n")
+    monkeypatch.setattr("hwq.cli.commands.app", interrupt)
+    assert hwq(capsys, "cost") == (130, "", "interrupted\n")
+    assert hwq(capsys) == (130, "", "interrupted\n")
+    for name in ("search", "calibrate", "demo"):
+        assert hwq(capsys, name, "x") == (130, "", "interrupted; what was finished is saved\n")
+
+
+def test_an_interrupt_while_commands_are_loaded_is_no_traceback() -> None:
+    """The import system asks a finder for each module: one of them is where the interrupt comes."""
+    code = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in ('typer', 'numpy'): raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.argv[1:] = ['formats']\n"
+        "from hwq.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_a_reader_that_goes_away_ends_the_run_quietly() -> None:
+    code = "import sys; from hwq.cli import main; sys.argv[1:] = ['formats', 'fp16', '--json']; main()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == b"{\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == -signal.SIGPIPE
 
 
 def test_formats_lists_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from hwq.cli import demo
 from hwq.cli.main import run
 from hwq.cli.spaces import space_of
 from hwq.errors import HwqError
+from hwq.ptq import Recipe
+from hwq.sim import Report
 
 
 def refused(capsys: pytest.CaptureFixture[str], message: str, *arguments: str) -> None:
@@ -155,3 +158,69 @@ def test_spaces_of_another_kind_are_refused(tmp_path: Path, space: str, message:
     with pytest.raises(HwqError, match=f"^{re.escape(message.replace('{path}', str(path)))}") as caught:
         space_of(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("rtn+gptq", "a recipe must have at most one of gptq, .*, not rtn and gptq"),
+        ("gptq+bc+gptq", "a recipe must have at most one of gptq, .*, not gptq and gptq"),
+        ("minmax+rtn+mse", "a recipe must have at most one of .*, not minmax and mse"),
+    ],
+)
+def test_a_recipe_has_one_word_of_a_kind(recipe: str, message: str) -> None:
+    with pytest.raises(HwqError, match=f"^{message}$"):
+        Recipe.parse(recipe)
+
+
+@pytest.mark.parametrize("option", ["--first", "--last"])
+def test_an_empty_datapath_is_none(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    message = "a datapath must be a text such as 'int(8)*int(8) +exact', not an empty one"
+    refused(capsys, message, "ptq", "resnet8", "--datapath", "int8*int8", "--recipe", "rtn", option, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seed", "-1"], "seed must be between 0 and 2**63 - 1, not -1"),
+        (["--waves", "nowhere/w.fst"], "the folder of waves must exist, not nowhere; make it first"),
+    ],
+)
+def test_sim_looks_at_its_options_first(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    refused(capsys, message, "sim", "int4*int4", *arguments)
+
+
+LATE = Report("dp", "xc7", "icarus", "random", 0, 1, 4, 0, None, 2000, 64, 0, 1.0)
+CYCLES = "the array took another number of cycles than its schedule and the bench's pauses"
+
+
+def test_sim_does_not_print_a_false_sum(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hwq.sim.check", lambda dp, **options: LATE)
+    assert run(["sim", "int4*int4"]) == 1
+    *_, cycles, reason = capsys.readouterr().out.splitlines()
+    assert cycles == "cycles 2000 != expected 64 + stalled 0"
+    assert reason == f"failed: {CYCLES}"
+
+
+def test_demo_fails_where_a_check_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("hwq.sim.check", lambda dp, **options: LATE)
+    assert not demo._check({"body": "int4*int4"}, tmp_path, 1)
+    assert f"body failed: {CYCLES}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["cost", "rtl", "sim", "synth", "ptq", "calibrate"])
+def test_help_lists_devices_and_no_path(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert run([command, "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "ecp5, ge, xc7" in out
+    if command not in ("ptq", "calibrate"):
+        assert "act*weight +acc ->out @ROWSxCOLS k=N cut=STAGE" in out
+
+
+def test_help_of_search_shows_no_path_of_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["search", "--help"]) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "[default: (the demo's)]" in out
+    assert "/hwq/" not in out

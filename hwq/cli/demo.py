@@ -69,9 +69,9 @@ def demo(
     with clock.stage("Verilog"):
         _emit(built, folder / "rtl", job["device"])
     with clock.stage("simulation"):
-        mismatches = _check(built, folder / "rtl", job["tiles"])
+        passed = _check(built, folder / "rtl", job["tiles"])
     _summary(folder, clock)
-    if mismatches:
+    if not passed:
         raise fail()
 
 
@@ -137,8 +137,8 @@ def _emit(built: Mapping[str, str], folder: Path, device: str) -> None:
         print(f"{name}: {text}\n  {folder / name}, top {manifest.top}")
 
 
-def _check(built: Mapping[str, str], folder: Path, tiles: int) -> int:
-    """Compare each instance's Verilog with the emulator in Icarus; the number of mismatches."""
+def _check(built: Mapping[str, str], folder: Path, tiles: int) -> bool:
+    """Compare each instance's Verilog with the emulator in Icarus; True if every check passed."""
     from hwq.datapath import Datapath
     from hwq.sim import check
 
@@ -147,9 +147,12 @@ def _check(built: Mapping[str, str], folder: Path, tiles: int) -> int:
         ["instance", "compared", "mismatches", "cycles", "expected", "stalled"],
         [(name, r.compared, r.mismatches, r.cycles, r.expected_cycles, r.stalled) for name, r in reports.items()],
     )
-    mismatches = sum(report.mismatches for report in reports.values())
-    print(f"{sum(report.compared for report in reports.values())} outputs compared, mismatches {mismatches}")
-    return mismatches
+    compared, mismatches = (sum(getattr(r, name) for r in reports.values()) for name in ("compared", "mismatches"))
+    print(f"{compared} outputs compared, mismatches {mismatches}")
+    for name, report in reports.items():
+        if report.failure:
+            print(f"{name} failed: {report.failure}")
+    return all(report.passed for report in reports.values())
 
 
 def _summary(folder: Path, clock: Clock) -> None:

@@ -34,7 +34,9 @@ def search(
     budget: Annotated[int, typer.Option("--budget", metavar="N", help="Distinct points, earlier ones included.")],
     store: Annotated[Path, typer.Option("--store", metavar="FILE", help="Where every figure is kept.")],
     fit: Annotated[list[str] | None, typer.Option("--fit", help="A hard limit, such as 'lut<=20000'.")] = None,
-    space: Annotated[Path, typer.Option("--space", metavar="TOML", help="Templates for each role.")] = DEMO,
+    space: Annotated[
+        Path, typer.Option("--space", metavar="TOML", help="Templates for each role.", show_default="the demo's")
+    ] = DEMO,
     recipe: Annotated[str, typer.Option("--recipe", metavar="R", help="How models are quantized.")] = "gptq+bc",
     images: Annotated[int, typer.Option("--images", metavar="N", help="Test images of each point.")] = 512,
     calibration: Calibration = None,

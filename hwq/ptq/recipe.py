@@ -33,10 +33,14 @@ class Recipe:
     def parse(cls, text: str) -> Recipe:
         """The recipe of words joined by "+", applied from left to right."""
         recipe = cls()
-        for word in text.split("+"):
+        words = text.split("+")
+        for word in words:
             if word not in _WORDS:
                 raise HwqError(f"a recipe must be words of {', '.join(recipe_words())} joined by +, not {text!r}")
             recipe = _WORDS[word](recipe)
+        for kind in (SOLVERS, CALIBRATORS):
+            if len(named := [word for word in words if word in kind]) > 1:
+                raise HwqError(f"a recipe must have at most one of {', '.join(kind)}, not {' and '.join(named)}")
         return recipe
 
 
