@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hwq import Array, Datapath, HwqError, Mac, parse_format
+from hwq import Array, Datapath, HwqError, Mac, estimate, parse_format
 from hwq.datapath import Bias, Fixed
 
 INT8 = parse_format("int8")
@@ -36,6 +36,13 @@ def test_numpy_integers_are_whole_numbers() -> None:
         (lambda: Mac(INT8, INT8, out=INT8, epilogue=("bias",)), "an epilogue step must be Bias(), Requant() or Relu()"),
         (lambda: Fixed("8"), "accumulator bits must be a whole number between 2 and 1024, not '8'"),
         (lambda: Fixed(8, 1.5), "accumulator frac must be a whole number between -1024 and 1024, not 1.5"),
+        (lambda: Datapath.parse(["int8*int8"]), "a datapath must be a text such as 'int(8)*int(8) +exact', not ['int8"),
+        (
+            lambda: estimate(None, "xc7"),
+            "estimate takes a datapath, its text, a list of these or {role: text}, not None",
+        ),
+        (lambda: estimate([None], "xc7"), "a datapath must be a text such as 'int(8)*int(8) +exact', not None"),
+        (lambda: estimate({"body": 3}, "xc7"), "a datapath must be a text such as 'int(8)*int(8) +exact', not 3"),
         (lambda: Datapath("int8*int8"), "the numerics must be a Mac, not str int8*int8; "),
         (lambda: Datapath(Mac(INT8, INT8), "8x8"), "the structure of a datapath must be an Array, not str 8x8; "),
     ],

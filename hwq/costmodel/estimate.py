@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, overload
@@ -54,6 +54,8 @@ def estimate(what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str]
         return estimates([Datapath.parse(what)], found)[0]
     if isinstance(what, Mapping):
         return _network(what, found)
+    if not isinstance(what, Iterable):
+        raise HwqError(f"estimate takes a datapath, its text, a list of these or {{role: text}}, not {what!r}")
     return estimates([dp if isinstance(dp, Datapath) else Datapath.parse(dp) for dp in what], found)
 
 

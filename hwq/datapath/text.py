@@ -17,10 +17,14 @@ _SHAPE = re.compile(rf"({_DIGITS})x({_DIGITS})(?:x({_DIGITS}))?(?:/(\w+))?")
 _NUMBER = re.compile("-?[0-9]+")
 
 
-@lru_cache(maxsize=65536)
 def parse(text: str) -> Datapath:
     if not isinstance(text, str):
         raise HwqError(f"a datapath must be a text such as 'int(8)*int(8) +exact', not {text!r}")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=65536)
+def _parsed(text: str) -> Datapath:
     words = text.split()
     if not words:
         raise HwqError("a datapath must be a text such as 'int(8)*int(8) +exact', not an empty one")
