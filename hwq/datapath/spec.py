@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import cached_property
 from numbers import Integral
 from types import UnionType
+from typing import Any
 
 from hwq.errors import HwqError
 from hwq.formats import Format, Int, check_rounding
@@ -21,9 +22,10 @@ MAX_EXACT_BITS = 1024
 MAX_SHIFT = 63
 
 
-def _whole(what: str, value: object, least: int, most: int, most_text: str = "") -> int:
+def _whole(what: str, value: Any, least: int, most: int, most_text: str = "") -> int:
     """`value` as an int, if it is a whole number in the range; a bool or a float with a whole value is none."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or not least <= int(value) <= most:
+    whole = type(value) is int or isinstance(value, Integral) and not isinstance(value, bool)  # the quick case first
+    if not whole or not least <= value <= most:
         raise HwqError(f"{what} must be a whole number between {least} and {most_text or most}, not {value!r}")
     return int(value)
 
