@@ -102,7 +102,7 @@ def accumulators(quantized: QuantizedModel, worst: Sequence[str], device: str) -
         "instances": quantized.instances,
         "bits": {name: Datapath.parse(text).mac.acc_bits for name, text in names},
         "needs": _widest(quantized, needs(quantized)),
-        "bits_any_weights": {name: Datapath.parse(wide[text]).mac.acc_bits for name, text in names},
+        "bits_any_weights": {name: Datapath.parse(wide[text]).mac.exact_bits for name, text in names},
         area: {"certified": certified.figures[area].json(), "any_weights": any_weights.figures[area].json()},
         f"{area}_saved": round(saved, 1),
     }
