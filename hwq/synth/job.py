@@ -54,6 +54,7 @@ class Job:
         digest = hashlib.sha256()
         for path in self.files:
             digest.update(path.read_bytes() + b"\0")
-        flow = [self.module, self.device, self.seeds, target(self.device).text(), self.tools()]
+        fast = target(self.device).fast if self.seeds else ()
+        flow = [self.module, self.device, self.seeds, target(self.device).text(), self.tools(), *fast]
         digest.update(json.dumps(flow, sort_keys=True).encode())
         return digest.hexdigest()

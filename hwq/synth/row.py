@@ -32,7 +32,8 @@ class Row:
 
     lut: LUT1-6 + SRL + LUTRAM on xc7 (no inverters, no wide multiplexers), LUT4 + 2 CCU2C on ecp5. ge: NAND2
     equivalents with flip-flops. bram: blocks of 18 Kbit. logic_ns: the longest path without any routing.
-    level: "T1" are synthesis cells, "T2" adds an open place and route (comb_post_route, ff_post_route, fmax_mhz).
+    level: "T1" are synthesis cells, mapped for area; "T2" adds an open place and route of the same module mapped for
+    speed: comb_post_route and ff_post_route are its area, fmax_mhz its clock.
     """
 
     design: str

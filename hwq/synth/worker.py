@@ -47,13 +47,12 @@ class Yosys:
         return bool(self.caught(f"select -list {pattern}").strip())
 
 
-def _map(yosys: Yosys, flow: Target, job: dict[str, Any]) -> None:
-    """Make the job's module the flat top under a neutral name, and map it."""
+def _prepare(yosys: Yosys, flow: Target, job: dict[str, Any]) -> None:
+    """Make the job's module the flat top under a neutral name, ready to be mapped."""
     yosys.run(*(f"read_verilog {source}" for source in job["sources"]))
     yosys.run(f"hierarchy -check -top {job['module']}", f"rename {job['module']} {NAME}")
     yosys.run("proc", "flatten", "opt_clean", "check -assert", "scratchpad -set abc9.verify false", *flow.passes)
-    yosys.run(*(flow.memories if yosys.has("t:$mem*") else ()), *flow.mapping)
-    yosys.run("delete t:$scopeinfo")  # left by flatten; the placer refuses them
+    yosys.run(*(flow.memories if yosys.has("t:$mem*") else ()), "delete t:$scopeinfo", "design -save flat")
 
 
 def _logic_ns(yosys: Yosys) -> float | None:
@@ -68,7 +67,8 @@ def _measure(yosys: Yosys, flow: Target, job: dict[str, Any]) -> dict[str, Any]:
     os.chdir(job["job"])
     if GENLIB in " ".join(flow.mapping):
         shutil.copyfile(genlib(), GENLIB)
-    _map(yosys, flow, job)
+    _prepare(yosys, flow, job)
+    yosys.run(*flow.mapping)
     cells = json.loads(yosys.caught("stat -json"))["modules"][f"\\{NAME}"].get("num_cells_by_type", {})
     row: dict[str, Any] = {"job": job["job"], "breakdown": dict(sorted(cells.items()))}
     if flow.timed:
@@ -76,7 +76,7 @@ def _measure(yosys: Yosys, flow: Target, job: dict[str, Any]) -> dict[str, Any]:
     if job["netlist"]:
         yosys.run(f"rename {NAME} {job['module']}", f"write_verilog -selected -noattr {job['netlist']}")
     if job["seeds"]:
-        yosys.run(f"write_json -selected {NAME}.json")
+        yosys.run("design -load flat", *flow.fast, f"write_json -selected {NAME}.json")
         row |= place_and_route(f"{NAME}.json", NAME, job["seeds"])
     return row | {"seconds": round(time.monotonic() - start, 3)}
 
