@@ -47,7 +47,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     dp = plan.dp
     mac, depth = dp.mac, output_depth(dp)
     longest = np.maximum(np.maximum(skew(rows, cols) + pe_depth(dp) - 1, rows), depth) - 1
-    count = np.maximum(1, np.frexp(longest)[1])  # the binary exponent of an integer is its bit length
+    count = np.frexp(longest)[1]  # the binary exponent of an integer is its bit length
     sums = sum(w.width for w in steps.state(mac).words.values())
     held = sum(w.width for w in steps.parameters(mac).values())
     delays = _delays(plan.blocks["pe"])

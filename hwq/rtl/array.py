@@ -54,6 +54,7 @@ class SystolicArray(Elaboratable):  # type: ignore[misc]  # shipped without type
         self.enable = Signal(name="en")
         self.state = {name: Signal(name=name, init=name == _STATES[0]) for name in _STATES}
         largest = max(flush(dp), self.rows, output_depth(dp)) - 1
+        self.counts = largest > 0  # else every state lasts one cycle
         self.count = Signal(max(1, largest.bit_length()), name="count")
 
     @property
@@ -102,8 +103,9 @@ class SystolicArray(Elaboratable):  # type: ignore[misc]  # shipped without type
                 state["flush"].eq(last | state["flush"] & ~done),
                 state["drain"].eq(state["flush"] & done | state["drain"] & ~done),
                 state["tail"].eq(state["drain"] & done | state["tail"] & ~done),
-                self.count.eq(Mux(state["run"], Const(flush(dp) - 1, bits), going)),
             ]
+            if self.counts:
+                m.d.sync += self.count.eq(Mux(state["run"], Const(flush(dp) - 1, bits), going))
 
     # -- operands -------------------------------------------------------------------------------------------------
 
