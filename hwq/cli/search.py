@@ -109,11 +109,14 @@ def print_front(points: Sequence[Point], axes: Sequence[Axis], instances: Instan
 
 
 def knee(points: Sequence[Point], cost: str, gain: str) -> Point:
-    """The point farthest above the chord from the cheapest to the best one, cost on a logarithmic scale."""
+    """The point farthest above the chord from the cheapest to the best one, cost on a logarithmic scale.
+
+    Of equally far ones it is the cheapest.
+    """
     corners = [(math.log(point.values[cost]), point.values[gain]) for point in points]
     (x0, y0), (x1, y1) = min(corners), max(corners, key=lambda corner: (corner[1], -corner[0]))
     above = [(x1 - x0) * (y - y0) - (y1 - y0) * (x - x0) for x, y in corners]
-    return points[above.index(max(above))]
+    return points[max(range(len(points)), key=lambda at: (above[at], -corners[at][0]))]
 
 
 def print_choice(point: Point, built: Mapping[str, str]) -> None:
