@@ -187,7 +187,10 @@ def test_errors_are_one_line_and_cost_only_their_design(verilog: Path, tmp_path:
 
 
 def test_an_interrupt_ends_the_workers_and_keeps_the_rows(tmp_path: Path) -> None:
-    rows, command = tmp_path / "rows.jsonl", "from hwq.cli import main; main()"
+    rows = tmp_path / "rows.jsonl"
+    # a shell that runs the tests in the background has them ignore interrupts
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = f"{heeding}; from hwq.cli import main; main()"
     arguments = ["calibrate", "--device", "ge", "--rows", str(rows), "-o", str(tmp_path / "ge.json")]
     with subprocess.Popen(
         [sys.executable, "-c", command, *arguments],
