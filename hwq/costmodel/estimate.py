@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, overload
@@ -75,9 +77,22 @@ def estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
         # by identity, which texts of one Mac share: to hash it takes longer than to price one more array
         alike.setdefault((id(dp.mac), dp.decode, dp.cuts), []).append(at)
     found: dict[int, Cost] = {}
-    for places in alike.values():
-        found.update(zip(places, _arrays([datapaths[at] for at in places], target), strict=True))
+    with _no_collection():
+        for places in alike.values():
+            found.update(zip(places, _arrays([datapaths[at] for at in places], target), strict=True))
     return [found[at] for at in range(len(datapaths))]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage collection meanwhile: everything made here is kept, looking through it is wasted."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
