@@ -15,11 +15,25 @@ from hwq.bits.source import Expr, compile_function, size_of
 from hwq.bits.word import Word
 from hwq.errors import HwqError
 
-__all__ = ["array_dtype", "compile_map", "compile_scan", "from_wide", "threads", "to_wide"]
+__all__ = [
+    "CHUNK",
+    "Arrays",
+    "Load",
+    "Named",
+    "Store",
+    "array_dtype",
+    "compile_map",
+    "compile_scan",
+    "from_wide",
+    "loop_body",
+    "parallel",
+    "threads",
+    "to_wide",
+]
 
 Arrays = Sequence[np.ndarray[Any, Any]]
 
-_CHUNK = 1 << 16  # elements below which a second thread costs more than it brings
+CHUNK = 1 << 16  # elements below which a second thread costs more than it brings
 _ROW = 512  # columns below which parameters are repeated, so that the inner loop is long enough for vectors
 
 
@@ -72,7 +86,7 @@ def _map(outputs: tuple[Word, ...], inputs: Named, results: tuple[np.dtype[Any],
         (name, f"p{j}", "%i" if j < len(inputs) else "%c", dtype) for j, (name, dtype) in enumerate((*inputs, *columns))
     ]
     stores = [(w, f"p{len(loads) + j}", "%i", d) for j, (w, d) in enumerate(zip(outputs, results, strict=True))]
-    body, pointers = _body(loads, stores), [pointer for _, pointer, _, _ in (*loads, *stores)]
+    body, pointers = loop_body(loads, stores), [pointer for _, pointer, _, _ in (*loads, *stores)]
     function = compile_function(_map_source(body, pointers), 3 + len(pointers), body.widest <= 64)
 
     def run(arrays: Arrays, per_column: Arrays = ()) -> list[np.ndarray[Any, Any]]:
@@ -88,10 +102,10 @@ def _map(outputs: tuple[Word, ...], inputs: Named, results: tuple[np.dtype[Any],
     return run
 
 
-def _body(loads: Sequence[Load], stores: Sequence[Store]) -> Expr:
-    """The inside of a loop: read the variables that the stored words depend on, compute, write."""
+def loop_body(loads: Sequence[Load], stores: Sequence[Store], kept: Sequence[Word] = ()) -> Expr:
+    """The inside of a loop: read the variables that the stored and kept words depend on, compute, write."""
     body = Expr()
-    order = topological([word for word, *_ in stores])
+    order = topological([*(word for word, *_ in stores), *kept])
     variables = {str(w.attr): w for w in order if w.op == "var"}
     for name, pointer, index, dtype in loads:
         if name in variables:
@@ -162,7 +176,7 @@ def _scan(state: tuple[tuple[str, Word], ...], after: tuple[Word, ...], rows: Na
     loads = [(name, f"p{j}", at[j], dtype) for j, (name, dtype) in enumerate((*rows, *columns, *kept))]
     own = loads[len(rows) + len(columns) :]
     stores = [(word, pointer, index, dtype) for word, (_, pointer, index, dtype) in zip(after, own, strict=True)]
-    body, pointers = _body(loads, stores), [pointer for _, pointer, _, _ in loads]
+    body, pointers = loop_body(loads, stores), [pointer for _, pointer, _, _ in loads]
     function = compile_function(_scan_source(body, pointers), 4 + len(pointers), body.widest <= 64)
 
     def run(by_row: Arrays, by_column: Arrays) -> list[np.ndarray[Any, Any]]:
@@ -172,7 +186,7 @@ def _scan(state: tuple[tuple[str, Word], ...], after: tuple[Word, ...], rows: Na
         out = [np.zeros((m, n), dtype=d) for _, d in kept]
         addresses = [x.ctypes.data for x in (*a, *w, *out)]
         if n and k:
-            parallel(lambda lo, hi: function(lo, hi, k, n, *addresses), m, max(1, _CHUNK // (k * n)))
+            parallel(lambda lo, hi: function(lo, hi, k, n, *addresses), m, max(1, CHUNK // (k * n)))
         return out
 
     return run
@@ -236,7 +250,7 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="hwq")
 
 
-def parallel(span: Callable[[int, int], None], n: int, grain: int = _CHUNK) -> None:
+def parallel(span: Callable[[int, int], None], n: int, grain: int = CHUNK) -> None:
     """Call `span(first, last)` over [0, n) in as many pieces as there are threads."""
     workers = min(threads(), n // grain) if n >= 2 * grain else 1
     if workers == 1:

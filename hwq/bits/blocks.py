@@ -1,0 +1,217 @@
+"""Recorded texts in compiled loops over blocks: the largest of a measure, a word that a block shares, its elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hwq.bits.loops import CHUNK, Arrays, Load, Named, Store, array_dtype, loop_body, parallel
+from hwq.bits.source import Expr, compile_function
+from hwq.bits.word import Word, variable
+
+__all__ = ["LARGEST", "SHARED", "compile_blocks"]
+
+LARGEST, SHARED = "largest", "shared"
+_TILE = 64  # blocks a stage: their elements stay in the nearest cache, and their shared words fill whole vectors
+
+
+def compile_blocks(
+    measure: Word, shared: Word, outputs: Sequence[Word], inputs: Mapping[str, Any], results: Sequence[Any], size: int
+) -> Callable[[Arrays], list[np.ndarray[Any, Any]]]:
+    """A function of arrays [rows, length] that runs over blocks of `size` elements of a row; the last may be shorter.
+
+    `measure` is a text over the inputs; the largest of a block is the variable "largest", of the same range. `shared` is
+    a text over that alone, and is the variable "shared" in the texts of `outputs`, which read the inputs too. Both are
+    of at most 64 bits. `inputs` and `results` are those of `compile_map`.
+    """
+    kinds = tuple((name, np.dtype(dtype)) for name, dtype in inputs.items())
+    dtypes = tuple(map(np.dtype, results))
+    return _blocks(measure, shared, tuple(outputs), kinds, dtypes, size)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=512)
+def _blocks(
+    measure: Word, shared: Word, outputs: tuple[Word, ...], inputs: Named, results: tuple[np.dtype[Any], ...], size: int
+) -> Any:
+    reads = [(name, f"p{j}", "%i", dtype) for j, (name, dtype) in enumerate(inputs)]
+    writes = [(w, f"p{len(reads) + j}", "%i", d) for j, (w, d) in enumerate(zip(outputs, results, strict=True))]
+    kernel = _Kernel(measure, shared, reads, writes, size)
+    function = compile_function(kernel.source(), 4 + len(kernel.pointers), kernel.widest <= 64)
+
+    def run(arrays: Arrays) -> list[np.ndarray[Any, Any]]:
+        given = [np.ascontiguousarray(a, dtype=d) for a, (_, d) in zip(arrays, inputs, strict=True)]
+        rows, length = given[0].shape
+        out = [np.empty((rows, length), dtype=d) for d in results]
+        if length and not length % size:  # no block sees where such a row ends
+            rows, length = 1, rows * length
+        per_row = -(-length // size)
+        addresses = [a.ctypes.data for a in (*given, *out)]
+        parallel(lambda lo, hi: function(lo, hi, length, per_row, *addresses), rows * per_row, max(1, CHUNK // size))
+        return out
+
+    return run
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """The source of one function, and of the three loops that it runs over a tile of blocks."""
+
+    measure: Word
+    shared: Word
+    reads: list[Load]
+    writes: list[Store]
+    size: int
+
+    @property
+    def pointers(self) -> list[str]:
+        return [pointer for _, pointer, _, _ in (*self.reads, *self.writes)]
+
+    @property
+    def _given(self) -> str:
+        return "".join(f", ptr noalias %{pointer}" for pointer in self.pointers)
+
+    @property
+    def _largest(self) -> Word:
+        return variable(LARGEST, self.measure.lo, self.measure.hi)
+
+    @property
+    def _bodies(self) -> tuple[Expr, Expr, Expr]:
+        """The insides of the loops."""
+        largest = (LARGEST, "largest", "%i", array_dtype(self._largest))
+        one = (SHARED, "shared", "%block", array_dtype(self.shared))
+        return (
+            loop_body(self.reads, [], [self.measure]),
+            loop_body([largest], [(self.shared, "shared", "%i", one[3])]),
+            loop_body([*self.reads, one], self.writes),
+        )
+
+    @property
+    def widest(self) -> int:
+        """Bits of the widest integer."""
+        return max(body.widest for body in self._bodies)
+
+    def source(self) -> str:
+        reduce, share, fill = self._bodies
+        tables = [line.replace("@table", f"@{name}") for name, body in (("s", share), ("f", fill)) for line in body.tables]
+        kind = f"i{array_dtype(self._largest).itemsize * 8}"
+        most = reduce.get(self.measure, int(kind[1:]))
+        return "\n".join(
+            [
+                *tables,
+                f"define internal {kind} @reduce(i64 %first, i64 %last{self._given}) alwaysinline {{",
+                *_loop(
+                    [*reduce.lines, f"  %above = icmp sgt {kind} {most}, %most"],
+                    f"  %most = phi {kind} [ {self.measure.lo}, %entry ], [ %more, %loop ]",
+                    f"  %more = select i1 %above, {kind} {most}, {kind} %most",
+                ),
+                f"  ret {kind} %more",
+                "}",
+                "define internal void @share(i64 %first, i64 %last, ptr noalias %largest, ptr noalias %shared) "
+                "alwaysinline {",
+                *_loop([line.replace("@table", "@s") for line in share.lines]),
+                "  ret void",
+                "}",
+                f"define internal void @fill(i64 %first, i64 %last, i64 %block, ptr noalias %shared{self._given}) "
+                "alwaysinline {",
+                *_loop([line.replace("@table", "@f") for line in fill.lines]),
+                "  ret void",
+                "}",
+                *self._kernel(kind),
+            ]
+        )
+
+    def _kernel(self, kind: str) -> list[str]:
+        """Blocks [first, last): tiles that end where rows do, so that at most the last block of a tile is short."""
+        size, given = self.size, "".join(f", ptr %{pointer}" for pointer in self.pointers)
+        shared = f"i{array_dtype(self.shared).itemsize * 8}"
+        return [
+            f"define void @kernel(i64 %first, i64 %last, i64 %length, i64 %perrow{self._given}) {{",
+            "entry:",
+            f"  %largest = alloca [{_TILE} x {kind}], align 64",
+            f"  %shared = alloca [{_TILE} x {shared}], align 64",
+            "  %some = icmp slt i64 %first, %last",
+            "  br i1 %some, label %tile, label %done",
+            "tile:",
+            "  %block = phi i64 [ %first, %entry ], [ %next, %filled ]",
+            "  %row = udiv i64 %block, %perrow",
+            "  %before = mul i64 %row, %perrow",
+            "  %inrow = sub i64 %block, %before",
+            "  %rowstart = mul i64 %row, %length",
+            "  %rowend = add i64 %rowstart, %length",
+            f"  %skip = mul i64 %inrow, {size}",
+            "  %start = add i64 %rowstart, %skip",
+            "  %rest = sub i64 %perrow, %inrow",
+            "  %ahead = sub i64 %last, %block",
+            "  %a = call i64 @llvm.smin.i64(i64 %rest, i64 %ahead)",
+            f"  %count = call i64 @llvm.smin.i64(i64 %a, i64 {_TILE})",
+            "  %elements = sub i64 %rowend, %start",
+            f"  %fit = udiv i64 %elements, {size}",
+            "  %full = call i64 @llvm.smin.i64(i64 %fit, i64 %count)",
+            f"  %wholes = mul i64 %full, {size}",
+            "  %tail = add i64 %start, %wholes",
+            "  %short = icmp slt i64 %full, %count",
+            "  %whole = icmp sgt i64 %full, 0",
+            "  br i1 %whole, label %reduce, label %reduced",
+            "reduce:",
+            "  %t = phi i64 [ 0, %tile ], [ %t1, %reduce ]",
+            "  %at = phi i64 [ %start, %tile ], [ %to, %reduce ]",
+            f"  %to = add i64 %at, {size}",
+            f"  %m = call {kind} @reduce(i64 %at, i64 %to{given})",
+            f"  %place = getelementptr {kind}, ptr %largest, i64 %t",
+            f"  store {kind} %m, ptr %place",
+            "  %t1 = add i64 %t, 1",
+            "  %again = icmp slt i64 %t1, %full",
+            "  br i1 %again, label %reduce, label %reduced",
+            "reduced:",
+            "  br i1 %short, label %reducetail, label %share",
+            "reducetail:",
+            f"  %mt = call {kind} @reduce(i64 %tail, i64 %rowend{given})",
+            f"  %placet = getelementptr {kind}, ptr %largest, i64 %full",
+            f"  store {kind} %mt, ptr %placet",
+            "  br label %share",
+            "share:",
+            "  call void @share(i64 0, i64 %count, ptr %largest, ptr %shared)",
+            "  br i1 %whole, label %fill, label %rest0",
+            "fill:",
+            "  %u = phi i64 [ 0, %share ], [ %u1, %fill ]",
+            "  %from = phi i64 [ %start, %share ], [ %until, %fill ]",
+            f"  %until = add i64 %from, {size}",
+            f"  call void @fill(i64 %from, i64 %until, i64 %u, ptr %shared{given})",
+            "  %u1 = add i64 %u, 1",
+            "  %mores = icmp slt i64 %u1, %full",
+            "  br i1 %mores, label %fill, label %rest0",
+            "rest0:",
+            "  br i1 %short, label %filltail, label %filled",
+            "filltail:",
+            f"  call void @fill(i64 %tail, i64 %rowend, i64 %full, ptr %shared{given})",
+            "  br label %filled",
+            "filled:",
+            "  %next = add i64 %block, %count",
+            "  %left = icmp slt i64 %next, %last",
+            "  br i1 %left, label %tile, label %done",
+            "done:",
+            "  ret void",
+            "}",
+            "declare i64 @llvm.smin.i64(i64, i64)",
+        ]
+
+
+def _loop(lines: list[str], before: str = "", after: str = "") -> list[str]:
+    """i from %first to %last, at least once; the function goes on behind it."""
+    return [
+        "entry:",
+        "  br label %loop",
+        "loop:",
+        "  %i = phi i64 [ %first, %entry ], [ %next, %loop ]",
+        before,
+        *lines,
+        after,
+        "  %next = add nuw nsw i64 %i, 1",
+        "  %again = icmp slt i64 %next, %last",
+        "  br i1 %again, label %loop, label %out",
+        "out:",
+    ]

@@ -1,0 +1,305 @@
+"""Blocks of numbers that share a scale: OCP MX, NVFP4, block floating point, integers in groups.
+
+The code of a number carries the scale of its block, `code = scale code << element.bits | element code`, and its value is
+the element's value times the scale's: a code means the same wherever it stands. So a sum forms over block operands as over
+any others: every product is exact, in the order of k, and the accumulator alone decides what is lost. Scales enter in
+two places only. `encode` and `quantize` choose one for each `size` consecutive numbers along the last axis (the last
+block of a row may be shorter), and packing to bits stores it once a block. A single number has no block to take a scale
+from: no datapath ends in such a format.
+
+With m the largest magnitude of a block, and M = t * 2**e the largest value of an element, 1 <= t < 2, a scale is
+
+- floor: 2**(floor(log2 m) - e), the default of OCP MX v1.0, 6.3; what is then beyond M saturates;
+- even: the same of m rounded to the element's fraction bits;
+- ceil: 2**(ceil(log2 m) - e);
+- rceil: 2**ceil(log2(m / M)), the least power of two with which nothing saturates;
+- max: m / M to the nearest number of the scale's format.
+
+Rules are comparisons of integers. A scale is at least the least positive number of its format (so is that of a block of
+zeros), and at most the largest. A block with a NaN or an infinity is NaN as a whole, with elements of code 0, where the
+scale has a NaN (as in microxcaling and torchao); elsewhere its scale is the largest. An element is the exact quotient of
+a number and its scale, rounded once. The most negative integer stays unused, as OCP MX v1.0 allows for INT8, but has its
+value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from hwq.bits import Word, const, evaluate, ilog2, lookup, maximum, minimum, mux, variable
+from hwq.errors import HwqError
+from hwq.formats.base import Format, Special, Unpacked
+from hwq.formats.families import family, whole_numbers
+from hwq.formats.integer import Int
+from hwq.formats.minifloat import MiniFloat
+from hwq.formats.rounding import Rounding
+
+__all__ = ["RULES", "Block"]
+
+RULES = ("floor", "even", "ceil", "rceil", "max")
+_MOST_BITS = 16  # of an element or a scale: their values are listed
+_MOST_DIGITS = 12  # of a scale that is no power of two: numbers are divided by it through a table of reciprocals
+
+
+@dataclass(frozen=True)
+class Block(Format):
+    """`size` numbers of format `element`, times one of format `scale` that `rule` chooses.
+
+    Without a rule powers of two follow "floor", other scales "max".
+    """
+
+    element: Format
+    scale: Format
+    size: int
+    rule: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.element, Block) or isinstance(self.scale, Block):
+            raise HwqError("a block's element and scale must be plain formats, not blocks")
+        if max(self.element.bits, self.scale.bits) > _MOST_BITS:
+            raise HwqError(
+                f"a block's element and scale must have at most {_MOST_BITS} bits, not {self.element} and {self.scale}"
+            )
+        if not 1 <= self.size <= 1 << 16:
+            raise HwqError(f"a block must have between 1 and 65536 numbers, not {self.size}")
+        if min(self.element.max, self.scale.max) <= 0:
+            raise HwqError(f"a block's element and scale must have positive values, not {self.element} and {self.scale}")
+        digits = self._divisor.mag.hi.bit_length()
+        if digits > _MOST_DIGITS:
+            raise HwqError(f"a scale must have at most {_MOST_DIGITS} significant bits, not {digits} as {self.scale} has")
+        if not self.rule:
+            object.__setattr__(self, "rule", "floor" if self._powers else "max")
+        if self.rule not in RULES:
+            raise HwqError(f"a scale's rule must be one of {', '.join(RULES)}, not {self.rule!r}")
+
+    @property
+    def bits(self) -> int:
+        return self.element.bits + self.scale.bits
+
+    @property
+    def lsb(self) -> int:
+        return self.element.lsb + self.scale.lsb
+
+    @property
+    def text(self) -> str:
+        return f"block({self.element.text},{self.scale.text},{self.size},{self.rule})"
+
+    @property
+    def has_nan(self) -> bool:  # type: ignore[override]
+        return self.element.has_nan or self.scale.has_nan or self.has_inf and self.reaches_zero
+
+    @property
+    def has_inf(self) -> bool:  # type: ignore[override]
+        return self.element.has_inf or self.scale.has_inf
+
+    @property
+    def reaches_zero(self) -> bool:
+        """True if the factor of an infinity can be 0."""
+        others = [self.scale] * self.element.has_inf + [self.element] * self.scale.has_inf
+        return any(fmt.value(code) == 0 for fmt in others for code in fmt.codes().tolist())
+
+    @property
+    def extremes(self) -> tuple[Fraction, Fraction]:
+        ends = [x * y for x in self.element.extremes for y in self.scale.extremes]
+        return min(ends), max(ends)
+
+    def __str__(self) -> str:
+        from hwq.formats.catalog import catalog
+
+        return catalog.name_of(self) or f"block({self.element},{self.scale},{self.size},{self.rule})"
+
+    def reserved(self, code: int) -> bool:
+        scale, element = divmod(code, 1 << self.element.bits)
+        return self.element.reserved(element) or self.scale.reserved(scale)
+
+    def negative_zero(self, code: int) -> bool:
+        if self.value(code) != 0:
+            return False
+        scale, element = divmod(code, 1 << self.element.bits)
+        return _negative(self.element, element) != _negative(self.scale, scale)
+
+    def value(self, code: int) -> Fraction | Special:
+        if not 0 <= code < 1 << self.bits or self.reserved(code):
+            raise HwqError(f"{self} has no code {code}")
+        scale, element = divmod(code, 1 << self.element.bits)
+        x, y = self.element.value(element), self.scale.value(scale)
+        if isinstance(x, Fraction) and isinstance(y, Fraction):
+            return x * y
+        if Special.NAN in (x, y) or 0 in (x, y):
+            return Special.NAN
+        negative = [v == Special.NINF or isinstance(v, Fraction) and v < 0 for v in (x, y)]
+        return Special.NINF if negative[0] != negative[1] else Special.PINF
+
+    def unpack(self, code: Word) -> Unpacked:
+        return _product(self.element.unpack(code.low(self.element.bits)), self.scale.unpack(code >> self.element.bits))
+
+    def pack(self, x: Unpacked, lsb: int, rounding: Rounding) -> Word:
+        raise HwqError(
+            f"an output must round one number alone, not {self}, whose scale is that of a block; "
+            f"use a format such as {self.element}"
+        )
+
+    def encode(self, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
+        """The code of each element of `x`, its block's scale included; blocks run along the last axis."""
+        from hwq.formats.blockwise import encode
+
+        return encode(self, x, rounding, seed)
+
+    def quantize(self, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
+        """`decode(encode(x))` in `x`'s dtype; one of too few significant bits is refused.
+
+        What is beyond that dtype's ends is rounded into it, once. With powers of two of the floor rule nothing is.
+        """
+        from hwq.formats.blockwise import quantize
+
+        return quantize(self, x, rounding, seed)
+
+    def outer_scale(self, largest: float) -> float:
+        """The second-level scale of NVFP4, a host number: divide by it before `encode`, multiply after `decode`.
+
+        `largest` is the largest magnitude of the whole tensor, which then gets the largest scale and element.
+        """
+        if not 0 <= largest < float("inf"):
+            raise HwqError(f"the largest magnitude must be a finite number of at least 0, not {largest}")
+        return largest / (self.element.max * self.scale.max) or 1.0
+
+    # the texts of `encode`: a scale from the largest magnitude, and a number over its scale
+
+    @cached_property
+    def _divisor(self) -> Unpacked:
+        return self.scale.unpack(self.scale.code_word)
+
+    @property
+    def _powers(self) -> bool:
+        """True if every scale is a power of two."""
+        return self._divisor.mag.hi == 1
+
+    def choose(self, largest: Word, source: MiniFloat) -> Word:
+        """The scale's code, from the pattern of the block's largest magnitude in `source`."""
+        u = source.unpack(largest)
+        least, most = self._ends
+        code = self._quotient(u, source) if self.rule == "max" else self._power(u, source)
+        code = mux(u.mag.eq(0), const(least), code.clamp(least, most))
+        nan = evaluate([self.scale.pack(_number(0, nan=1), 0, "rne")], {})[0] if self.scale.has_nan else most
+        return mux(u.nan | u.inf, const(nan), code)
+
+    @cached_property
+    def _ends(self) -> tuple[int, int]:
+        """The codes of the least positive and the largest scale."""
+        exact = {v: code for code in self.scale.codes().tolist() if isinstance(v := self.scale.value(code), Fraction)}
+        return exact[min(v for v in exact if v > 0)], exact[max(exact)]
+
+    @cached_property
+    def _top(self) -> tuple[int, Fraction, int]:
+        """(e, t, m): the largest element is t * 2**e, 1 <= t < 2, and the step below it 2**(e - m)."""
+        values = [v for c in self.element.codes().tolist() if isinstance(v := self.element.value(c), Fraction)]
+        below, most = sorted(set(values))[-2:]
+        e = _floor_log2(most)
+        return e, most / Fraction(2) ** e, e - _floor_log2(most - below)
+
+    def _power(self, u: Unpacked, source: MiniFloat) -> Word:
+        """Two to the exponent of the largest magnitude, and one more where its digits pass the rule's threshold."""
+        e, t, m = self._top
+        lead = ilog2(u.mag).within(0, source.man)
+        digits = u.mag << (const(source.man) - lead)
+        unit = 1 << source.man
+        above = {
+            "floor": 2 * unit - 1,
+            "even": -(-unit * ((4 << m) - 1) // (2 << m)) - 1,
+            "ceil": unit,
+            "rceil": int(t * unit),
+        }[self.rule]
+        exponent = lead + u.exp + (digits > above)  # over `lowest`
+        lowest = source.lsb - e
+        low, high = (_floor_log2(v) for v in map(self.scale.value, self._ends) if isinstance(v, Fraction))
+        exponent = exponent.clamp(low - lowest, high - lowest) - (low - lowest)
+        return self.scale.pack(_number(1, exponent), low, "rne")
+
+    def _quotient(self, u: Unpacked, source: MiniFloat) -> Word:
+        """The largest magnitude over the largest element's, rounded."""
+        top = self.element.integer_range[1]
+        shift = (top & -top).bit_length() - 1
+        divisor = top >> shift
+        digits = self._divisor.mag.hi.bit_length()
+        lsb = source.lsb - self.element.lsb - shift
+        mag, cut = _divide(u.mag, const(divisor), digits, self.scale.lsb - lsb)
+        return self.scale.pack(_number(mag, u.exp), lsb + cut, "rne")
+
+    def element_code(self, u: Unpacked, source: MiniFloat, shared: Word, rounding: Rounding) -> Word:
+        """The element's code of the number `u`, unpacked from `source`, over the scale of code `shared`."""
+        s = self.scale.unpack(shared)
+        element = self.element
+        lsb = source.lsb - self.scale.lsb
+        mag, cut = u.mag, 0
+        if not self._powers:
+            digits = element.unpack(element.code_word).mag.hi.bit_length()
+            mag, cut = _divide(u.mag, s.mag, digits, element.lsb - lsb)
+        # from here on a normal number is beyond the largest element: it need not be known how far
+        enough = max(0, self._top[0] + 2 - source.man - lsb + s.mag.hi.bit_length())
+        exp = minimum(u.exp - s.exp, enough)
+        whole = self.scale.has_nan
+        number = Unpacked(u.neg, mag, exp, *([const(0)] * 2 if whole else [u.nan, u.inf]))
+        if isinstance(element, Int) and element.signed and element.overflow == "sat" and not element.zero:
+            element = replace(element, narrow=True)
+        code = element.pack(number, lsb + cut, rounding)
+        return mux(s.nan, const(0), code)
+
+    def number(self, code: Word, shared: Word) -> Unpacked:
+        """The number of that element and scale."""
+        return _product(self.element.unpack(code), self.scale.unpack(shared))
+
+
+def _negative(fmt: Format, code: int) -> bool:
+    value = fmt.value(code)
+    return fmt.negative_zero(code) or isinstance(value, Fraction) and value < 0 or value is Special.NINF
+
+
+def _number(mag: Word | int, exp: Word | int = 0, nan: int = 0) -> Unpacked:
+    mag, exp = (w if isinstance(w, Word) else const(w) for w in (mag, exp))
+    return Unpacked(const(0), mag, exp, const(nan), const(0))
+
+
+def _floor_log2(x: Fraction) -> int:
+    guess = x.numerator.bit_length() - x.denominator.bit_length()
+    return guess if x >= Fraction(2) ** guess else guess - 1
+
+
+def _product(x: Unpacked, y: Unpacked) -> Unpacked:
+    """The exact product; specials have the magnitude 0 already."""
+    mag = mux(y.mag.eq(0), const(0), x.mag) if y.mag.hi == 1 else x.mag * y.mag
+    zero_x, zero_y = (u.mag.eq(0) & (const(1) - u.inf) for u in (x, y))
+    nan = x.nan | y.nan | (x.inf & zero_y) | (y.inf & zero_x)
+    return Unpacked(x.neg ^ y.neg, mag, x.exp + y.exp, nan, (x.inf | y.inf) & (const(1) - nan))
+
+
+def _divide(mag: Word, divisor: Word, digits: int, finest: int) -> tuple[Word, int]:
+    """(mag', cut): mag' * 2**cut is mag / divisor as far as rounding to `digits` bits or to 2**finest can tell.
+
+    The last bit of mag' stands for all that is below it. Only the places that matter are divided, by a multiplication
+    with the reciprocal, which is exact for so few (Granlund and Montgomery, 1994).
+    """
+    width = divisor.hi.bit_length()
+    places = digits + 2 + width
+    cut = min(mag.hi.bit_length() - places, finest - 1)
+    n = mag >> cut if cut > 0 else mag << -cut
+    shift = n.hi.bit_length() + width
+    table = [0, *(-(-(1 << shift) // d) for d in range(1, divisor.hi + 1))]
+    reciprocal = const(table[divisor.lo]) if divisor.constant else lookup(divisor, table)
+    quotient = ((n * reciprocal) >> shift).within(0, n.hi // max(1, divisor.lo))
+    rest = (n - quotient * divisor).eq(0)
+    if cut > 0:
+        rest = rest & mag.low(cut).eq(0)
+    return (quotient << 1) | (const(1) - rest), cut - 1
+
+
+@family("block")
+def _block(args: list[str], text: str) -> Format:
+    from hwq.formats.text import parse_format
+
+    if not 3 <= len(args) <= 4:
+        raise HwqError(f"block takes an element, a scale, a size and perhaps a rule, not {text!r}")
+    (size,) = whole_numbers(args[2:3], (1,), text)
+    return Block(parse_format(args[0]), parse_format(args[1]), size, *args[3:])

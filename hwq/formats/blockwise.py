@@ -1,0 +1,68 @@
+"""encode and quantize of block formats on arrays: their texts in loops over blocks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hwq.bits import Word, variable
+from hwq.bits.blocks import LARGEST, SHARED
+from hwq.errors import HwqError
+from hwq.formats.arrays import CARRIERS, _bits_of, _mode, _noise, is_torch, like
+from hwq.formats.block import Block
+from hwq.formats.rounding import STOCHASTIC, check_rounding
+
+__all__ = ["encode", "quantize", "texts"]
+
+
+def texts(fmt: Block, carrier: str, rounding: str) -> tuple[Word, Word, Word, Word]:
+    """(measure, shared, code, number) as `compile_blocks` takes them; code and number over "code" and "shared"."""
+    source = CARRIERS[carrier][0]
+    measure = source.code_word.low(source.exp + source.man)
+    chosen = fmt.choose(variable(LARGEST, measure.lo, measure.hi), source)
+    shared = variable(SHARED, chosen.lo, chosen.hi)
+    element = fmt.element_code(source.unpack(source.code_word), source, shared, _mode(rounding))
+    number = source.pack(fmt.number(element, shared), fmt.lsb, "rne")
+    return measure, chosen, element | (shared << fmt.element.bits), number
+
+
+@lru_cache(maxsize=256)
+def _compiled(fmt: Block, carrier: str, rounding: str, to_number: bool) -> Any:
+    from hwq.bits.blocks import compile_blocks
+
+    raw = CARRIERS[carrier][1]
+    measure, chosen, code, number = texts(fmt, carrier, rounding)
+    output, result = (number, raw) if to_number else (code, fmt.code_dtype)
+    inputs = {"code": raw} | ({"noise": np.uint16} if rounding == STOCHASTIC else {})
+    return compile_blocks(measure, chosen, [output], inputs, [result], fmt.size)
+
+
+def _run(fmt: Block, raw: np.ndarray[Any, Any], carrier: str, rounding: str, seed: int, to_number: bool) -> Any:
+    """The texts over raw patterns; blocks run along the last axis, a lone number is a block."""
+    arrays = (raw, *_noise(rounding, seed, raw))
+    rows = [a.reshape(-1, a.shape[-1] if a.ndim and a.size else 1) for a in arrays]
+    return _compiled(fmt, carrier, rounding, to_number)(rows)[0].reshape(raw.shape)
+
+
+def encode(fmt: Block, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
+    check_rounding(rounding, stochastic=True)
+    raw, carrier = _bits_of(x)
+    return like(_run(fmt, raw, carrier, rounding, seed, False), x)
+
+
+def quantize(fmt: Block, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
+    check_rounding(rounding, stochastic=True)
+    raw, carrier = _bits_of(x)
+    if not x.dtype.is_floating_point if is_torch(x) else np.asarray(x).dtype.kind in "iub":
+        raise HwqError("quantize needs a float array, not integers; encode(x) takes integers too")
+    digits = (fmt.unpack(fmt.code_word).mag.hi - 1).bit_length()
+    if digits > CARRIERS[carrier][0].man + 1:
+        raise HwqError(f"{carrier} cannot hold the {digits} digits of {fmt}; convert x to a wider float first")
+    out = _run(fmt, raw, carrier, rounding, seed, True)
+    if not is_torch(x):
+        return out.view(np.asarray(x).dtype)
+    import torch
+
+    return torch.from_numpy(out.view(f"i{out.itemsize}")).view(x.dtype).to(x.device)
