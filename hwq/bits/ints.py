@@ -12,8 +12,11 @@ from hwq.bits.word import Word
 __all__ = ["evaluate", "topological"]
 
 
-def topological(outputs: Sequence[Word]) -> list[Word]:
-    """Every node that the outputs need, arguments before users, in one deterministic order."""
+def topological(outputs: Sequence[Word], args: Callable[[Word], Sequence[Word]] = lambda w: w.args) -> list[Word]:
+    """Every node that the outputs need, arguments before users, in one deterministic order.
+
+    `args` are what a reader takes for a node's arguments, if it prints or builds some nodes of its own accord.
+    """
     order: list[Word] = []
     seen: set[Word] = set()
     stack: list[tuple[Word, bool]] = [(w, False) for w in reversed(outputs)]
@@ -24,7 +27,7 @@ def topological(outputs: Sequence[Word]) -> list[Word]:
         elif word not in seen:
             seen.add(word)
             stack.append((word, True))
-            stack.extend((a, False) for a in reversed(word.args) if a not in seen)
+            stack.extend((a, False) for a in reversed(args(word)) if a not in seen)
     return order
 
 
