@@ -16,12 +16,13 @@ from typing import Any
 from amaranth.back import verilog
 
 from hwq.datapath import Datapath, plan
+from hwq.datapath.names import top_name
 from hwq.datapath.schedule import tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import SystolicArray
 from hwq.rtl.blocks import Port
 
-__all__ = ["Manifest", "emit", "top_name"]
+__all__ = ["Manifest", "emit"]
 
 _FILE = "manifest.json"
 
@@ -84,11 +85,6 @@ class Manifest:
         if found.top not in modules or not all(isinstance(text, str) for text in texts):
             raise ValueError("a field of another type")
         return found
-
-
-def top_name(dp: Datapath) -> str:
-    """The top module of a datapath: its text's digest, so that two datapaths never share a module."""
-    return f"hwq_{hashlib.sha256(dp.parametric().encode()).hexdigest()[:10]}"
 
 
 def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: float | None = None) -> Manifest:

@@ -1,0 +1,100 @@
+"""Random and corner values for one Mac: what a simulation or a reference model is run on."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from hwq.datapath.params import Params
+from hwq.datapath.spec import MAX_SHIFT, Mac
+from hwq.datapath.steps import parameters
+from hwq.formats import Format, Special
+
+__all__ = ["Codes", "Draw"]
+
+Codes = np.ndarray[Any, Any]
+
+
+class Draw:
+    """Random and corner values for one Mac."""
+
+    def __init__(self, mac: Mac, seed: int) -> None:
+        self.mac = mac
+        self.rng = np.random.default_rng(seed)
+        self.codes = {"a": mac.a.codes(), "w": mac.w.codes()}
+        self.corners = {"a": _corners(mac.a), "w": _corners(mac.w)}
+        self.finite = {"a": _finite(mac.a), "w": _finite(mac.w)}
+        self.words = parameters(mac)
+
+    def operand(self, side: str, shape: tuple[int, int]) -> Codes:
+        """Codes of a lane each: any code, or corners, or finite numbers, or nothing but zero."""
+        kinds = (self.codes, self.finite, self.finite, self.corners)
+        rows = [self.rng.choice(kinds[self.rng.integers(len(kinds))][side], shape[1]) for _ in range(shape[0])]
+        if self.rng.random() < 0.1:
+            rows[self.rng.integers(shape[0])][:] = self.zero(side)
+        return np.stack(rows)
+
+    def zero(self, side: str) -> int:
+        fmt = self.mac.a if side == "a" else self.mac.w
+        return int(np.asarray(fmt.encode(np.zeros(1, np.float32)))[0])
+
+    def params(self, columns: int, terms: int, largest: int = 0) -> Params:
+        """Parameters of each column: extremes now and then, else such that results fall inside the output's range.
+
+        `largest` is the sum's expected magnitude, by default that of so many products.
+        """
+        largest = largest or max(map(abs, self.mac.product_range)) * min(terms, 64)
+        found: dict[str, list[int]] = {name: [] for name in self.words}
+        for _ in range(columns):
+            for name, value in self._column(largest).items():
+                if name in found:
+                    found[name].append(value)
+        return Params(**{name: np.array(values, dtype=object) for name, values in found.items()})
+
+    def _column(self, largest: int) -> dict[str, int]:
+        mac, rng = self.mac, self.rng
+        reach = largest if rng.random() < 0.8 else 1 << (mac.acc_bits - 1)
+        bias = _within(rng, min(reach, (1 << (mac.acc_bits - 1)) - 1))
+        if rng.random() < 0.1:
+            bias = int(rng.choice([0, 1, -1])) * ((1 << (mac.acc_bits - 1)) - 1)
+        found = {"bias": bias & ((1 << mac.acc_bits) - 1)}
+        if mac.requant is not None:
+            bits = mac.requant.bits
+            top = 1 << (bits - 1)
+            corner = rng.random() < 0.2
+            found["mul"] = int(rng.choice([top, 2 * top - 1])) if corner else top + int(rng.integers(top))
+            centre = _shift_to(mac, largest << (bits - 1))
+            spread = int(rng.integers(-4, 5)) if rng.random() < 0.85 else int(rng.integers(-MAX_SHIFT, MAX_SHIFT + 1))
+            found["shift"] = min(max(centre + spread, 0), MAX_SHIFT)
+        return found
+
+
+def _within(rng: np.random.Generator, reach: int) -> int:
+    """A number of random magnitude, at most `reach`, of either sign; of any size."""
+    bits = int(rng.integers(reach.bit_length() + 1))
+    value = min(int.from_bytes(rng.bytes(bits // 8 + 1), "little") & ((1 << bits) - 1), reach)
+    return -value if rng.random() < 0.5 else value
+
+
+def _shift_to(mac: Mac, largest: int) -> int:
+    """The shift that brings the largest scaled sum to the output's largest value."""
+    assert mac.out is not None, "only an output is requantized"
+    ratio = largest * Fraction(2) ** mac.acc_lsb / Fraction(mac.out.max)
+    return max(0, int(ratio).bit_length() - 1)
+
+
+def _corners(fmt: Format) -> Codes:
+    """Codes of the extremes, the specials, the zeros and the numbers next to zero."""
+    codes, order = fmt.codes(), _finite(fmt)
+    middle = int(np.abs(fmt.decode(order)).argmin())
+    specials = np.setdiff1d(codes, order)
+    return np.unique(np.concatenate([order[:2], order[-2:], order[max(0, middle - 2) : middle + 3], specials]))
+
+
+def _finite(fmt: Format) -> Codes:
+    """Codes of numbers, the least first."""
+    values = {int(code): fmt.value(int(code)) for code in fmt.codes()}
+    numbers = {code: value for code, value in values.items() if not isinstance(value, Special)}
+    return np.array(sorted(numbers, key=numbers.__getitem__), dtype=fmt.codes().dtype)
