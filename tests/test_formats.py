@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 from hwq import HwqError, catalog, parse_format
 from hwq.bits import Word, const, evaluate, mux, variable
 from hwq.formats import ROUNDINGS, Format, Int, MiniFloat, Special, Ternary, Unpacked, round_shift
+from hwq.formats.families import FAMILIES as FAMILY_TABLE
 from hwq.formats.flagged import Flagged
 from hwq.testing import FormatConformance
 
+FAMILY_WORDS = tuple(FAMILY_TABLE)
 FAMILIES = [
     *["fp(1,1)", "fp(2,0)", "fp(3,0)", "fp(1,0)", "fp(4,2,bias=-3)", "fp(4,2,bias=20)", "fp(7,2)"],
     *["fp(3,2,nosub)", "fp(4,3,nan,nosub)", "fp(5,2,inf,nosub,ovf=inf)", "fp(5,2,bias=16,fnuz)"],
@@ -34,6 +36,13 @@ FAMILIES = [
     *["fp(1,1,nan,ovf=nan)", "fp(2,1,nan,ovf=nan)", "fp(2,1,inf,ovf=inf)"],
     *["int(2,narrow)", "int(8,narrow)", "int(7)", "uint(1)", "uint(5)"],
     *["fixed(8,4)", "fixed(9,-3)", "fixed(8,4,narrow)", "ufixed(8,12)", "ufixed(3,-2)"],
+    *["int(8,zp=-3)", "uint(8,zp=128)", "uint(4,zp=15)", "ufixed(6,3,zp=9)", "int(5,narrow,zp=2)"],
+    *["int(8,ovf=wrap)", "uint(5,ovf=wrap)", "fixed(6,2,ovf=wrap)", "uint(6,zp=20,ovf=wrap)"],
+    *["sm(2)", "sm(8)", "sm(6,3)", "sm(9,-2)"],
+    *["fp(4,3,nan,unsigned)", "fp(3,2,unsigned)", "fp(5,2,inf,unsigned,ovf=inf)", "fp(5,0,nan,unsigned,nozero)"],
+    *["fp(3,3,unsigned,nozero)", "fp(4,1,p3109,unsigned,nozero,ovf=inf)", "fp(2,2,nan,unsigned,nozero,ovf=nan)"],
+    *["fp(4,3,bias=8,p3109,ovf=inf)", "fp(3,2,p3109,ovf=nan)", "fp(4,2,p3109,unsigned,ovf=nan)", "fp(4,0,nan)"],
+    *["fp(3,2,nosub,unsigned)"],
 ]
 
 
@@ -349,7 +358,7 @@ def test_texts_are_canonical(text: str, canonical: str) -> None:
     assert parse_format(canonical) == parse_format(text)
 
 
-OPTIONS = "fp options are bias=N, one of inf nan fnuz, nosub, ovf=sat|nan|inf, not"
+OPTIONS = "fp(...) has the options nan, inf, fnuz, p3109, nosub, unsigned, nozero, bias=, ovf=, each once, not"
 
 
 @pytest.mark.parametrize(
@@ -360,7 +369,7 @@ OPTIONS = "fp options are bias=N, one of inf nan fnuz, nosub, ovf=sat|nan|inf, n
         ("int(1025)", "bits must be between 2 and 1024, not 1025"),
         ("fixed(8,2000)", "fractional bits must be between -1024 and 1024, not 2000"),
         ("fixed(8)", "fixed(...) takes 2 whole number(s), not 'fixed(8)'"),
-        ("uint(8,narrow)", "uint(...) takes 1 whole number(s), not 'uint(8,narrow)'"),
+        ("uint(8,narrow)", "uint(...) has the options zp=, ovf=, each once, not 'narrow' in 'uint(8,narrow)'"),
         ("int(x)", "int(...) takes 1 whole number(s), not 'int(x)'"),
         ("trit(3)", "trit(...) takes 0 whole number(s), not 'trit(3)'"),
         ("fp(0,3)", "fp(e,m) needs 1 <= e <= 11 and 0 <= m <= 52, not fp(0,3)"),
@@ -376,10 +385,16 @@ OPTIONS = "fp options are bias=N, one of inf nan fnuz, nosub, ovf=sat|nan|inf, n
         ("fp(4,0,inf)", "inf needs e >= 2 and m >= 1, not fp(4,0)"),
         (
             "fp(4,3,fnuz,nosub)",
-            "fnuz has one code of zero, but nosub makes all subnormals zeros; leave one of them out",
+            "fnuz has one code of zero, but nosub makes all subnormals zeros; leave one out",
         ),
-        ("fp(4,0,nan)", "nan needs m >= 1, not fp(4,0)"),
-        ("posit(8,1)", "format family must be one of int, uint, fixed, ufixed, fp, trit, not 'posit'"),
+        ("fp(4,3,nan,inf)", "fp takes one of nan, inf, fnuz, p3109, not nan and inf"),
+        ("fp(4,3,nan,fnuz,unsigned)", "fp takes one of nan, inf, fnuz, p3109, not nan and fnuz"),
+        ("fp(4,3,fnuz,unsigned)", "fnuz puts the NaN in the place of -0, which unsigned has none of; use nan or p3109"),
+        ("fp(4,3,nozero)", "nozero goes with unsigned and without nosub; write fp(e,m,unsigned,nozero)"),
+        ("uint(8,zp=256)", "the zero point must be a number of the format, 0 to 255, not 256"),
+        ("int(8,narrow,ovf=wrap)", "ovf=wrap needs all codes, but narrow drops one; leave one of them out"),
+        ("sm(1)", "bits must be between 2 and 64, not 1"),
+        ("posit(8,1)", f"format family must be one of {', '.join(FAMILY_WORDS)}, not 'posit'"),
     ],
 )
 def test_messages(text: str, message: str) -> None:
@@ -402,8 +417,14 @@ def test_messages_of_constructors() -> None:
             lambda: Int(8, signed=False, narrow=True),
             "narrow applies to a signed integer, not to uint; use int(n,narrow)",
         ),
-        (lambda: MiniFloat(4, 3, specials="ieee"), "fp options are inf, nan, fnuz, nosub, ovf=sat|nan|inf, not 'ieee'"),
-        (lambda: MiniFloat(4, 3, overflow="wrap"), "fp options are inf, nan, fnuz, nosub, ovf=sat|nan|inf, not 'wrap'"),
+        (
+            lambda: MiniFloat(4, 3, specials="ieee"),
+            "fp options are bias=N, inf, nan, fnuz, p3109, nosub, unsigned, nozero, ovf=sat|nan|inf, not 'ieee'",
+        ),
+        (
+            lambda: MiniFloat(4, 3, overflow="wrap"),
+            "fp options are bias=N, inf, nan, fnuz, p3109, nosub, unsigned, nozero, ovf=sat|nan|inf, not 'wrap'",
+        ),
         (lambda: parse_format(8), "a format text must be a string, not 8"),  # type: ignore[arg-type]
         (
             lambda: parse_format("fp(11,4)").max,

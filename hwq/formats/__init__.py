@@ -1,24 +1,43 @@
 """Number formats: what every code means, exactly, and how numbers become codes. The only rounder lives here."""
 
 from hwq.formats.base import Format, Special, Unpacked
+from hwq.formats.block import Block
 from hwq.formats.catalog import Catalog, catalog
-from hwq.formats.integer import Int
+from hwq.formats.families import family
+from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
-from hwq.formats.rounding import ROUNDINGS, check_rounding, round_shift
+from hwq.formats.rounding import (
+    ROUNDINGS,
+    STOCHASTIC,
+    Rounding,
+    check_rounding,
+    next_noise,
+    noise,
+    noise_words,
+    round_shift,
+)
 from hwq.formats.ternary import Ternary
 from hwq.formats.text import parse_format
 
 __all__ = [
     "ROUNDINGS",
+    "STOCHASTIC",
+    "Block",
     "Catalog",
     "Format",
     "Int",
     "MiniFloat",
+    "Rounding",
+    "SignMagnitude",
     "Special",
     "Ternary",
     "Unpacked",
     "catalog",
     "check_rounding",
+    "family",
+    "next_noise",
+    "noise",
+    "noise_words",
     "parse_format",
     "round_shift",
 ]

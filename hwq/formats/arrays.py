@@ -13,7 +13,7 @@ from hwq.bits import Word
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special
 from hwq.formats.minifloat import MiniFloat
-from hwq.formats.rounding import check_rounding
+from hwq.formats.rounding import STOCHASTIC, Rounding, check_rounding, first_state, noise, noise_words
 
 __all__ = ["CARRIERS", "decode", "encode", "quantize"]
 
@@ -74,22 +74,27 @@ def _carrier(dtype: np.dtype[Any]) -> str:
     return dtype.name
 
 
-Run = Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]
+Run = Callable[..., np.ndarray[Any, Any]]
 
 
-def _compiled(output: Word, code: Any, result: Any) -> Run:
-    """The text of `output`, a function of the word "code", as a map from arrays of one dtype to arrays of another."""
+def _compiled(output: Word, code: Any, result: Any, noisy: bool = False) -> Run:
+    """The text of `output`, a function of "code" (and "noise"), from arrays of one dtype to an array of another."""
     from hwq.bits.loops import compile_map
 
-    run = compile_map([output], {"code": code}, [result])
-    return lambda array: run([array])[0]
+    run = compile_map([output], {"code": code} | ({"noise": np.uint16} if noisy else {}), [result])
+    return lambda *arrays: run(arrays)[0]
+
+
+def _mode(rounding: str) -> Rounding:
+    return noise() if rounding == STOCHASTIC else rounding
 
 
 # Recording a text takes a hundred times as long as running it on a row of weights: once for each format is enough.
 @lru_cache(maxsize=1024)
 def _encoder(fmt: Format, carrier: str, rounding: str) -> Run:
     source, raw = CARRIERS[carrier]
-    return _compiled(fmt.pack(source.unpack(source.code_word), source.lsb, rounding), raw, fmt.code_dtype)
+    code = fmt.pack(source.unpack(source.code_word), source.lsb, _mode(rounding))
+    return _compiled(code, raw, fmt.code_dtype, rounding == STOCHASTIC)
 
 
 @lru_cache(maxsize=1024)
@@ -101,14 +106,20 @@ def _decoder(fmt: Format, carrier: str) -> Run:
 @lru_cache(maxsize=1024)
 def _quantizer(fmt: Format, carrier: str, rounding: str) -> Run:
     source, raw = CARRIERS[carrier]
-    code = fmt.pack(source.unpack(source.code_word), source.lsb, rounding)
-    return _compiled(source.pack(fmt.unpack(code), fmt.lsb, "rne"), raw, raw)
+    code = fmt.pack(source.unpack(source.code_word), source.lsb, _mode(rounding))
+    return _compiled(source.pack(fmt.unpack(code), fmt.lsb, "rne"), raw, raw, rounding == STOCHASTIC)
 
 
-def encode(fmt: Format, x: Any, rounding: str = "rne") -> Any:
-    check_rounding(rounding)
+def _noise(rounding: str, seed: int, like: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+    """The noise of each element, if the rounding takes any."""
+    state = first_state(seed)
+    return (noise_words(state, like.size).reshape(like.shape),) if rounding == STOCHASTIC else ()
+
+
+def encode(fmt: Format, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
+    check_rounding(rounding, stochastic=True)
     raw, carrier = _bits_of(x)
-    return like(_encoder(fmt, carrier, rounding)(raw), x)
+    return like(_encoder(fmt, carrier, rounding)(raw, *_noise(rounding, seed, raw)), x)
 
 
 @cache
@@ -169,14 +180,14 @@ def _values(fmt: Format) -> np.ndarray[Any, Any]:
     return table
 
 
-def quantize(fmt: Format, x: Any, rounding: str = "rne") -> Any:
-    check_rounding(rounding)
+def quantize(fmt: Format, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
+    check_rounding(rounding, stochastic=True)
     raw, carrier = _bits_of(x)
     if not x.dtype.is_floating_point if is_torch(x) else np.asarray(x).dtype.kind in "iub":
         raise HwqError("quantize needs a float array, not integers; encode(x) takes integers too")
     if not holds(fmt, carrier):
         raise HwqError(f"{carrier} cannot hold every value of {fmt}; convert x to a wider float first")
-    out = _quantizer(fmt, carrier, rounding)(raw)
+    out = _quantizer(fmt, carrier, rounding)(raw, *_noise(rounding, seed, raw))
     if not is_torch(x):
         return out.view(np.asarray(x).dtype)
     import torch

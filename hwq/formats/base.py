@@ -13,6 +13,7 @@ import numpy as np
 
 from hwq.bits import Word, const, evaluate, negate_if, variable
 from hwq.errors import HwqError
+from hwq.formats.rounding import Rounding
 
 __all__ = ["Format", "Special", "Unpacked"]
 
@@ -86,7 +87,7 @@ class Format(ABC):
         """The circuit of a decoder."""
 
     @abstractmethod
-    def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
+    def pack(self, x: Unpacked, lsb: int, rounding: Rounding) -> Word:
         """The circuit of a rounder: the code nearest to `x` (in units of `2**lsb`) under `rounding`."""
 
     @property
@@ -96,7 +97,9 @@ class Format(ABC):
 
     has_nan: bool = False
     has_inf: bool = False
-    overflow: str = "sat"  # what a finite number beyond the largest becomes: "sat" the largest, or "nan", or "inf"
+    overflow: str = "sat"  # what a finite number beyond the largest becomes: "sat" the largest, "nan", "inf", or "wrap"
+    ties_by_rank: bool = False  # a tie goes to the value of even rank (the least is 0), not to the even multiple
+    uneven: bool = False  # values at no regular steps, between which stochastic rounding would take a division
 
     def reserved(self, code: int) -> bool:
         """True for a bit pattern that no value has."""
@@ -156,11 +159,14 @@ class Format(ABC):
         """`value / 2**lsb` of every code as int64 (0 where the code is special or reserved), index = code."""
         return _integers(self)
 
-    def encode(self, x: Any, rounding: str = "rne") -> Any:
-        """The code of each element of `x` (numpy or torch, any shape), rounded once. NaN gives nan, or 0 without it."""
+    def encode(self, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
+        """The code of each element of `x` (numpy or torch, any shape), rounded once. NaN gives nan, or 0 without it.
+
+        `rounding` "sr" takes a word of noise for each element in C order, from `seed`: see `hwq.formats.rounding`.
+        """
         from hwq.formats.arrays import encode
 
-        return encode(self, x, rounding)
+        return encode(self, x, rounding, seed)
 
     def decode(self, codes: Any) -> Any:
         """The value of each code: float32 where it holds every value of the format, else float64.
@@ -171,11 +177,11 @@ class Format(ABC):
 
         return decode(self, codes)
 
-    def quantize(self, x: Any, rounding: str = "rne") -> Any:
+    def quantize(self, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
         """`decode(encode(x))` in `x`'s own dtype, rounded once. A dtype too narrow for the format is refused."""
         from hwq.formats.arrays import quantize
 
-        return quantize(self, x, rounding)
+        return quantize(self, x, rounding, seed)
 
 
 def _as_float(fmt: Format, number: Fraction) -> float:

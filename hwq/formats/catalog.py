@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from hwq.errors import HwqError
 from hwq.formats.base import Format
-from hwq.formats.integer import Int
+from hwq.formats.block import Block
+from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.ternary import Ternary
 
@@ -71,5 +72,25 @@ catalog = Catalog(
         "bf16": MiniFloat(8, 7, specials="inf"),
         "fp16": MiniFloat(5, 10, specials="inf"),
         "fp32": MiniFloat(8, 23, specials="inf"),
+        "tf32": MiniFloat(8, 10, specials="inf"),
+        # OCP MX v1.0, scale type: 2**-127 to 2**127 and NaN; and the block scale of NVFP4
+        "e8m0": MiniFloat(8, 0, specials="nan", signed=False, zero=False),
+        "ue4m3": MiniFloat(4, 3, specials="nan", signed=False),
+        # IEEE P3109 interim report: 8 bits of each precision, signed, with infinities
+        **{f"p3109_k8p{p}": MiniFloat(8 - p, p - 1, bias=1 << (7 - p), specials="p3109") for p in range(1, 8)},
     }
 )
+
+# OCP MX v1.0, table 1: 32 elements and a power of two of 8 bits
+_MX = MiniFloat(8, 0, specials="nan", signed=False, zero=False)
+catalog.add("mxfp8_e4m3", Block(MiniFloat(4, 3, specials="nan"), _MX, 32))
+catalog.add("mxfp8_e5m2", Block(MiniFloat(5, 2, specials="inf"), _MX, 32))
+catalog.add("mxfp6_e3m2", Block(MiniFloat(3, 2), _MX, 32))
+catalog.add("mxfp6_e2m3", Block(MiniFloat(2, 3), _MX, 32))
+catalog.add("mxfp4_e2m1", Block(MiniFloat(2, 1), _MX, 32))
+catalog.add("mxint8", Block(Int(8, frac=6), _MX, 32))
+# NVIDIA's 4-bit floating point: 16 elements, an E4M3 scale (its sign unused), and a second scale for the whole tensor
+catalog.add("nvfp4", Block(MiniFloat(2, 1), MiniFloat(4, 3, specials="nan"), 16))
+# Darvish Rouhani et al., NeurIPS 2020: sign and 3 to 7 mantissa bits under a shared exponent of 8 bits, 16 to a box
+for _bits in (12, 13, 14, 15, 16):
+    catalog.add(f"msfp{_bits}", Block(SignMagnitude(_bits - 8, _bits - 10), _MX, 16))

@@ -9,6 +9,7 @@ from hwq.bits import Word, const, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special, Unpacked
 from hwq.formats.integer import Int
+from hwq.formats.rounding import Rounding
 
 __all__ = ["Flagged"]
 
@@ -65,7 +66,7 @@ class Flagged(Format):
         inf = (pinf | ninf) & (const(1) - nan)
         return Unpacked((number.neg & (const(1) - pinf)) | ninf, mag, number.exp, nan, inf)
 
-    def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
+    def pack(self, x: Unpacked, lsb: int, rounding: Rounding) -> Word:
         number = self.number.pack(x, lsb, rounding)
         flags = x.nan << (2 * self.inf)
         if self.inf:

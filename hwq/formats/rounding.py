@@ -1,11 +1,35 @@
-"""The only rounder. Every format, accumulator grid and requantizer rounds through `round_shift`."""
+"""The only rounder. Every format, accumulator grid and requantizer rounds through `round_shift`.
+
+Stochastic rounding takes its random words from PRBS31, the shift register of x**31 + x**28 + 1 (ITU-T O.150), sixteen
+steps at a time: sixteen exclusive ors in hardware, and the same bits in the emulator.
+"""
 
 from __future__ import annotations
 
-from hwq.bits import Word, const, mux
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hwq.bits import Word, const, mux, variable
 from hwq.errors import HwqError
 
-__all__ = ["ROUNDINGS", "check_rounding", "round_shift"]
+__all__ = [
+    "NOISE_BITS",
+    "ROUNDINGS",
+    "SEED_BITS",
+    "STOCHASTIC",
+    "Rounding",
+    "Stochastic",
+    "check_rounding",
+    "first_state",
+    "leaves",
+    "most_places",
+    "next_noise",
+    "noise",
+    "noise_words",
+    "round_shift",
+]
 
 ROUNDINGS = {
     "rne": "to nearest, ties to even",
@@ -14,30 +38,111 @@ ROUNDINGS = {
     "rdn": "toward minus infinity",
     "rup": "toward plus infinity",
 }
+STOCHASTIC = "sr"
+SEED_BITS = 31
+NOISE_BITS = 16
 
 
-def check_rounding(mode: str) -> str:
-    if mode not in ROUNDINGS:
-        raise HwqError(f"round must be one of {', '.join(ROUNDINGS)}, not {mode!r}")
+@dataclass(frozen=True)
+class Stochastic:
+    """Up with the probability of the fraction: `floor(x + noise / 2**16)`, noise a uniform word of 16 bits.
+
+    x is the magnitude where the format stores one (a float), else the signed number.
+    """
+
+    noise: Word
+
+
+Rounding = str | Stochastic
+
+
+def check_rounding(mode: str, stochastic: bool = False) -> str:
+    """The mode, if it is one; "sr" only where the caller has noise for it."""
+    known = (*ROUNDINGS, STOCHASTIC) if stochastic else tuple(ROUNDINGS)
+    if mode not in known:
+        raise HwqError(f"round must be one of {', '.join(known)}, not {mode!r}")
     return mode
 
 
-def round_shift(x: Word, n: Word | int, mode: str, neg: Word | None = None) -> Word:
+def first_state(seed: int) -> int:
+    """The register's state for a seed, any whole number from 0: close seeds are far apart (Steele et al., SplitMix64).
+
+    Equal seeds give equal noise.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise HwqError(f"seed must be a whole number from 0, not {seed!r}")
+    x = (int(seed) + 1) * 0x9E3779B97F4A7C15 % (1 << 64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ x >> shift) * factor % (1 << 64)
+    return (x ^ x >> 31) % ((1 << SEED_BITS) - 1) + 1
+
+
+def noise() -> Stochastic:
+    """Stochastic rounding by an input of the text, the word "noise"."""
+    return Stochastic(variable("noise", 0, (1 << NOISE_BITS) - 1))
+
+
+def next_noise(state: Word) -> tuple[Word, Word]:
+    """(state after sixteen steps, the word that they brought) of the shift register."""
+    word = ((state >> (SEED_BITS - NOISE_BITS)) ^ (state >> (28 - NOISE_BITS))).low(NOISE_BITS)
+    return (state.low(SEED_BITS - NOISE_BITS) << NOISE_BITS) | word, word
+
+
+def noise_words(state: Any, count: int) -> np.ndarray[Any, Any]:
+    """uint16 [count, *state.shape]: the words that follow each state, 1 to 2**31 - 1.
+
+    Bit n of the register's stream is bit n-31 xor bit n-28, hence so is n-31*2**j xor n-28*2**j for every j: words
+    follow one another by the same rule as bits (j = 4), and the list grows by doubling.
+    """
+    states = np.asarray(state, dtype=np.int64)
+    words = np.zeros((max(count, 31), *states.shape), dtype=np.uint16)
+    for at in range(31):
+        fresh = (states >> (SEED_BITS - NOISE_BITS) ^ states >> (28 - NOISE_BITS)) & 0xFFFF
+        states = (states & 0x7FFF) << NOISE_BITS | fresh
+        words[at] = fresh
+    done, step = 31, 1
+    while done < count:
+        while 31 * 2 * step <= done:
+            step *= 2
+        more = min(28 * step, count - done)
+        np.bitwise_xor(
+            words[done - 31 * step :][:more], words[done - 28 * step :][:more], out=words[done : done + more]
+        )
+        done += more
+    return words[:count]
+
+
+def most_places(width: int, mode: Rounding) -> int:
+    """Places beyond which it makes no difference by how many a number of that width is shifted down."""
+    return width + 1 + NOISE_BITS * isinstance(mode, Stochastic)
+
+
+def leaves(neg: Word, mode: Rounding) -> Word:
+    """1 where too large a number leaves the format: rounding directed inwards stops at the largest (IEEE 754, 7.4)."""
+    directed = {"rtz": const(0), "rdn": neg, "rup": const(1) - neg}
+    return const(1) if isinstance(mode, Stochastic) else directed.get(mode, const(1))
+
+
+def round_shift(x: Word, n: Word | int, mode: Rounding, neg: Word | None = None, odd: Word | None = None) -> Word:
     """x / 2**n rounded to an integer, n >= 0.
 
     `x` is either a signed number (`neg` None) or a magnitude whose sign is `neg`; the result is of the same kind.
+    `odd` is what makes a tie go up, where that is not the last bit of x >> n.
     Two's complement floors for free, so each mode is an increment before the shift:
 
     - rne: half an ulp, less one bit, plus the result's last bit, so that a tie carries only into an odd result;
     - rna: half an ulp, less one bit where x < 0, so that a tie moves away from zero;
-    - rdn, rup, rtz: all or none of the fraction's ones, by the sign.
+    - rdn, rup, rtz: all or none of the fraction's ones, by the sign;
+    - stochastic: the noise, cut to the fraction's places.
     """
     n = n if isinstance(n, Word) else const(n)
     if n.hi == 0:
         return x
+    if isinstance(mode, Stochastic):
+        return (x + ((mode.noise << n) >> NOISE_BITS)) >> n
     ones = (const(1) << n) - 1
     if mode == "rne":
-        return ((x << 1) + ones + (x >> n).low(1)) >> (n + 1)
+        return ((x << 1) + ones + ((x >> n).low(1) if odd is None else odd)) >> (n + 1)
     if mode == "rna":
         tie_down = const(0) if neg is not None else x < 0
         return ((x << 1) + (const(1) << n) - tie_down) >> (n + 1)

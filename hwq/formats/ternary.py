@@ -8,7 +8,9 @@ from fractions import Fraction
 from hwq.bits import Word
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Unpacked
+from hwq.formats.families import family, whole_numbers
 from hwq.formats.integer import Int
+from hwq.formats.rounding import Rounding
 
 __all__ = ["Ternary"]
 
@@ -39,5 +41,11 @@ class Ternary(Format):
     def unpack(self, code: Word) -> Unpacked:
         return _DIGIT.unpack(code)
 
-    def pack(self, x: Unpacked, lsb: int, rounding: str) -> Word:
+    def pack(self, x: Unpacked, lsb: int, rounding: Rounding) -> Word:
         return _DIGIT.pack(x, lsb, rounding)
+
+
+@family("trit")
+def _trit(args: list[str], text: str) -> Format:
+    whole_numbers(args, (0,), text)
+    return Ternary()

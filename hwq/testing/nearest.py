@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwq.errors import HwqError
-from hwq.formats import Format, Special, check_rounding
+from hwq.formats import STOCHASTIC, Format, Special, check_rounding
 
 __all__ = ["Nearest"]
 
@@ -21,8 +21,9 @@ class Nearest:
 
     A number between two neighbours goes to the nearer one, or where the rounding is directed; a tie goes to the one
     that is an even multiple of their distance. (Of two powers of two, neighbours in a format without fraction bits,
-    that is the larger: IEEE 754-2019, 4.3.1.) `beyond` is the number that would follow the largest if the format went
-    on; only a format that does not saturate needs it.
+    that is the larger: IEEE 754-2019, 4.3.1.) Where ties go `by_rank`, that is the value of even rank, the least
+    value's being 0. `beyond` is the number that would follow the largest if the format went on; only a format
+    that does not saturate needs it.
     """
 
     ANY_NAN = -1
@@ -60,19 +61,35 @@ class Nearest:
         ends = [self.beyond, (self.values[-1] + self.beyond) / 2, 2 * self.beyond]
         return np.concatenate([self.values, self.midpoints, ends, [-x for x in ends]])
 
-    def encode(self, x: Array, rounding: str) -> Array:
-        """int64 codes of float64 numbers; `ANY_NAN` where the result is NaN, whatever its code."""
-        check_rounding(rounding)
+    def encode(self, x: Array, rounding: str, noise: Array | None = None) -> Array:
+        """int64 codes of float64 numbers; `ANY_NAN` where the result is NaN, whatever its code.
+
+        Stochastic rounding takes one word of `noise`, 0 to 2**16 - 1, an element.
+        """
+        check_rounding(rounding, stochastic=True)
         x = np.asarray(x, dtype=np.float64)
         finite = np.where(np.isfinite(x), x, 0.0)
-        codes = self._finite(finite, rounding)
+        codes = self._wrapped(finite, rounding, noise) if self._wraps else self._finite(finite, rounding, noise)
         if self._minus_zero is not None:
             codes = np.where((codes == self.zero) & np.signbit(finite), self._minus_zero, codes)
         for sign in (1, -1):
             over = sign * finite > sign * self.values[-1 if sign > 0 else 0]
-            codes = np.where(over & self._leaves(finite, sign, rounding), self._overflow(sign), codes)
+            leaves = over & np.isfinite(x) & (not self._wraps) & self._leaves(finite, sign, rounding, noise)
+            codes = np.where(leaves, self._overflow(sign), codes)
             codes = np.where(x == sign * np.inf, self._infinity(sign), codes)
         return np.where(np.isnan(x), self.ANY_NAN if Special.NAN in self._specials else self.zero, codes)
+
+    @property
+    def _wraps(self) -> bool:
+        return self.format.overflow == "wrap"
+
+    def _wrapped(self, x: Array, rounding: str, noise: Array | None) -> Array:
+        """The codes of evenly spaced values that go round: the number of steps from the least value, modulo them."""
+        least, step = self.values[0], self.values[1] - self.values[0]
+        whole = np.floor(x / step)
+        up = _rounds_up(x / step, whole, whole + 1, rounding, noise, False, whole % 2 == 1) & (x / step != whole)
+        count = len(self.values)
+        return np.asarray(self.codes[np.mod(np.mod(whole, count) + up - least / step, count).astype(np.int64)])
 
     def canonical(self, codes: Array) -> Array:
         """int64 codes with one code for each special: `ANY_NAN`, and the first of the codes of either infinity."""
@@ -80,25 +97,32 @@ class Nearest:
 
     @cached_property
     def zero(self) -> int:
-        """The code of zero."""
-        return int(self.codes[np.flatnonzero(self.values == 0)[0]])
+        """The code of zero, or of the number nearest to it."""
+        return int(self.codes[np.argmin(np.abs(self.values))])
 
-    def _finite(self, x: Array, rounding: str) -> Array:
+    @cached_property
+    def _by_magnitude(self) -> bool:
+        """True if a code is a sign over a magnitude: stochastic rounding then goes by the magnitude."""
+        return self._minus_zero is not None or bool(self.values[1] < 0 and self.codes[0] > self.codes[1])
+
+    def _finite(self, x: Array, rounding: str, noise: Array | None) -> Array:
         below = np.clip(np.searchsorted(self.values, x, side="right") - 1, 0, len(self.values) - 2)
         lo, hi = self.values[below], self.values[below + 1]
-        up = _rounds_up(np.clip(x, self.values[0], self.values[-1]), lo, hi, rounding)
-        return np.asarray(self.codes[below + up])
+        inside = np.clip(x, self.values[0], self.values[-1])
+        even = (below + 1) % 2 == 0 if self.format.ties_by_rank else hi / (hi - lo) % 2 == 0
+        return np.asarray(self.codes[below + _rounds_up(inside, lo, hi, rounding, noise, self._by_magnitude, even)])
 
-    def _leaves(self, x: Array, sign: int, rounding: str) -> Array:
+    def _leaves(self, x: Array, sign: int, rounding: str, noise: Array | None) -> Array:
         """Where a number past the end goes on rather than back to the last value."""
         outward = {"rup": sign > 0, "rdn": sign < 0, "rtz": False}
         if rounding in outward:
             return np.full(x.shape, outward[rounding])
         last, following = np.full_like(x, self.values[-1]), np.full_like(x, self.beyond)
-        return _rounds_up(np.clip(sign * x, last, following), last, following, rounding)
+        inside = np.clip(sign * x, last, following)
+        return _rounds_up(inside, last, following, rounding, noise, True) & (sign * x > last)
 
     def _overflow(self, sign: int) -> int:
-        if self.format.overflow == "sat":
+        if self.format.overflow in ("sat", "wrap") or sign < 0 and self.values[0] >= 0:
             return int(self.codes[-1 if sign > 0 else 0])
         return self.ANY_NAN if self.format.overflow == "nan" else self._specials[_INFINITY[sign]]
 
@@ -110,12 +134,25 @@ class Nearest:
 _INFINITY = {1: Special.PINF, -1: Special.NINF}
 
 
-def _rounds_up(x: Array, lo: Array, hi: Array, rounding: str) -> Array:
+def _rounds_up(
+    x: Array,
+    lo: Array,
+    hi: Array,
+    rounding: str,
+    noise: Array | None,
+    by_magnitude: bool,
+    even: Array | None = None,
+) -> Array:
     """True where lo <= x <= hi becomes hi. The arithmetic on neighbours is exact in float64."""
     gap = hi - lo
     middle = lo + gap / 2
-    if rounding == "rne":
-        up = (x > middle) | ((x == middle) & (hi / gap % 2 == 0))
+    even = hi / gap % 2 == 0 if even is None else even
+    if rounding == STOCHASTIC:
+        assert noise is not None
+        reach = noise * (gap / 65536)
+        up = np.where(by_magnitude & (x < 0), x > lo + reach, x >= hi - reach)  # counted from the inner neighbour
+    elif rounding == "rne":
+        up = (x > middle) | ((x == middle) & even)
     elif rounding == "rna":
         up = (x > middle) | ((x == middle) & (x > 0))
     else:

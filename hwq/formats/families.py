@@ -1,0 +1,65 @@
+"""Format families by the word that begins their texts; a family's file enters itself with `@family("word")`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from hwq.errors import HwqError
+from hwq.formats.base import Format
+
+__all__ = ["FAMILIES", "arguments", "family", "options", "whole_numbers"]
+
+Parser = Callable[[list[str], str], Format]
+F = TypeVar("F", bound=Parser)
+
+FAMILIES: dict[str, Parser] = {}
+
+
+def family(word: str) -> Callable[[F], F]:
+    """Enter the parser of the texts `word(...)`: it takes the list of arguments, and the whole text for its errors."""
+    if not re.fullmatch("[a-z][a-z0-9]*", word):
+        raise HwqError(f"a family's word must be small letters and digits, not {word!r}")
+
+    def enter(parser: F) -> F:
+        known = FAMILIES.setdefault(word, parser)
+        if known.__qualname__ != parser.__qualname__ or known.__module__ != parser.__module__:
+            raise HwqError(f"the family {word!r} is taken by {known.__module__}; choose another word")
+        FAMILIES[word] = parser
+        return parser
+
+    return enter
+
+
+def arguments(inner: str) -> list[str]:
+    """The arguments of a call, split at the commas outside inner parentheses."""
+    found, depth = [""], 0
+    for letter in inner:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and not depth:
+            found.append("")
+        else:
+            found[-1] += letter
+    return [argument.strip() for argument in found] if inner.strip() else []
+
+
+def whole_numbers(args: list[str], counts: tuple[int, ...], text: str) -> list[int]:
+    """The arguments as whole numbers, if there are that many."""
+    if len(args) not in counts or not all(re.fullmatch(r"-?[0-9]{1,5}", a) for a in args):
+        wanted = " or ".join(map(str, counts))
+        raise HwqError(f"{text.split('(')[0]}(...) takes {wanted} whole number(s), not {text!r}")
+    return [int(a) for a in args]
+
+
+def options(args: list[str], flags: tuple[str, ...], settings: dict[str, str], text: str) -> dict[str, str]:
+    """What follows the numbers: `flag` gives {flag: ""}, `key=value` gives {key: value} if its pattern matches."""
+    found: dict[str, str] = {}
+    for arg in args:
+        key, _, value = arg.partition("=")
+        fits = arg in flags or key in settings and re.fullmatch(settings[key], value)
+        if not fits or key in found:
+            known = ", ".join((*flags, *(f"{k}=" for k in settings)))
+            raise HwqError(f"{text.split('(')[0]}(...) has the options {known}, each once, not {arg!r} in {text!r}")
+        found[key] = value
+    return found
