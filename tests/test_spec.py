@@ -30,7 +30,10 @@ def test_numpy_integers_are_whole_numbers() -> None:
         (lambda: Mac(INT8, INT8, k=3.5), "k must be a whole number between 1 and 2**24, not 3.5"),
         (lambda: Mac(INT8, INT8, k=0), "k must be a whole number between 1 and 2**24, not 0"),
         (lambda: Mac("int8", INT8), "an operand must be a Format, not str int8; "),
-        (lambda: Mac(INT8, INT8, "exact"), "an accumulator must be Exact() or Fixed(bits), not str exact; "),
+        (
+            lambda: Mac(INT8, INT8, "exact"),
+            "an accumulator must be Exact(), Fixed(bits), Float(format) or Align(lanes, bits), not str exact; ",
+        ),
         (lambda: Mac(INT8, INT8, out="int8"), "an output must be a Format or None, not str int8; "),
         (lambda: Mac(INT8, INT8, out=INT8, epilogue=[Bias()]), "an epilogue must be a tuple of steps, not list "),
         (lambda: Mac(INT8, INT8, out=INT8, epilogue=("bias",)), "an epilogue step must be Bias(), Requant() or Relu()"),

@@ -11,12 +11,15 @@ from hwq.costmodel import estimate
 from hwq.datapath import Datapath
 
 FORMAT = "format must be a catalogue name (int8, "
-ACCUMULATOR = "the accumulator must be exact or fixed(bits[,frac][,wrap|sat][,rdn|rne|rtz]), not "
+ACCUMULATOR = (
+    "the accumulator must be exact, fixed(bits[,frac][,wrap|sat][,rdn|rne|rtz]), "
+    "align(lanes,bits,rtz|rne[,format[,rtz|rne]]) or a float format, not "
+)
 MANY = "9" * 5000
 STEPS = "output steps are bias, requant, requant(format), relu, not "
 DATAFLOW = "dataflow must be os (output-stationary), not "
 SCALE = "requant takes an unsigned integer scale such as uint(16), not "
-ZERO_POINT = "a zero point must be 0, not loaded as in 'uint8[zp]': not available yet; leave [zp] out"
+ZERO_POINT = "a zero point is part of the format, as in uint(8,zp=128), not loaded as in 'uint8[zp]'"
 
 
 @pytest.mark.parametrize(
@@ -25,6 +28,10 @@ ZERO_POINT = "a zero point must be 0, not loaded as in 'uint8[zp]': not availabl
         ("int(8)*int8 +exact @1x1x1/os k=4096 round=rne order=seq decode=edge", "int8*int8"),
         ("fp(4,3,nan)*int(4)  ->fp(8,7,inf) @16x16 cut=mul", "fp8_e4m3*int4 ->bf16 @16x16 cut=mul"),
         ("int8*int8 +fixed(24,0,wrap,rdn) ->int8[requant(uint(16))]", "int8*int8 +fixed(24,0) ->int8[requant]"),
+        ("int8*int8 +fp(8,7,inf) cut=mul order=tree(4)", "int8*int8 +bf16 order=tree(4) cut=mul"),
+        ("int8*int8 +align(8,24,rtz,fp(8,23,inf,ovf=inf),rtz)", "int8*int8 +align(8,24,rtz)"),
+        ("int8*int8 +align(hopper_fp8)", "int8*int8 +align(32,13,rtz,fp(8,13,inf,ovf=inf))"),
+        ("int8*int8 +align(8,24,rne,bf16)", "int8*int8 +align(8,24,rne,bf16)"),
         (
             "fixed(8,4)*int(4,narrow) +fixed(20,4,sat,rne) ->int5[bias,requant(uint(17)),relu]"
             " @2x3/os cut=act,mul round=rtz decode=pe k=64",
@@ -50,11 +57,7 @@ def test_texts_are_canonical(text: str, canonical: str) -> None:
         ("int8*int8 @8x8/tree", f"{DATAFLOW}'tree'; others are not available yet"),
         ("int8*int8 @8x8x4", "lanes must be 1, not 4; more lanes are not available yet"),
         ("int8*int8 @1x1x16/tree", "lanes must be 1, not 16; more lanes are not available yet"),
-        ("int8*int8 +align(8,24,rtz)", f"{ACCUMULATOR}'align(8,24,rtz)'"),
-        ("int8*int8 +bf16", f"{ACCUMULATOR}'bf16'"),
-        ("int8*int8 +fp(8,10)", f"{ACCUMULATOR}'fp(8,10)'"),
-        ("int8*int8 order=tree(4)", "order must be seq, not 'tree(4)'; other orders are not available yet"),
-        ("int8*int8 ->int8[requant(e8m0)]", f"{SCALE}'e8m0'"),
+        ("int8*int8 ->int8[requant(e8m0)]", f"{SCALE}e8m0"),
         ("int8*int8 ->int8[requant(bf16)]", f"{SCALE}bf16"),
         ("uint8[zp]*int8", ZERO_POINT),
         ("int8*uint8[zp]", ZERO_POINT),
@@ -95,6 +98,32 @@ def test_what_comes_later_is_refused_by_name(text: str, message: str) -> None:
         ("int8*int8 +fixed(24,-99999999)", "accumulator frac must be a whole number between -1024 and 1024, not -9"),
         (f"int({MANY})*int8", "int(...) takes 1 whole number(s), not 'int(999"),
         ("int(٨)*int8", "int(...) takes 1 whole number(s), not 'int(٨)'"),
+        ("int8*int8 +exakt", f"{ACCUMULATOR}'exakt'"),
+        ("int8*int8 +int8", "an accumulator must be a float format with both signs whose code 0 is 0, not int8; "),
+        (
+            "int8*int8 +ternary",
+            "an accumulator must be a float format with both signs whose code 0 is 0, not ternary; ",
+        ),
+        ("int8*int8 +align(8)", "the accumulator is align(lanes,bits,rtz|rne[,format[,rtz|rne]]) or align(NAME), not "),
+        ("int8*int8 +align(pascal)", "align(NAME) takes one of volta, volta_half, turing, "),
+        ("int8*int8 +align(0,24,rtz)", "align lanes must be a whole number between 1 and 64, not 0"),
+        ("int8*int8 +align(8,24,rup)", "align mode must be rtz or rne, not 'rup'"),
+        ("int8*int8 +align(8,24,rtz,bf16,rup)", "align rounding must be rtz or rne, not 'rup'"),
+        (
+            "int8*int8 +align(8,24,rtz,fp(4,3,nan,ovf=nan))",
+            "align that rounds rtz needs a format that saturates or is full to a power of two, not fp(4,3,nan,ovf=nan)",
+        ),
+        ("int8*int8 order=tree(1)", "order must be seq or tree(n) with n of 2 or more, not 'tree(1)'"),
+        ("int8*int8 order=random", "order must be seq or tree(n) with n of 2 or more, not 'random'"),
+        (
+            "int8*int8 order=tree(4)",
+            "order=tree(n) needs +fixed(...) or +FORMAT, which lose bits, not +exact; drop it",
+        ),
+        ("int8*int8 +align(volta) order=tree(4)", "order=tree(n) needs +fixed(...) or +FORMAT, which lose bits, not "),
+        (
+            "int8*int8 +fp(11,52,inf) ->int8[bias]",
+            "a bias on +fp(11,52,inf) needs 2100 bits, not at most 1024; drop bias",
+        ),
         ("int8*int8 clock=200", "options are k=, decode=, round=, order=, cut=, use=, not 'clock'"),
         ("int8*int8 decode=lane", "decode must be edge or pe, not 'lane'"),
         ("int8*int8 hello", "expected +acc, ->out, @RxC or option=value, not 'hello' in "),

@@ -1,21 +1,26 @@
 """Datapaths: their text, their arithmetic, the exact emulator and the hardware plan."""
 
+from hwq.datapath.accumulators import Accumulator, Align, Exact, Fixed, Float
 from hwq.datapath.conv import conv2d
 from hwq.datapath.device import DEVICES
 from hwq.datapath.emulate import explain, matmul
 from hwq.datapath.params import Params
 from hwq.datapath.paths import Path
 from hwq.datapath.plans import Plan, plan
-from hwq.datapath.spec import Accumulator, Array, Bias, Datapath, Exact, Fixed, Mac, Relu, Requant
+from hwq.datapath.presets import PRESETS
+from hwq.datapath.spec import Array, Bias, Datapath, Mac, Relu, Requant
 
 __all__ = [
     "DEVICES",
+    "PRESETS",
     "Accumulator",
+    "Align",
     "Array",
     "Bias",
     "Datapath",
     "Exact",
     "Fixed",
+    "Float",
     "Mac",
     "Params",
     "Path",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwq.bits.loops import compile_map
+from hwq.datapath.accumulators import Fixed
 from hwq.datapath.kernels import Ints, embedding, finished, result_dtype, summed
 from hwq.datapath.params import Params, columns
 from hwq.datapath.paths import Path, candidates, linear, magnitude
@@ -90,7 +91,7 @@ def chosen(mac: Mac, w: Ints, torch: bool) -> Path:
     k = _checked(mac, w.shape[1])
     bytewise = torch and has_int8()
     worst = k * magnitude(mac)[0] * magnitude(mac)[1]
-    if not linear(mac, worst) and mac.acc_lsb == mac.product_lsb and worst < 1 << 53:
+    if isinstance(mac.acc, Fixed) and not linear(mac, worst) and mac.acc_lsb == mac.product_lsb and worst < 1 << 53:
         worst = magnitude(mac)[0] * int(np.abs(_weights(mac, w)).sum(1).max())
     return next(candidates(mac, k, bytewise, worst))
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from hwq.bits import Word, const, variable
-from hwq.bits.loops import array_dtype, compile_map, compile_scan, from_wide
+from hwq.bits.loops import array_dtype, compile_map, from_wide
 from hwq.datapath import paths
+from hwq.datapath.accumulators import Exact, Fixed
 from hwq.datapath.limbs import limb_sums
-from hwq.datapath.operand import operands
-from hwq.datapath.spec import Fixed, Mac
-from hwq.datapath.steps import State, finish, parameters, product, state, step
+from hwq.datapath.ordered import additions, flushed, mapped, ordered
+from hwq.datapath.spec import Mac
+from hwq.datapath.steps import State, finish, parameters, state
 from hwq.formats import Format
 
 __all__ = ["Sums", "finished", "result_dtype", "summed"]
@@ -32,14 +33,6 @@ class Sums:
     flags: tuple[Ints, ...] = ()
 
 
-def _map(outputs: list[Word], codes: Ints, dtypes: list[Any]) -> list[Ints]:
-    """The texts of a code; a transposed view stays one."""
-    run = compile_map(outputs, {"code": codes.dtype}, dtypes)
-    if codes.flags.f_contiguous and not codes.flags.c_contiguous:
-        return [out.T for out in run([codes.T])]
-    return run([codes])
-
-
 @lru_cache(maxsize=1024)
 def embedding(fmt: Format) -> Word:
     """A code's number as one signed integer in units of `2**lsb`; what specials leave there is what hardware adds."""
@@ -47,7 +40,7 @@ def embedding(fmt: Format) -> Word:
 
 
 def _embedded(fmt: Format, codes: Ints, dtype: Any) -> Ints:
-    return _map([embedding(fmt)], codes, [dtype])[0]
+    return mapped([embedding(fmt)], codes, [dtype])[0]
 
 
 @lru_cache(maxsize=1024)
@@ -58,14 +51,18 @@ def _special(fmt: Format) -> Word:
 
 def _has_special(fmt: Format, codes: Ints) -> bool:
     special = _special(fmt)
-    return not special.constant and bool(_map([special], codes, [np.uint8])[0].any())
+    return not special.constant and bool(mapped([special], codes, [np.uint8])[0].any())
 
 
 def summed(mac: Mac, path: paths.Path, a: Ints, w: Ints, multiply: Multiply) -> Sums:
     """The accumulators of codes a [M, K] and w [N, K], computed along that path."""
     special = mac.has_nan and (_has_special(mac.a, a) or _has_special(mac.w, w))
     if path.name == paths.ORDERED:
-        return _ordered(mac, a, w, special)
+        return Sums(*ordered(mac, a, w, special))
+    if path.name in (paths.ADDITIONS32, paths.ADDITIONS64):
+        return Sums(additions(mac, a, w, np.dtype(np.float32 if path.name == paths.ADDITIONS32 else np.float64)))
+    if path.name == paths.GROUPS:
+        return _groups(mac, a, w, multiply)
     flags = _flags(mac, a, w, multiply) if special else ()
     if path.name == paths.LIMBS:
         return Sums(_joined(mac, *limb_sums(mac, a, w, multiply)), flags)
@@ -77,6 +74,18 @@ def summed(mac: Mac, path: paths.Path, a: Ints, w: Ints, multiply: Multiply) -> 
     for k in range(0, a.shape[1], path.chunk):
         total += multiply(x[:, k : k + path.chunk], y[:, k : k + path.chunk])
     return Sums(total, flags)
+
+
+def _groups(mac: Mac, a: Ints, w: Ints, multiply: Multiply) -> Sums:
+    """The exact sums of groups, along their own fastest path, rounded or saturated into the sum in order."""
+    exact, now = replace(mac, acc=Exact(), out=None, epilogue=(), tree=1, k=mac.group_terms), state(mac)
+    now = replace(now, group=const(0), phase=const(0))
+    found = [np.zeros((a.shape[0], w.shape[0]), array_dtype(word)) for word in now.words.values()]
+    for k in range(0, a.shape[1], mac.tree):
+        x, y = a[:, k : k + mac.tree], w[:, k : k + mac.tree]
+        group = summed(exact, next(paths.candidates(exact, x.shape[1], False)), x, y, multiply)
+        found = flushed(mac, now, found, group.total, group.flags)
+    return Sums(found[0], tuple(x.astype(np.uint8) for x in found[1:]))
 
 
 def _joined(mac: Mac, parts: tuple[Ints, ...], shifts: tuple[int, ...]) -> Ints:
@@ -92,37 +101,6 @@ def _accumulated(mac: Mac, total: Word) -> Word:
     held = state(mac).total
     wraps = isinstance(mac.acc, Fixed) and mac.acc.overflow == "wrap"
     return total.wrap(mac.acc_bits) if wraps else total.within(held.lo, held.hi)
-
-
-def _small(word: Word) -> np.dtype[Any]:
-    """The narrowest dtype of an operand's field."""
-    for dtype in (np.int8, np.int16):
-        if np.iinfo(dtype).min <= word.lo and word.hi <= np.iinfo(dtype).max:
-            return np.dtype(dtype)
-    return array_dtype(word)
-
-
-def _ordered(mac: Mac, a: Ints, w: Ints, special: bool) -> Sums:
-    """One term after the other, by the text of a step."""
-    before, terms = state(mac), []
-    if not special:
-        before = State(before.total, const(0), const(0), const(0))
-    inputs: list[dict[str, Ints]] = []
-    for prefix, operand, codes in zip("aw", operands(mac), (a, w), strict=True):
-        fields: dict[str, Word] = dict(operand.fields)
-        if not special:
-            fields |= dict.fromkeys(("nan", "inf", "neg"), const(0))
-        moving = {name: word for name, word in fields.items() if not word.constant}
-        dtypes = [_small(word) for word in moving.values()]
-        arrays = _map(list(moving.values()), codes, dtypes)
-        inputs.append({f"{prefix}_{name}": x for name, x in zip(moving, arrays, strict=True)})
-        terms.append({f: variable(f"{prefix}_{f}", word.lo, word.hi) for f, word in fields.items()})
-    after = step(mac, before, product(mac, *terms))
-    rows, columns = ({name: x.dtype for name, x in side.items()} for side in inputs)
-    run = compile_scan(before.words, list(after.words.values()), rows, columns)
-    found = run(list(inputs[0].values()), [x.T for x in inputs[1].values()])
-    flags = tuple(x.astype(np.uint8) for x in found[1:])
-    return Sums(found[0], flags)
 
 
 def _flags(mac: Mac, a: Ints, w: Ints, multiply: Multiply) -> tuple[Ints, ...]:
@@ -151,7 +129,7 @@ def _kinds(fmt: Format, codes: Ints) -> list[Ints]:
     number = const(1) - u.nan
     zero = u.mag.eq(0) & (const(1) - u.inf) & number
     sign = [number & (const(1) - zero) & (const(1) - u.neg), number & (const(1) - zero) & u.neg]
-    return [x.astype(bool) for x in _map([u.nan, u.inf, zero, *sign], codes, [np.uint8] * 5)]
+    return [x.astype(bool) for x in mapped([u.nan, u.inf, zero, *sign], codes, [np.uint8] * 5)]
 
 
 def result_dtype(mac: Mac, torch: bool) -> np.dtype[Any]:
@@ -165,10 +143,13 @@ def result_dtype(mac: Mac, torch: bool) -> np.dtype[Any]:
 @lru_cache(maxsize=1024)
 def _finish_text(mac: Mac, wide: bool, special: bool) -> tuple[tuple[str, ...], Word]:
     """The names of the inputs and the result code of the epilogue; `wide` if a sum has more than 64 bits."""
-    s = state(mac)
+    s = replace(state(mac), group=const(0), phase=const(0))
+    if mac.floats is not None:
+        s = s if special else State(s.total)
+        return tuple(s.words), finish(mac, s, parameters(mac))
     reach = max(mac.exact_bits, mac.acc_bits) if wide else min(max(mac.exact_bits, mac.acc_bits), 64)
     total = _accumulated(mac, variable("acc", -(1 << (reach - 1)), (1 << (reach - 1)) - 1))
-    now = s if special else State(s.total, const(0), const(0), const(0))
+    now = s if special else State(s.total)
     return tuple(now.words), finish(mac, replace(now, total=total), parameters(mac))
 
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hwq.bits import Word, const, variable
+from hwq.datapath.accumulators import Align
 from hwq.formats import Format
 
 if TYPE_CHECKING:
@@ -53,13 +54,17 @@ class Operand:
 
 
 @lru_cache(maxsize=1024)
-def _operand(fmt: Format) -> Operand:
+def _operand(fmt: Format, split: bool) -> Operand:
     lo, hi = fmt.integer_range
     width = max(hi.bit_length(), (~lo).bit_length() if lo < 0 else 0) + 1
     u = fmt.unpack(fmt.code_word)
-    return Operand(fmt, u.exp.constant or width <= EMBED_BITS)
+    return Operand(fmt, u.exp.constant or width <= EMBED_BITS and not split)
 
 
 def operands(mac: Mac) -> tuple[Operand, Operand]:
-    """The operands (a, w) of a Mac in the form in which they reach a processing element."""
-    return _operand(mac.a), _operand(mac.w)
+    """The operands (a, w) of a Mac in the form in which they reach a processing element.
+
+    An aligned sum looks at every exponent, so that its operands are split whatever their width.
+    """
+    split = isinstance(mac.acc, Align)
+    return _operand(mac.a, split), _operand(mac.w, split)

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hwq.datapath.spec import Fixed, Mac
+from hwq.datapath.accumulators import Align, Exact, Fixed, Float
+from hwq.datapath.spec import Mac
+from hwq.formats import MiniFloat
 
 __all__ = ["Path", "candidates", "linear", "magnitude"]
 
 INT8, FLOAT32, CHUNKS = "8-bit integers", "float32", "float32 chunks"
 FLOAT64, LIMBS, ORDERED = "float64", "limbs", "ordered"
+ADDITIONS32, ADDITIONS64, GROUPS = "float32 additions", "float64 additions", "groups"
 
 _FLOAT32, _FLOAT64, _INT32 = 24, 53, 31  # integers to 2**this are exact
 _FEWEST = 16  # terms below which int8 is no faster; and torch 2.13 multiplies int8 wrongly where K is 1
@@ -40,7 +43,7 @@ def magnitude(mac: Mac) -> tuple[int, int]:
 def linear(mac: Mac, bound: int) -> bool:
     """True if the accumulator is the exact sum, or that modulo 2**bits, whatever the order; `bound` holds |sum|."""
     if not isinstance(mac.acc, Fixed):
-        return True
+        return isinstance(mac.acc, Exact)
     return mac.acc_lsb == mac.product_lsb and (mac.acc.overflow == "wrap" or bound < 1 << (mac.acc_bits - 1))
 
 
@@ -54,12 +57,41 @@ def candidates(mac: Mac, k: int, bytewise: bool, bound: int | None = None) -> It
     worst = k * a * w if bound is None else bound
     if linear(mac, worst):
         yield from _linear(mac, k, bytewise, worst)
-        why = "any accumulator can be run one term after the other"
-    elif mac.acc_lsb > mac.product_lsb:
-        why = f"each product is rounded to a multiple of 2**{mac.acc_lsb} before it is added"
+        yield Path(ORDERED, "any accumulator can be run one term after the other", k)
     else:
-        why = f"|sum| <= {worst} may pass {(1 << (mac.acc_bits - 1)) - 1}, where the accumulator saturates"
-    yield Path(ORDERED, why, k)
+        yield from _rounding(mac, k)
+        yield Path(GROUPS if mac.tree > 1 else ORDERED, _why(mac, worst), mac.tree if mac.tree > 1 else k)
+
+
+def _why(mac: Mac, worst: int) -> str:
+    if isinstance(mac.acc, Align):
+        return f"{mac.acc.lanes} products at a time are aligned to the largest of them and of the sum so far"
+    terms = f"the exact sum of {mac.tree} products" if mac.tree > 1 else "each product"
+    if isinstance(mac.acc, Float):
+        return f"the sum is rounded to {mac.acc.format} after {terms}"
+    if mac.acc_lsb > mac.product_lsb:
+        return f"{terms} is rounded to a multiple of 2**{mac.acc_lsb} before it is added"
+    return f"|sum| <= {worst} may pass {(1 << (mac.acc_bits - 1)) - 1}, where the accumulator saturates"
+
+
+# name, exponent and fraction bits of the floats that processors add as IEEE 754 says
+_MACHINE = ((ADDITIONS32, 8, 23), (ADDITIONS64, 11, 52))
+
+
+def _rounding(mac: Mac, k: int) -> Iterator[Path]:
+    """A processor's own additions: products that it has exactly, no result below its normal numbers, no overflow.
+
+    Every sum is a multiple of the product's last place. k roundings let it grow by less than a factor of 4.
+    """
+    if not isinstance(mac.acc, Float) or mac.tree > 1:
+        return
+    digits = sum(f.unpack(f.code_word).mag.width for f in (mac.a, mac.w))
+    largest = k * max(map(abs, mac.product_range))
+    for name, exp, man in _MACHINE:
+        same = any(mac.acc.format == MiniFloat(exp, man, specials="inf", overflow=o) for o in ("sat", "inf", "nan"))
+        top = (1 << (exp - 1)) - 1
+        if same and digits <= man + 1 and mac.product_lsb > -top and largest.bit_length() + mac.product_lsb < top - 2:
+            yield Path(name, f"products of {digits} digits are exact, sums normal and below 2**{top}", k)
 
 
 @lru_cache(maxsize=1024)

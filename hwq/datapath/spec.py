@@ -8,80 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from numbers import Integral
-from types import UnionType
-from typing import Any
 
+from hwq.datapath.accumulators import MAX_EXACT_BITS, Accumulator, Align, Exact, Fixed, Float
+from hwq.datapath.checks import check_kind, whole
 from hwq.errors import HwqError
 from hwq.formats import Format, Int, check_rounding
 from hwq.formats.flagged import Flagged
 
-__all__ = ["Accumulator", "Array", "Bias", "Datapath", "Exact", "Fixed", "Mac", "Relu", "Requant", "Step", "check_mac"]
+__all__ = ["Array", "Bias", "Datapath", "Mac", "Relu", "Requant", "Step", "check_mac"]
 
-MAX_EXACT_BITS = 1024
 MAX_SHIFT = 63
-
-
-def _whole(what: str, value: Any, least: int, most: int, most_text: str = "") -> int:
-    """`value` as an int, if it is a whole number in the range; a bool or a float with a whole value is none."""
-    whole = type(value) is int or isinstance(value, Integral) and not isinstance(value, bool)  # the quick case first
-    if not whole or not least <= value <= most:
-        raise HwqError(f"{what} must be a whole number between {least} and {most_text or most}, not {value!r}")
-    return int(value)
-
-
-def _kind(what: str, value: object, kinds: type | UnionType) -> None:
-    """Refuse what is none of these classes: a text is read by `Datapath.parse`, not by a constructor."""
-    if not isinstance(value, kinds):
-        raise HwqError(f"{what}, not {type(value).__name__} {value}; Datapath.parse(text) makes all of them")
 
 
 def check_mac(mac: object) -> None:
     """Refuse what is no Mac, such as a text or a whole datapath."""
-    _kind("the numerics must be a Mac", mac, Mac)
-
-
-@dataclass(frozen=True)
-class Exact:
-    """`+exact`: every sum of up to k products, without rounding or overflow; the width is proved."""
-
-    text = "exact"
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """`+fixed(bits[,frac][,wrap|sat][,rdn|rne|rtz])`: two's complement on the grid 2**-frac (default: the product's).
-
-    A coarser grid rounds each product first; overflow is applied after each addition, in k order.
-    """
-
-    bits: int
-    frac: int | None = None
-    overflow: str = "wrap"
-    rounding: str = "rdn"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "bits", _whole("accumulator bits", self.bits, 2, MAX_EXACT_BITS))
-        if self.frac is not None:
-            object.__setattr__(self, "frac", _whole("accumulator frac", self.frac, -MAX_EXACT_BITS, MAX_EXACT_BITS))
-        if self.overflow not in ("wrap", "sat"):
-            raise HwqError(f"accumulator overflow must be wrap or sat, not {self.overflow!r}")
-        if self.rounding not in ("rdn", "rne", "rtz"):
-            raise HwqError(f"accumulator rounding must be rdn, rne or rtz, not {self.rounding!r}")
-
-    @property
-    def text(self) -> str:
-        options = [str(self.bits)] + [str(self.frac)] * (self.frac is not None)
-        options += [self.overflow] * (self.overflow != "wrap") + [self.rounding] * (self.rounding != "rdn")
-        return f"fixed({','.join(options)})"
-
-
-Accumulator = Exact | Fixed
+    check_kind("the numerics must be a Mac", mac, Mac)
 
 
 @dataclass(frozen=True)
 class Bias:
-    """Add a code of the accumulator's grid, one per output channel."""
+    """Add the number of a code of the accumulator's format, exactly, one per output channel."""
 
     text = "bias"
 
@@ -116,42 +62,60 @@ _ORDER = {Bias: 0, Requant: 1, Relu: 2}
 class Mac:
     """The numerics of a dot product of at most `k` terms: operands, accumulator, epilogue, output.
 
-    `out` None hands out the accumulator itself. `round` is the rounding of the output.
+    `out` None hands out the accumulator itself. `round` is the rounding of the output. `tree` consecutive products are
+    added exactly before the accumulator rounds or saturates, the last of them fewer.
     """
 
     a: Format
     w: Format
-    acc: Accumulator = Exact()
+    acc: Accumulator = field(default_factory=Exact)
     out: Format | None = None
     epilogue: tuple[Step, ...] = ()
     k: int = 4096
     round: str = "rne"
+    tree: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "k", _whole("k", self.k, 1, 1 << 24, "2**24"))
+        object.__setattr__(self, "k", whole("k", self.k, 1, 1 << 24, "2**24"))
+        object.__setattr__(self, "tree", whole("products added exactly", self.tree, 1, 1 << 24, "2**24"))
         check_rounding(self.round)
         for operand in (self.a, self.w):
-            _kind("an operand must be a Format", operand, Format)
+            check_kind("an operand must be a Format", operand, Format)
             if operand.bits > 16:
                 raise HwqError(f"an operand must have at most 16 bits, not {operand} with {operand.bits}")
-        _kind("an accumulator must be Exact() or Fixed(bits)", self.acc, Accumulator)
-        _kind("an output must be a Format or None", self.out, Format | None)
-        _kind("an epilogue must be a tuple of steps", self.epilogue, tuple)
+        check_kind(
+            "an accumulator must be Exact(), Fixed(bits), Float(format) or Align(lanes, bits)", self.acc, Accumulator
+        )
+        check_kind("an output must be a Format or None", self.out, Format | None)
+        check_kind("an epilogue must be a tuple of steps", self.epilogue, tuple)
         for step in self.epilogue:
-            _kind("an epilogue step must be Bias(), Requant() or Relu()", step, Step)
+            check_kind("an epilogue step must be Bias(), Requant() or Relu()", step, Step)
         kinds = [_ORDER[type(s)] for s in self.epilogue]
         if kinds != sorted(set(kinds)):
             raise HwqError(f"epilogue steps go once each in the order bias,requant,relu, not {self._steps()}")
         if self.epilogue and self.out is None:
             raise HwqError(f"epilogue steps need an output format, not none; write ->FORMAT[{self._steps()}]")
+        self._check_accumulator()
+
+    def _check_accumulator(self) -> None:
+        if self.tree > 1 and not isinstance(self.acc, Fixed | Float):
+            raise HwqError(
+                f"order=tree(n) needs +fixed(...) or +FORMAT, which lose bits, not +{self.acc.text}; drop it"
+            )
         if isinstance(self.acc, Fixed) and self.acc.frac is not None and -self.acc.frac < self.product_lsb:
             raise HwqError(
                 f"accumulator frac must be at most {-self.product_lsb} (the exact product's), not {self.acc.frac}"
             )
-        if self.acc_bits > MAX_EXACT_BITS:
+        if isinstance(self.acc, Exact) and self.exact_bits > MAX_EXACT_BITS:
             raise HwqError(
-                f"{self.a}*{self.w} needs {self.acc_bits} exact accumulator bits, not at most 1024; use +fixed(n)"
+                f"{self.a}*{self.w} needs {self.exact_bits} exact accumulator bits, not at most 1024; use +fixed(n)"
             )
+        if self.tree > 1 and (wide := self.sum_bits(self.group_terms)) > MAX_EXACT_BITS:
+            raise HwqError(
+                f"{self.tree} products of {self.a}*{self.w} need {wide} bits, not at most 1024; use order=seq"
+            )
+        if self.floats is not None and self.step(Bias) and (wide := _span(self.floats)) > MAX_EXACT_BITS:
+            raise HwqError(f"a bias on +{self.acc.text} needs {wide} bits, not at most {MAX_EXACT_BITS}; drop bias")
 
     def _steps(self) -> str:
         return ",".join(s.text for s in self.epilogue)
@@ -168,25 +132,48 @@ class Mac:
         ends = [x * y for x in a for y in w]
         return min(ends), max(ends)
 
+    @property
+    def floats(self) -> Format | None:
+        """The float format whose code is the accumulator's state, or None where the state is a fixed-point number."""
+        return self.acc.format if isinstance(self.acc, Float | Align) else None
+
+    @property
+    def group_terms(self) -> int:
+        """Products that are added exactly before the accumulator rounds or saturates."""
+        return min(self.tree, self.k)
+
     @cached_property
     def acc_lsb(self) -> int:
+        """Every accumulator is a multiple of `2**acc_lsb`."""
+        if self.floats is not None:
+            return self.floats.lsb
         if isinstance(self.acc, Fixed) and self.acc.frac is not None:
             return -self.acc.frac
         return self.product_lsb
 
+    def sum_bits(self, terms: int) -> int:
+        """Bits of the sum of any so many products without loss."""
+        lo, hi = (terms * p for p in self.product_range)
+        return max(2, (~lo).bit_length() + 1 if lo < 0 else 1, hi.bit_length() + 1)
+
     @cached_property
     def exact_bits(self) -> int:
         """Bits of the sum of any k products without loss."""
-        lo, hi = (self.k * p for p in self.product_range)
-        return max(2, (~lo).bit_length() + 1 if lo < 0 else 1, hi.bit_length() + 1)
+        return self.sum_bits(self.k)
 
     @property
     def acc_bits(self) -> int:
+        if self.floats is not None:
+            return self.floats.bits
         return self.acc.bits if isinstance(self.acc, Fixed) else self.exact_bits
 
     @property
-    def acc_format(self) -> Int:
-        """The accumulator's number, without its flags."""
+    def acc_format(self) -> Format:
+        """The accumulator's format, without flags that are kept beside it; also that of a bias."""
+        return self.floats if self.floats is not None else self._grid
+
+    @property
+    def _grid(self) -> Int:
         return Int(self.acc_bits, frac=-self.acc_lsb)
 
     @property
@@ -201,9 +188,9 @@ class Mac:
     @property
     def output(self) -> Format:
         """The format of the result codes."""
-        if self.out is not None:
-            return self.out
-        return Flagged(self.acc_format, self.has_inf) if self.has_nan else self.acc_format
+        if self.out is not None or self.floats is not None:
+            return self.out or self.acc_format
+        return Flagged(self._grid, self.has_inf) if self.has_nan else self._grid
 
     def step(self, kind: type[Step]) -> Step | None:
         """The epilogue step of that kind, if there is one."""
@@ -225,6 +212,12 @@ class Mac:
         return Fraction(m, 1 << s)
 
 
+def _span(fmt: Format) -> int:
+    """Bits of the exact sum of any two numbers of the format."""
+    lo, hi = fmt.integer_range
+    return max((~lo).bit_length(), hi.bit_length()) + 2
+
+
 @dataclass(frozen=True)
 class Array:
     """Structure: `rows` x `cols` processing elements of `lanes` products each, and a dataflow."""
@@ -236,7 +229,7 @@ class Array:
 
     def __post_init__(self) -> None:
         for name in ("rows", "cols"):
-            object.__setattr__(self, name, _whole(name, getattr(self, name), 1, 256))
+            object.__setattr__(self, name, whole(name, getattr(self, name), 1, 256))
         if self.lanes != 1:
             raise HwqError(f"lanes must be 1, not {self.lanes}; more lanes are not available yet")
         if self.dataflow != "os":
@@ -260,7 +253,7 @@ class Datapath:
 
     def __post_init__(self) -> None:
         check_mac(self.mac)
-        _kind("the structure of a datapath must be an Array", self.array, Array)
+        check_kind("the structure of a datapath must be an Array", self.array, Array)
         if self.decode not in ("edge", "pe"):
             raise HwqError(f"decode must be edge or pe, not {self.decode!r}")
         from hwq.datapath.stages import check_cuts

@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from hwq.bits import Word, const, mux, variable
-from hwq.datapath.spec import MAX_SHIFT, Bias, Fixed, Mac, Relu
-from hwq.formats import Unpacked, round_shift
+from hwq.datapath.accumulators import Align, Fixed
+from hwq.datapath.floats import Addend, Term, addend, aligned, rounded
+from hwq.datapath.spec import MAX_SHIFT, Bias, Mac, Relu
+from hwq.formats import Format, Unpacked, round_shift
 
-__all__ = ["State", "finish", "initial", "parameters", "product", "state", "step"]
+__all__ = ["State", "Term", "finish", "flush", "initial", "parameters", "product", "state", "step"]
+
+ZERO = const(0)
 
 
 @dataclass(frozen=True)
 class State:
-    """What an accumulator remembers: a number on its grid, and the sticky flags that can occur."""
+    """What an accumulator remembers: a number on its grid or a float's code, and the sticky flags beside it.
+
+    Under `order=tree(n)` also the exact `group` so far, and `phase`, how many of its products are there.
+    """
 
     total: Word
-    nan: Word
-    pinf: Word
-    ninf: Word
+    nan: Word = ZERO
+    pinf: Word = ZERO
+    ninf: Word = ZERO
+    group: Word = ZERO
+    phase: Word = ZERO
 
     @property
     def words(self) -> dict[str, Word]:
         """The registers that exist, by name."""
-        named = {"acc": self.total, "nan": self.nan, "pinf": self.pinf, "ninf": self.ninf}
-        return {name: w for name, w in named.items() if not w.constant}
+        names = {"acc": self.total, "nan": self.nan, "pinf": self.pinf, "ninf": self.ninf}
+        return {n: w for n, w in (names | {"group": self.group, "phase": self.phase}).items() if not w.constant}
 
 
 def initial() -> State:
-    return State(const(0), const(0), const(0), const(0))
+    return State(const(0))
 
 
 def state(mac: Mac) -> State:
     """The registers as inputs of `step` and `finish`."""
-    lo, hi = mac.acc_format.integer_range
-    flag = [
-        variable(n, 0, int(there)) for n, there in (("nan", mac.has_nan), ("pinf", mac.has_inf), ("ninf", mac.has_inf))
-    ]
-    return State(variable("acc", lo, hi), *flag)
+    lo, hi = (0, (1 << mac.acc_bits) - 1) if mac.floats is not None else mac.acc_format.integer_range
+    nan, inf = (int(there and not held) for there, held in zip((mac.has_nan, mac.has_inf), _held(mac), strict=True))
+    flags = [variable(name, 0, there) for name, there in (("nan", nan), ("pinf", inf), ("ninf", inf))]
+    if mac.tree == 1:
+        return State(variable("acc", lo, hi), *flags)
+    ends = [mac.group_terms * p for p in mac.product_range]
+    group, phase = variable("group", *ends), variable("phase", 0, mac.tree - 1)
+    return State(variable("acc", lo, hi), *flags, group=group, phase=phase)
 
 
-def product(mac: Mac, a: dict[str, Word], w: dict[str, Word]) -> tuple[Word, Word, Word, Word]:
-    """(number on the accumulator's grid, nan, +inf, -inf) of one product of decoded operands.
+def _held(mac: Mac) -> tuple[bool, bool]:
+    """Whether the accumulator's own number can be nan, and infinite."""
+    return (False, False) if mac.floats is None else (mac.floats.has_nan, mac.floats.has_inf)
 
-    The stages `mul` and `align` carry everything that lives across them, so that a cut delays nothing apart.
-    """
+
+def product(mac: Mac, a: dict[str, Word], w: dict[str, Word]) -> Term:
+    """One product of decoded operands, in units of `2**product_lsb`, after the stage `mul`."""
     sig = a["sig"] * w["sig"]
     exp = a["exp"] + w["exp"]
     zero_a, zero_w = (x["sig"].eq(0) & (const(1) - x["inf"]) for x in (a, w))
@@ -53,33 +68,94 @@ def product(mac: Mac, a: dict[str, Word], w: dict[str, Word]) -> tuple[Word, Wor
     inf = inf & (const(1) - nan)
     negative = _negative(a) ^ _negative(w) if mac.has_inf else const(0)
     sig, exp, nan, inf, negative = (x.stage("mul") for x in (sig, exp, nan, inf, negative))
-    lo, hi = mac.product_range
-    number = (sig << exp).within(lo, hi)
-    number = round_shift(number, mac.acc_lsb - mac.product_lsb, _rounding(mac))
-    pinf, ninf = inf & (const(1) - negative), inf & negative
-    number, nan, pinf, ninf = (x.stage("align") for x in (number, nan, pinf, ninf))
-    return number, nan, pinf, ninf
+    return Term(sig, exp, nan, inf & (const(1) - negative), inf & negative)
 
 
 def _negative(x: dict[str, Word]) -> Word:
     return x["sig"] < 0 if x["inf"].constant else x["neg"]
 
 
+def step(mac: Mac, s: State, *terms: Term) -> State:
+    """One accumulation of one term, or of as many as are aligned side by side. Flags are sticky.
+
+    The stage `align` carries everything that lives across it, so that a cut delays nothing apart.
+    """
+    if isinstance(mac.acc, Align):
+        return _fused(mac, s, terms)
+    (term,) = terms
+    if mac.floats is not None and mac.tree == 1:
+        return _rounded(mac, s, addend(term.sig, term.exp, mac.product_lsb), term, staged=True)
+    lo, hi = mac.product_range
+    number = (term.sig << term.exp).within(lo, hi)
+    if mac.tree == 1:
+        number = round_shift(number, mac.acc_lsb - mac.product_lsb, _rounding(mac))
+    number, *flags = (x.stage("align") for x in (number, term.nan, term.pinf, term.ninf))
+    term = Term(number, const(0), *flags)
+    return _accumulated(mac, s, term) if mac.tree == 1 else _grouped(mac, s, term)
+
+
 def _rounding(mac: Mac) -> str:
     return mac.acc.rounding if isinstance(mac.acc, Fixed) else "rdn"
 
 
-def step(mac: Mac, s: State, term: tuple[Word, Word, Word, Word]) -> State:
-    """One accumulation: exact where k terms fit, else wrapped or saturated as the Mac says. Flags are sticky."""
-    number, nan, pinf, ninf = term
-    total = s.total + number
+def _accumulated(mac: Mac, s: State, term: Term) -> State:
+    """Exact where k terms fit, else wrapped or saturated as the Mac says."""
+    total = s.total + term.sig
     if isinstance(mac.acc, Fixed) and mac.acc.overflow == "sat":
         total = total.clamp(s.total.lo, s.total.hi)
     elif isinstance(mac.acc, Fixed):
         total = total.wrap(mac.acc.bits)
     else:
         total = total.within(s.total.lo, s.total.hi)  # proved by k: see Mac.exact_bits
-    return State(total, s.nan | nan, s.pinf | pinf, s.ninf | ninf)
+    return State(total, s.nan | term.nan, s.pinf | term.pinf, s.ninf | term.ninf)
+
+
+def _rounded(mac: Mac, s: State, number: Addend, term: Term, staged: bool = False) -> State:
+    """One rounding of the sum into the float format; a special that it has no code for is kept beside it."""
+    fmt, (nan_held, inf_held) = _float(mac), _held(mac)
+    words = (number.neg, number.mag, number.exp, term.nan, term.pinf, term.ninf)
+    neg, mag, exp, nan, pinf, ninf = (x.stage("align") if staged else x for x in words)
+    u = fmt.unpack(s.total)
+    inside = nan if nan_held else ZERO, *((pinf, ninf) if inf_held else (ZERO, ZERO))
+    code = rounded(fmt, u, Addend(neg, mag, exp), *inside)
+    beside = [(ZERO if nan_held else nan), *((ZERO, ZERO) if inf_held else (pinf, ninf))]
+    return State(code, *(x | y for x, y in zip((s.nan, s.pinf, s.ninf), beside, strict=True)))
+
+
+def _fused(mac: Mac, s: State, terms: Sequence[Term]) -> State:
+    assert isinstance(mac.acc, Align)
+    fmt, (nan_held, inf_held) = mac.acc.format, _held(mac)
+    point = sum(f.unpack(f.code_word).mag.width - 1 for f in (mac.a, mac.w))
+    inside = [replace(t, nan=t.nan if nan_held else ZERO) for t in terms]
+    inside = [t if inf_held else replace(t, pinf=ZERO, ninf=ZERO) for t in inside]
+    code = aligned(mac.acc, fmt.unpack(s.total), inside, mac.product_lsb, point)
+    nan, pinf, ninf = s.nan, s.pinf, s.ninf
+    for t in terms:
+        nan = nan if nan_held else nan | t.nan
+        pinf, ninf = (pinf, ninf) if inf_held else (pinf | t.pinf, ninf | t.ninf)
+    return State(code, nan, pinf, ninf)
+
+
+def _float(mac: Mac) -> Format:
+    assert mac.floats is not None
+    return mac.floats
+
+
+def flush(mac: Mac, s: State, term: Term) -> State:
+    """The state after an exact sum of products, `term.sig * 2**product_lsb`, is rounded or saturated into it."""
+    if mac.floats is not None:
+        return _rounded(mac, s, addend(term.sig, const(0), mac.product_lsb), term)
+    number = round_shift(term.sig, mac.acc_lsb - mac.product_lsb, _rounding(mac))
+    return _accumulated(mac, s, replace(term, sig=number))
+
+
+def _grouped(mac: Mac, s: State, term: Term) -> State:
+    """A term of a group: its last one takes the group into the sum. Specials take effect at once."""
+    group = (s.group + term.sig).within(s.group.lo, s.group.hi)
+    last = s.phase.eq(mac.tree - 1)
+    after = flush(mac, s, replace(term, sig=mux(last, group, const(0))))
+    phase = mux(last, const(0), s.phase + 1).within(0, mac.tree - 1)
+    return replace(after, group=mux(last, const(0), group), phase=phase)
 
 
 def parameters(mac: Mac) -> dict[str, Word]:
@@ -95,16 +171,16 @@ def parameters(mac: Mac) -> dict[str, Word]:
 
 def finish(mac: Mac, s: State, given: dict[str, Word]) -> Word:
     """The result code: bias, requant and relu are exact; the only rounding is the output format's `pack`."""
-    nan = s.nan | (s.pinf & s.ninf)
-    inf = (s.pinf | s.ninf) & (const(1) - nan)
-    x, lsb, exp = s.total, mac.acc_lsb, const(0)
-    negative = s.ninf
-    if mac.step(Bias):
-        x = x + given["bias"].wrap(mac.acc_bits)
-    x, nan, inf, negative = (v.stage("bias") for v in (x, nan, inf, negative))
+    if not s.phase.constant:
+        s = _rest(mac, s)
+    if mac.out is None and mac.floats is not None:
+        return _itself(mac.floats, s)
+    x, exp, flags = _read(mac, s, given)
+    lsb = mac.acc_lsb
+    x, exp, nan, inf, negative = (v.stage("bias") for v in (x, exp, *flags))
     if mac.requant is not None:
         x = x * given["mul"].within(0, (1 << mac.requant.bits) - 1)
-        exp, lsb = const(MAX_SHIFT) - given["shift"], lsb - MAX_SHIFT
+        exp, lsb = exp + MAX_SHIFT - given["shift"], lsb - MAX_SHIFT
     x, exp, nan, inf, negative = (v.stage("requant") for v in (x, exp, nan, inf, negative))
     if mac.step(Relu):
         x = mux(x < 0, const(0), x)
@@ -112,6 +188,39 @@ def finish(mac: Mac, s: State, given: dict[str, Word]) -> Word:
         negative = const(0)
     x, exp, nan, inf, negative = (v.stage("act") for v in (x, exp, nan, inf, negative))
     u = Unpacked.of(x, exp, nan, inf)
-    if mac.has_inf:
+    if not inf.constant:
         u = Unpacked(mux(inf, negative, u.neg), u.mag, u.exp, u.nan, u.inf)
     return mac.output.pack(u, lsb, mac.round)
+
+
+def _rest(mac: Mac, s: State) -> State:
+    """The state after the last, incomplete group, if there is one."""
+    now = replace(s, group=ZERO, phase=ZERO)
+    after = flush(mac, now, Term(s.group, ZERO, ZERO, ZERO, ZERO))
+    return replace(after, total=mux(s.phase.eq(0), s.total, after.total))
+
+
+def _read(mac: Mac, s: State, given: dict[str, Word]) -> tuple[Word, Word, tuple[Word, Word, Word]]:
+    """The number x * 2**exp of the sum and its bias, and whether it is nan, infinite, negative if infinite."""
+    x, exp, nan, pinf, ninf = s.total, const(0), s.nan, s.pinf, s.ninf
+    parts = [_float(mac).unpack(code) for code in (s.total, given.get("bias", ZERO))] if mac.floats is not None else []
+    for u in parts:
+        nan, pinf, ninf = nan | u.nan, pinf | (u.inf & (const(1) - u.neg)), ninf | (u.inf & u.neg)
+    if parts:
+        number, bias = parts
+        x, exp = (number.fixed + bias.fixed, const(0)) if mac.step(Bias) else (number.sig, number.exp)
+    elif mac.step(Bias):
+        x = x + given["bias"].wrap(mac.acc_bits)
+    nan = nan | (pinf & ninf)
+    return x, exp, (nan, (pinf | ninf) & (const(1) - nan), ninf)
+
+
+def _itself(fmt: Format, s: State) -> Word:
+    """The accumulator's own code; what it has no code for saturates, or is 0."""
+    nan = s.nan | (s.pinf & s.ninf)
+    code = s.total
+    for inf, neg in ((s.pinf, 0), (s.ninf, 1)):
+        end = Unpacked(const(neg), ZERO, ZERO, ZERO, const(1))
+        code = mux(inf & (const(1) - nan), fmt.pack(end, fmt.lsb, "rne"), code)
+    none = Unpacked(ZERO, ZERO, ZERO, const(1), ZERO)
+    return mux(nan, fmt.pack(none, fmt.lsb, "rne"), code)

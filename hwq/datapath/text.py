@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from hwq.datapath.spec import Accumulator, Array, Bias, Datapath, Exact, Fixed, Mac, Relu, Requant, Step
+from hwq.datapath.accumulators import Accumulator, Align, Exact, Fixed, Float
+from hwq.datapath.presets import PRESETS
+from hwq.datapath.spec import Array, Bias, Datapath, Mac, Relu, Requant, Step
 from hwq.errors import HwqError
 from hwq.formats import Format, catalog, parse_format
 
@@ -75,13 +77,11 @@ def _build(
     decode = options.pop("decode", "edge")
     order = options.pop("order", "seq")
     cuts = options.pop("cut", "")
-    if order != "seq":
-        raise HwqError(f"order must be seq, not {order!r}; other orders are not available yet")
     if "use" in options:
         raise HwqError(f"use= names a variant, and none is available yet, not {options['use']!r}")
     if options:
         raise HwqError(f"options are k=, decode=, round=, order=, cut=, use=, not {next(iter(options))!r}")
-    mac = _mac(a, w, acc, out, steps, int(k), rounding)
+    mac = _mac(a, w, acc, out, steps, int(k), rounding, _tree(order))
     return Datapath(mac, array, decode, tuple(filter(None, cuts.split(","))))
 
 
@@ -101,13 +101,31 @@ def _operands(word: str) -> tuple[Format, Format]:
     return parse_format(a), parse_format(w)
 
 
+def _tree(order: str) -> int:
+    """Products that are added exactly before each rounding."""
+    found = re.fullmatch(rf"tree\(({_DIGITS})\)", order)
+    if order != "seq" and (found is None or int(found[1]) < 2):
+        raise HwqError(f"order must be seq or tree(n) with n of 2 or more, not {order!r}")
+    return int(found[1]) if found else 1
+
+
+_FIXED = "fixed(bits[,frac][,wrap|sat][,rdn|rne|rtz])"
+_ALIGN = "align(lanes,bits,rtz|rne[,format[,rtz|rne]])"
+
+
 def _accumulator(word: str) -> Accumulator:
     if word == "exact":
         return Exact()
-    found = re.fullmatch(r"fixed\(([^()]*)\)", word)
-    if not found:
-        raise HwqError(f"the accumulator must be exact or fixed(bits[,frac][,wrap|sat][,rdn|rne|rtz]), not {word!r}")
-    args = [x.strip() for x in found[1].split(",")]
+    family, _, inner = word.partition("(")
+    if inner.endswith(")") and family in ("fixed", "align"):
+        args = [x.strip() for x in re.split(r",(?![^()]*\))", inner[:-1])]
+        return _fixed(args, word) if family == "fixed" else _align(args, word)
+    if word not in catalog and not inner:
+        raise HwqError(f"the accumulator must be exact, {_FIXED}, {_ALIGN} or a float format, not {word!r}")
+    return Float(parse_format(word))
+
+
+def _fixed(args: list[str], word: str) -> Fixed:
     numbers = [x for x in args if _NUMBER.fullmatch(x)]
     rest = args[len(numbers) :]
     if not 1 <= len(numbers) <= 2 or args[: len(numbers)] != numbers or any(len(n) > 9 for n in numbers):
@@ -117,6 +135,17 @@ def _accumulator(word: str) -> Accumulator:
     if rest:
         raise HwqError(f"fixed(...) takes (bits[,frac][,wrap|sat][,rdn|rne|rtz]), not {word!r}")
     return Fixed(int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else None, overflow, rounding)
+
+
+def _align(args: list[str], word: str) -> Align:
+    if len(args) == 1 and not _NUMBER.fullmatch(args[0]):
+        if args[0] not in PRESETS:
+            raise HwqError(f"align(NAME) takes one of {', '.join(PRESETS)}, not {args[0]!r}")
+        return PRESETS[args[0]]
+    if not 3 <= len(args) <= 5 or not all(re.fullmatch(_DIGITS, x) for x in args[:2]):
+        raise HwqError(f"the accumulator is {_ALIGN} or align(NAME), not {word!r}")
+    made = Align(int(args[0]), int(args[1]), args[2])
+    return made if len(args) == 3 else Align(made.lanes, made.bits, made.mode, parse_format(args[3]), *args[4:])
 
 
 def _output(word: str) -> tuple[Format, tuple[Step, ...]]:
@@ -165,14 +194,19 @@ def write_arrays(dp: Datapath, arrays: Iterable[Array], named: bool = True) -> l
     mac = dp.mac
     before = [f"{fmt(mac.a)}*{fmt(mac.w)}"]
     if mac.acc != Exact():
-        before.append(f"+{mac.acc.text}")
+        before.append(f"+{_accumulator_text(mac.acc, named)}")
     if mac.out is not None:
         steps = ",".join(s.text if named or not isinstance(s, Requant) else _parametric(s) for s in mac.epilogue)
         before.append(f"->{fmt(mac.out)}{f'[{steps}]' if steps else ''}")
     after = [f"k={mac.k}"] * (mac.k != 4096) + [f"decode={dp.decode}"] * (dp.decode != "edge")
-    after += [f"round={mac.round}"] * (mac.round != "rne") + [f"cut={','.join(dp.cuts)}"] * bool(dp.cuts)
+    after += [f"round={mac.round}"] * (mac.round != "rne") + [f"order=tree({mac.tree})"] * (mac.tree != 1)
+    after += [f"cut={','.join(dp.cuts)}"] * bool(dp.cuts)
     head, tail, default = " ".join(before), "".join(f" {word}" for word in after), Array()
     return [f"{head} @{a.text}{tail}" if a != default else head + tail for a in arrays]
+
+
+def _accumulator_text(acc: Accumulator, named: bool) -> str:
+    return acc.text if named or not isinstance(acc, Float | Align) else acc.parametric
 
 
 def _parametric(step: Requant) -> str:

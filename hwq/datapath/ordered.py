@@ -1,0 +1,112 @@
+"""Sums that depend on their order: one term or one group of lanes after the other, by the text or by the processor."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hwq.bits import Word, const, variable
+from hwq.bits.loops import array_dtype, compile_map, compile_scan, parallel
+from hwq.datapath.accumulators import Align
+from hwq.datapath.operand import operands
+from hwq.datapath.spec import Mac
+from hwq.datapath.steps import State, Term, flush, product, state, step
+from hwq.formats import Format
+
+__all__ = ["additions", "flushed", "mapped", "ordered"]
+
+Ints = np.ndarray[Any, Any]
+
+_CACHED = 1 << 15  # sums that stay in a core's cache while the terms pass
+
+
+def mapped(outputs: list[Word], codes: Ints, dtypes: list[Any]) -> list[Ints]:
+    """The texts of a code; a transposed view stays one."""
+    run = compile_map(outputs, {"code": codes.dtype}, dtypes)
+    if codes.flags.f_contiguous and not codes.flags.c_contiguous:
+        return [out.T for out in run([codes.T])]
+    return run([codes])
+
+
+def _small(word: Word) -> np.dtype[Any]:
+    """The narrowest dtype of an operand's field."""
+    for dtype in (np.int8, np.int16):
+        if np.iinfo(dtype).min <= word.lo and word.hi <= np.iinfo(dtype).max:
+            return np.dtype(dtype)
+    return array_dtype(word)
+
+
+def _padded(fmt: Format, codes: Ints, lanes: int) -> Ints:
+    """Codes [M, K] with zeros up to a multiple of `lanes` terms."""
+    rest = -codes.shape[1] % lanes
+    return np.pad(codes, ((0, 0), (0, rest)), constant_values=int(fmt.encode(np.zeros(1))[0])) if rest else codes
+
+
+def ordered(mac: Mac, a: Ints, w: Ints, special: bool) -> tuple[Ints, tuple[Ints, ...]]:
+    """Sums [M, N] of codes a [M, K] and w [N, K] and their flags, by the text of a step."""
+    lanes = mac.acc.lanes if isinstance(mac.acc, Align) else 1
+    before = state(mac) if special else State(state(mac).total)
+    fields: list[list[dict[str, Word]]] = [[] for _ in range(lanes)]
+    inputs: list[dict[str, Ints]] = []
+    for prefix, operand, codes in zip("aw", operands(mac), (a, w), strict=True):
+        words: dict[str, Word] = dict(operand.fields)
+        if not special:
+            words |= dict.fromkeys(("nan", "inf", "neg"), const(0))
+        moving = {name: word for name, word in words.items() if not word.constant}
+        arrays = mapped(list(moving.values()), _padded(operand.fmt, codes, lanes), [_small(x) for x in moving.values()])
+        inputs.append({})
+        for lane in range(lanes):
+            inputs[-1] |= {f"{prefix}{lane}_{n}": x[:, lane::lanes] for n, x in zip(moving, arrays, strict=True)}
+            fields[lane].append({f: variable(f"{prefix}{lane}_{f}", word.lo, word.hi) for f, word in words.items()})
+    after = step(mac, before, *(product(mac, *pair) for pair in fields))
+    rows, columns = ({name: x.dtype for name, x in side.items()} for side in inputs)
+    run = compile_scan(before.words, [after.words[name] for name in before.words], rows, columns)
+    found = run(list(inputs[0].values()), [x.T for x in inputs[1].values()])
+    return found[0], tuple(x.astype(np.uint8) for x in found[1:])
+
+
+def flushed(mac: Mac, now: State, found: list[Ints], group: Ints, flags: tuple[Ints, ...]) -> list[Ints]:
+    """The states [M, N], in the order of `now.words`, after exact sums of groups and their flags."""
+    kinds = tuple((name, x.dtype) for name, x in zip(now.words, found, strict=True))
+    names = ("group", "term_nan", "term_pinf", "term_ninf")
+    kinds += tuple((name, x.dtype) for name, x in zip(names, (group, *flags), strict=False))
+    after: list[Ints] = _flush(mac, now, kinds)([*found, group, *flags])
+    return after
+
+
+@lru_cache(maxsize=256)
+def _flush(mac: Mac, now: State, kinds: tuple[tuple[str, np.dtype[Any]], ...]) -> Any:
+    given = dict(kinds)
+    ends = [mac.group_terms * p for p in mac.product_range]
+    flags = [variable(name, 0, int(name in given)) for name in ("term_nan", "term_pinf", "term_ninf")]
+    after = flush(mac, now, Term(variable("group", *ends), const(0), *flags))
+    names = list(now.words)
+    everything = {"acc": after.total, "nan": after.nan, "pinf": after.pinf, "ninf": after.ninf}
+    return compile_map([everything[name] for name in names], given, [given[name] for name in names])
+
+
+def additions(mac: Mac, a: Ints, w: Ints, dtype: np.dtype[Any]) -> Ints:
+    """Codes [M, N] of the sums that a processor's own additions make, term after term."""
+    fmt = mac.acc_format
+    x, y = (np.ascontiguousarray(f.decode(c).astype(dtype).T) for f, c in ((mac.a, a), (mac.w, w)))
+    total = np.zeros((a.shape[0], w.shape[0]), dtype)
+    rows = max(1, _CACHED // w.shape[0])
+
+    def span(first: int, last: int) -> None:
+        with np.errstate(invalid="ignore"):  # inf * 0 and inf - inf, as IEEE 754 has them
+            for at in range(first, last, rows):
+                _add(total[at : min(at + rows, last)], x[:, at : min(at + rows, last)], y)
+
+    parallel(span, a.shape[0], max(1, 2 * _CACHED // (w.shape[0] * a.shape[1])))
+    codes = total.view(np.dtype(f"u{dtype.itemsize}"))
+    nan = fmt.encode(np.full(1, np.nan, dtype))[0]
+    return np.where(np.isnan(total), nan, codes).astype(array_dtype(state(mac).total))
+
+
+def _add(total: Ints, x: Ints, y: Ints) -> None:
+    term = np.empty_like(total)
+    for left, right in zip(x, y, strict=True):
+        np.multiply(left[:, None], right, out=term)
+        np.add(total, term, out=total)
