@@ -44,6 +44,7 @@ _PACKAGES = {
     "costmodel",
     "datapath",
     "formats",
+    "golden",
     "plot",
     "ptq",
     "rtl",

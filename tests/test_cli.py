@@ -19,8 +19,8 @@ from hwq.datapath import Datapath
 from hwq.formats import catalog
 from hwq.search import Point
 
-CONTRACT = ["formats", "cost", "rtl", "sim", "synth", "ptq", "search", "calibrate", "demo"]
-LATER = ["golden", "report", "compile", "import"]
+CONTRACT = ["formats", "cost", "rtl", "golden", "sim", "synth", "ptq", "search", "calibrate", "demo"]
+LATER = ["report", "compile", "import"]
 
 
 def hwq(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -11,7 +11,6 @@ from hwq.errors import HwqError
 __all__ = ["register"]
 
 LATER = {
-    "golden": "C99 reference model, DPI-C wrapper and vectors",
     "report": "a search's results as one HTML page",
     "compile": "a whole network as hardware",
     "import": "a model from ONNX",
