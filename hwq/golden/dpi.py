@@ -29,13 +29,15 @@ def wrapper(model: Model) -> str:
     parts = [
         banner(model, "DPI-C wrapper of the reference model"),
         includes + ("\n#include <string.h>\n" if model.out.limbs else "").lstrip("\n") + _TYPES,
+        '#ifdef __cplusplus\nextern "C" {\n#endif',
         f"/* A new sum, for {top}_dpi_free; a null handle where there is no memory. */\nvoid *{top}_dpi_new(void);",
         f"void {top}_dpi_free(void *sum);\nvoid {top}_dpi_clear(void *sum);",
         f"int {top}_dpi_mac({_vectors(model.operands, ['void *sum'])});",
-        f"int {top}_dpi_result({_vectors(model.params, ['const void *sum'])}, svBitVecVal *out);\n",
+        f"int {top}_dpi_result({_vectors(model.params, ['void *sum'])}, svBitVecVal *out);",
+        "#ifdef __cplusplus\n}\n#endif\n",
         f"void *{top}_dpi_new(void)\n{{\n    return calloc(1, sizeof(struct {top}_state));\n}}\n",
         f"void {top}_dpi_free(void *sum)\n{{\n    free(sum);\n}}\n",
-        f"void {top}_dpi_clear(void *sum)\n{{\n    {top}_clear(sum);\n}}\n",
+        f"void {top}_dpi_clear(void *sum)\n{{\n    {top}_clear((struct {top}_state *)sum);\n}}\n",
         _mac(model),
         _result(model),
     ]
@@ -59,19 +61,20 @@ def _read(port: Port) -> str:
 
 def _mac(model: Model) -> str:
     head = f"int {model.top}_dpi_mac({_vectors(model.operands, ['void *sum'])})"
-    given = ", ".join(["sum", *map(_read, model.operands)])
+    given = ", ".join([f"(struct {model.top}_state *)sum", *map(_read, model.operands)])
     return f"{head}\n{{\n    return {model.top}_mac({given});\n}}\n"
 
 
 def _result(model: Model) -> str:
     out = model.out
-    head = f"int {model.top}_dpi_result({_vectors(model.params, ['const void *sum'])}, svBitVecVal *out)"
+    head = f"int {model.top}_dpi_result({_vectors(model.params, ['void *sum'])}, svBitVecVal *out)"
     if out.limbs:
         variable, copies = f"uint32_t code[{out.limbs}]", [f"memcpy(out, code, {4 * out.limbs});"]
     else:
         variable, copies = f"{out.c_type} code", ["out[0] = (svBitVecVal)(code & 0xffffffffu);"]
         copies += ["out[1] = (svBitVecVal)(code >> 32);"] * (out.bits > 32)
-    given = ", ".join(["sum", *map(_read, model.params), "code" if out.limbs else "&code"])
+    state = f"(const struct {model.top}_state *)sum"
+    given = ", ".join([state, *map(_read, model.params), "code" if out.limbs else "&code"])
     lines = [f"{variable};", f"if ({model.top}_result({given}))", "    return 1;", *copies, "return 0;"]
     return "\n".join([head, "{", *(f"    {line}" for line in lines), "}"]) + "\n"
 
