@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hwq
-from hwq.datapath import Datapath, Mac
+from hwq.datapath import PRESETS, Datapath, Mac
 from hwq.formats import Format, Special
 
 NAN, PINF, NINF = Special.NAN, Special.PINF, Special.NINF
@@ -24,11 +24,6 @@ Number = Fraction | Special
 def values(fmt: Format) -> list[Number]:
     assert fmt.bits <= 16 and len(fmt.codes()) == 1 << fmt.bits
     return [fmt.value(code) for code in range(1 << fmt.bits)]
-
-
-@cache
-def minus_zero(fmt: Format) -> int | None:
-    return next((code for code in range(1 << fmt.bits) if fmt.negative_zero(code)), None)
 
 
 def times(x: Number, y: Number) -> Number:
@@ -94,19 +89,6 @@ def ieee(fmt: Format) -> Ieee:
     return Ieee(fmt)
 
 
-@cache
-def codes_of(fmt: Format) -> dict[Number, int]:
-    found = {}
-    for code in range(1 << fmt.bits):
-        if not fmt.negative_zero(code):
-            found.setdefault(fmt.value(code), code)
-    return found
-
-
-def value(fmt: Format, code: int) -> Number:
-    return fmt.value(code)
-
-
 def summed(mac: Mac, terms: list[Number]) -> Number:
     """`s = round(s + exact sum of a group)`; what the format has no code for is remembered beside it."""
     f = ieee(mac.acc_format)
@@ -166,7 +148,7 @@ def check(text: str, m: int, n: int, k: int, rng: np.random.Generator, special: 
     for i, j in pairs(range(m), range(n)):
         terms = [times(values(mac.a)[x], values(mac.w)[y]) for x, y in zip(a[i].tolist(), w[j].tolist(), strict=True)]
         want = accumulated(mac, terms)
-        if mac.output.value(int(codes[i, j])) != want:
+        if mac.output.value(int(codes[i, j])) != want or mac.output.negative_zero(int(codes[i, j])):
             wrong.append((i, j, mac.output.value(int(codes[i, j])), want))
     assert not wrong, f"{text}: {len(wrong)} of {m * n}, first {wrong[0]}"
     return m * n
@@ -200,3 +182,111 @@ def test_float_sums_are_rounded_once_a_term(operands, acc):
     rng = np.random.default_rng(1)
     compared = sum(check(f"{operands} +{acc}", 12, 12, k, rng) for k in (1, 2, 9, 40))
     assert compared == 4 * 144
+
+
+# Aligned sums: exponents and values by definition, then integers.
+
+
+@cache
+def exponents(fmt: Format) -> list[tuple[int, int]]:
+    """(value in units of 2**lsb, exponent: that of the leading one, or of the least normal number below it)."""
+    least = fmt.lsb + ieee(fmt).precision - 1
+    unit, found = Fraction(2) ** fmt.lsb, []
+    for v in values(fmt):
+        number = Fraction(0) if isinstance(v, Special) else v
+        found.append((int(number / unit), max(floor_log2(number), least) if number else least))
+    return found
+
+
+def cut(x: int, places: int, mode: str) -> int:
+    """x * 2**places as an integer: toward zero, or to nearest."""
+    if places >= 0:
+        return x << places
+    if mode == "rtz":
+        return (abs(x) >> -places) * (1 if x >= 0 else -1)
+    return whole(Fraction(x, 1 << -places), "rne")
+
+
+def fused(acc, s: Number, products: list[tuple[int, int]], lsb: int) -> Number:
+    """The aligned sum of s and of products (number in units of 2**lsb, exponent); zeros have no exponent."""
+    f = ieee(acc.format)
+    if isinstance(s, Special):
+        return s
+    unit = Fraction(2) ** acc.format.lsb
+    summands = [(p, e, lsb) for p, e in products if p]
+    if s:
+        summands.append((int(s / unit), max(floor_log2(s), acc.format.lsb + f.precision - 1), acc.format.lsb))
+    if not summands:
+        return Fraction(0)
+    last = max(e for _, e, _ in summands) - acc.bits
+    total = sum(cut(p, at - last, acc.mode) for p, _, at in summands)
+    return f.round(total * Fraction(2) ** last, acc.rounding)
+
+
+def aligned(mac: Mac, a: list[int], w: list[int]) -> Number:
+    x, y = exponents(mac.a), exponents(mac.w)
+    special = mac.has_nan and [times(values(mac.a)[i], values(mac.w)[j]) for i, j in zip(a, w, strict=True)]
+    s: Number = Fraction(0)
+    for at in range(0, len(a), mac.acc.lanes):
+        group = range(at, min(at + mac.acc.lanes, len(a)))
+        for term in (special[k] for k in group if special and isinstance(special[k], Special)):
+            s = plus(s, term)
+        products = [(x[a[k]][0] * y[w[k]][0], x[a[k]][1] + y[w[k]][1]) for k in group]
+        s = fused(mac.acc, s, products, mac.product_lsb)
+    return s
+
+
+def check_aligned(text: str, m: int, n: int, k: int, rng: np.random.Generator) -> int:
+    mac = Datapath.parse(text).mac
+    a, w = draw(mac.a, (m, k), rng, mac.has_nan), draw(mac.w, (n, k), rng, mac.has_nan)
+    codes, left, right = hwq.matmul(mac, a, w).tolist(), a.tolist(), w.tolist()
+    wrong = []
+    for i, j in pairs(range(m), range(n)):
+        want = aligned(mac, left[i], right[j])
+        if mac.output.value(codes[i][j]) != want or mac.output.negative_zero(codes[i][j]):
+            wrong.append((left[i], right[j], mac.output.value(codes[i][j]), want))
+    assert not wrong, f"{text}: {len(wrong)} of {m * n}, first {wrong[0]}"
+    return m * n
+
+
+def published() -> list[tuple[str, str]]:
+    """Each preset with operands that its hardware has; those of 16 bits take turns, bf16 has no binary16 sum."""
+    wide = ("fp16*fp16", "bf16*bf16")
+    narrow = ("fp8_e4m3*fp8_e4m3", "fp8_e5m2*fp8_e4m3", "fp4_e2m1*fp8_e5m2", "fp8_e5m2*fp8_e5m2")
+    return [
+        (name, narrow[j % 4] if "fp8" in name else wide[0 if "half" in name or j < 4 else j // 2 % 2])
+        for j, name in enumerate(PRESETS)
+    ]
+
+
+@pytest.mark.parametrize(("name", "operands"), published())
+def test_aligned_sums_of_published_hardware(name, operands):
+    rng = np.random.default_rng(2)
+    lanes = PRESETS[name].lanes
+    compared = sum(check_aligned(f"{operands} +align({name})", 60, 60, k, rng) for k in (1, lanes, 2 * lanes + 3))
+    assert compared == 10_800
+
+
+@pytest.mark.parametrize(
+    "acc",
+    [
+        "align(3,6,rne)",
+        "align(4,3,rne,fp(4,3))",
+        "align(1,9,rtz,bf16,rne)",
+        "align(5,12,rtz,fp(5,2,inf))",
+        "align(2,40,rne,fp16)",
+    ],
+)
+@pytest.mark.parametrize("operands", ["int8*int8", "fp8_e5m2*int4", "fp4_e2m1*fp4_e2m1", "fp6_e2m3*fp6_e3m2"])
+def test_aligned_sums_of_any_parameters(operands, acc):
+    rng = np.random.default_rng(3)
+    assert sum(check_aligned(f"{operands} +{acc}", 20, 20, k, rng) for k in (2, 17)) == 800
+
+
+@pytest.mark.parametrize("order", ["tree(2)", "tree(3)", "tree(16)", "tree(64)"])
+@pytest.mark.parametrize(
+    "text", ["int8*int8 +fp16", "fp8_e4m3*fp8_e4m3 +bf16", "fp8_e5m2*int4 +fp(5,2,inf,ovf=inf)", "bf16*int4 +fp(5,6)"]
+)
+def test_groups_are_added_exactly_and_rounded_once(text, order):
+    rng = np.random.default_rng(4)
+    assert sum(check(f"{text} order={order}", 10, 10, k, rng) for k in (1, 16, 37)) == 300

@@ -54,7 +54,7 @@ class Fixed:
 class Float:
     """`+FORMAT`: a float format; `s = round(s + exact product)`, to nearest, ties to even, once a term, from +0.
 
-    What leaves the format's range becomes what the format says (`ovf=`).
+    What leaves the format's range becomes what the format says (`ovf=`); a sum that rounds to zero is +0.
     """
 
     format: Format

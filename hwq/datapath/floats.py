@@ -62,9 +62,16 @@ def _held(fmt: Format, u: Unpacked) -> Addend:
 
 
 def rounded(fmt: Format, u: Unpacked, term: Addend, nan: Word, pinf: Word, ninf: Word) -> Word:
-    """The code of `round(u + term)`, u a number of the format; to nearest, ties to even; an exact zero is +0."""
+    """The code of `round(u + term)`, u a number of the format; to nearest, ties to even; never -0."""
     number, lsb = _added(_held(fmt, u), term, u.normal)
-    return fmt.pack(exceptional(u, number, nan, pinf, ninf), lsb, "rne")
+    return _packed(fmt, exceptional(u, number, nan, pinf, ninf), lsb, "rne")
+
+
+def _packed(fmt: Format, x: Unpacked, lsb: int, rounding: str) -> Word:
+    """The code, +0 for every zero: a zero product then leaves every sum as it is, and needs no valid bit beside it."""
+    code, zero = fmt.pack(x, lsb, rounding), const(0)
+    minus = fmt.pack(Unpacked(const(1), zero, zero, zero, zero), fmt.lsb, rounding)
+    return code if minus is zero else mux(code.eq(minus), zero, code)
 
 
 def _added(s: Addend, p: Addend, gradual: bool) -> tuple[Unpacked, int]:
@@ -118,7 +125,7 @@ def aligned(acc: Align, u: Unpacked, terms: list[Term], lsb: int, point: int) ->
     number = Unpacked.of(total, largest)
     flags = [reduce(lambda x, y: x | y, kind) for kind in zip(*((t.nan, t.pinf, t.ninf) for t in terms), strict=True)]
     x = exceptional(u, number, *flags)
-    return fmt.pack(_overflowed(acc, x, lowest - acc.bits), lowest - acc.bits, acc.rounding)
+    return _packed(fmt, _overflowed(acc, x, lowest - acc.bits), lowest - acc.bits, acc.rounding)
 
 
 def _tournament(words: list[Word]) -> Word:

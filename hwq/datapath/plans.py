@@ -10,11 +10,13 @@ from hwq.bits import Word, variable
 from hwq.bits.cells import Block
 from hwq.bits.rows import Lowering
 from hwq.datapath import steps
+from hwq.datapath.accumulators import Align
 from hwq.datapath.device import DEVICES, Rows, check_device
 from hwq.datapath.operand import Operand, operands
 from hwq.datapath.schedule import pe_depth
 from hwq.datapath.spec import Datapath, Mac
 from hwq.datapath.stages import output_stages, pe_stages
+from hwq.errors import HwqError
 
 __all__ = ["Plan", "plan"]
 
@@ -39,7 +41,17 @@ class Plan:
 def plan(dp: Datapath, device: str = "portable", clock: float | None = None) -> Plan:
     """Lower a datapath for a device. `clock` (MHz) picks cuts that reach it, or refuses by name."""
     check_device(device)
+    _check_hardware(dp.mac)
     return _plan(dp if clock is None else _cut_for(dp, device, clock), device)
+
+
+def _check_hardware(mac: Mac) -> None:
+    if isinstance(mac.acc, Align):
+        raise HwqError(f"hardware must take one product a cycle, not {mac.acc.lanes} side by side as +{mac.acc.text}")
+    if mac.tree > 1:  # an array feeds zero products while it waits, which a count of terms must not see
+        raise HwqError(
+            f"hardware must add in order, not order=tree({mac.tree}), which needs a valid bit with each term"
+        )
 
 
 def _cut_for(dp: Datapath, device: str, clock: float) -> Datapath:
