@@ -21,6 +21,8 @@ from hwq.bits.word import Word
 
 __all__ = ["Expr", "compile_function", "size_of"]
 
+_CHOSEN = 8  # entries up to which a table is a choice
+
 
 def _size(bits: int) -> int:
     """The machine integer for that many bits: 32, 64, or a multiple of 64."""
@@ -171,12 +173,26 @@ class Expr:
         return self.let(f"ashr i{size} {up}, {size - w.attr}")
 
     def _lookup(self, w: Word, size: int) -> str:
+        """A choice by the index's bits where that takes fewer instructions than a vector's reads from memory."""
         assert isinstance(w.attr, tuple)
+        if len(w.attr) <= _CHOSEN:
+            return self._choice(w.args[0], w.attr, size)
         name = f"@table{len(self.tables)}"
         row = ", ".join(f"i{size} {v}" for v in w.attr)
         self.tables.append(f"{name} = private constant [{len(w.attr)} x i{size}] [{row}]")
         at = self.let(f"getelementptr i{size}, ptr {name}, i64 {self.get(w.args[0], 64)}")
         return self.let(f"load i{size}, ptr {at}")
+
+    def _choice(self, index: Word, table: tuple[int, ...], size: int) -> str:
+        wide = self.size(index)
+        rows, bit = list(map(str, table)), 0
+        while len(rows) > 1:
+            shifted = self.let(f"lshr i{wide} {self.get(index, wide)}, {bit}")
+            flag = self.let(f"trunc i{wide} {shifted} to i1")
+            pairs = [rows[at : at + 2] for at in range(0, len(rows), 2)]
+            rows = [self.let(f"select i1 {flag}, i{size} {p[1]}, i{size} {p[0]}") if len(p) > 1 else p[0] for p in pairs]
+            bit += 1
+        return rows[0]
 
     def _within(self, w: Word, size: int) -> str:
         wide = self.size(w.args[0])

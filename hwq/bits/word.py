@@ -281,6 +281,9 @@ def lookup(index: Word, table: Sequence[int]) -> Word:
     """`table[index]`; the index must not leave the table."""
     table = tuple(map(int, table))
     assert index.lo >= 0 and index.hi < len(table), f"index {index} leaves a table of {len(table)}"
+    inner = index.args[0] if index.op == "within" else index
+    if inner.op == "lookup" and isinstance(inner.attr, tuple) and inner.hi < len(table):
+        return lookup(inner.args[0], [table[at] for at in inner.attr])  # a table of a table is a table
     return _node("lookup", (index,), table, min(table), max(table))
 
 

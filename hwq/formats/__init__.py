@@ -3,9 +3,11 @@
 from hwq.formats.base import Format, Special, Unpacked
 from hwq.formats.block import Block
 from hwq.formats.catalog import Catalog, catalog
+from hwq.formats.curves import CURVES, Curve
 from hwq.formats.families import family
 from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
+from hwq.formats.planes import Planes, Range
 from hwq.formats.rounding import (
     ROUNDINGS,
     STOCHASTIC,
@@ -16,25 +18,33 @@ from hwq.formats.rounding import (
     noise_words,
     round_shift,
 )
+from hwq.formats.table import Codebook, Table, lloyd_max
 from hwq.formats.ternary import Ternary
 from hwq.formats.text import parse_format
 
 __all__ = [
+    "CURVES",
     "ROUNDINGS",
     "STOCHASTIC",
     "Block",
     "Catalog",
+    "Codebook",
+    "Curve",
     "Format",
     "Int",
     "MiniFloat",
+    "Planes",
+    "Range",
     "Rounding",
     "SignMagnitude",
     "Special",
+    "Table",
     "Ternary",
     "Unpacked",
     "catalog",
     "check_rounding",
     "family",
+    "lloyd_max",
     "next_noise",
     "noise",
     "noise_words",

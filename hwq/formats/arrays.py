@@ -100,14 +100,14 @@ def _encoder(fmt: Format, carrier: str, rounding: str) -> Run:
 @lru_cache(maxsize=1024)
 def _decoder(fmt: Format, carrier: str) -> Run:
     source, raw = CARRIERS[carrier]
-    return _compiled(source.pack(fmt.unpack(fmt.code_word), fmt.lsb, "rne"), fmt.code_dtype, raw)
+    return _compiled(fmt.decoded(fmt.code_word, source), fmt.code_dtype, raw)
 
 
 @lru_cache(maxsize=1024)
 def _quantizer(fmt: Format, carrier: str, rounding: str) -> Run:
     source, raw = CARRIERS[carrier]
     code = fmt.pack(source.unpack(source.code_word), source.lsb, _mode(rounding))
-    return _compiled(source.pack(fmt.unpack(code), fmt.lsb, "rne"), raw, raw, rounding == STOCHASTIC)
+    return _compiled(fmt.decoded(code, source), raw, raw, rounding == STOCHASTIC)
 
 
 def _noise(rounding: str, seed: int, like: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
@@ -126,6 +126,8 @@ def encode(fmt: Format, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
 def holds(fmt: Format, carrier: str) -> bool:
     """True if every finite value of `fmt` is a number of the carrier, bit for bit."""
     source = CARRIERS[carrier][0]
+    if fmt.bits <= 8:
+        return all(_is_in(source, v) for c in fmt.codes().tolist() if isinstance(v := fmt.value(c), Fraction))
     lo, hi = fmt.integer_range
     u = fmt.unpack(fmt.code_word)
     return (
@@ -133,6 +135,13 @@ def holds(fmt: Format, carrier: str) -> bool:
         and fmt.lsb >= source.lsb
         and max(abs(lo), hi) * Fraction(2) ** fmt.lsb <= source.extremes[1]
     )
+
+
+def _is_in(source: MiniFloat, number: Fraction) -> bool:
+    """True if the number is a whole number of last places of the carrier, and not beyond its end."""
+    steps = abs(number) / Fraction(2) ** source.lsb
+    digits = steps.numerator.bit_length() - (steps.numerator & -steps.numerator).bit_length() + 1 if number else 0
+    return steps.denominator == 1 and digits <= source.man + 1 and abs(number) <= source.extremes[1]
 
 
 def check_codes(fmt: Format, codes: Any) -> np.ndarray[Any, Any]:

@@ -90,6 +90,10 @@ class Format(ABC):
     def pack(self, x: Unpacked, lsb: int, rounding: Rounding) -> Word:
         """The circuit of a rounder: the code nearest to `x` (in units of `2**lsb`) under `rounding`."""
 
+    def decoded(self, code: Word, carrier: Format) -> Word:
+        """The text of the carrier's code of the number that `code` stands for."""
+        return carrier.pack(self.unpack(code), self.lsb, "rne")
+
     @property
     @abstractmethod
     def text(self) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from hwq.errors import HwqError
 from hwq.formats.base import Format
 from hwq.formats.block import Block
+from hwq.formats.curves import Curve
 from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
+from hwq.formats.planes import Planes, Range
+from hwq.formats.table import Codebook
 from hwq.formats.ternary import Ternary
 
 __all__ = ["Catalog", "catalog"]
@@ -94,3 +98,22 @@ catalog.add("nvfp4", Block(MiniFloat(2, 1), MiniFloat(4, 3, specials="nan"), 16)
 # Darvish Rouhani et al., NeurIPS 2020: sign and 3 to 7 mantissa bits under a shared exponent of 8 bits, 16 to a box
 for _bits in (12, 13, 14, 15, 16):
     catalog.add(f"msfp{_bits}", Block(SignMagnitude(_bits - 8, _bits - 10), _MX, 16))
+
+# -1 and +1; nine even levels as two trit-planes (PTQTP, arXiv 2509.16989); 2**2 + 1 levels (ABQ-LLM, arXiv 2408.08554)
+catalog.add("binary", Planes("signs", (1,)))
+catalog.add("tritplanes2", Planes("trits", (3, 1)))
+catalog.add("abq2", Range(-2, 2))
+# powers of two and of its root, without sign (RepQ-ViT, arXiv 2212.08254)
+catalog.add("log4", Curve("log", 4, Fraction(1)))
+catalog.add("logsqrt4", Curve("log", 4, Fraction(1, 2)))
+# QLoRA, arXiv 2305.14314: quantiles of the normal distribution, the float32 constants of its implementation
+_NF4 = (
+    *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
+    *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
+    *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224),
+    *(0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
+)
+catalog.add("nf4", Codebook.of(_NF4))
+# bitsandbytes' 4-bit float, times 12: a sign over magnitudes in the order of its codes; its least is 1/192 of the most
+_BNB = (0, 0.0625, 8, 12, 4, 6, 2, 3)
+catalog.add("fp4_bnb", Codebook.of([*_BNB, *(-x for x in _BNB)]))

@@ -19,6 +19,7 @@ __all__ = [
     "ROUNDINGS",
     "SEED_BITS",
     "STOCHASTIC",
+    "TO_ODD",
     "Rounding",
     "Stochastic",
     "check_rounding",
@@ -39,6 +40,7 @@ ROUNDINGS = {
     "rup": "toward plus infinity",
 }
 STOCHASTIC = "sr"
+TO_ODD = "odd"  # inexact numbers get an odd code: what they are nearest to can still be told. Not offered to users
 SEED_BITS = 31
 NOISE_BITS = 16
 
@@ -119,7 +121,7 @@ def most_places(width: int, mode: Rounding) -> int:
 
 def leaves(neg: Word, mode: Rounding) -> Word:
     """1 where too large a number leaves the format: rounding directed inwards stops at the largest (IEEE 754, 7.4)."""
-    directed = {"rtz": const(0), "rdn": neg, "rup": const(1) - neg}
+    directed = {"rtz": const(0), TO_ODD: const(0), "rdn": neg, "rup": const(1) - neg}
     return const(1) if isinstance(mode, Stochastic) else directed.get(mode, const(1))
 
 
@@ -133,7 +135,8 @@ def round_shift(x: Word, n: Word | int, mode: Rounding, neg: Word | None = None,
     - rne: half an ulp, less one bit, plus the result's last bit, so that a tie carries only into an odd result;
     - rna: half an ulp, less one bit where x < 0, so that a tie moves away from zero;
     - rdn, rup, rtz: all or none of the fraction's ones, by the sign;
-    - stochastic: the noise, cut to the fraction's places.
+    - stochastic: the noise, cut to the fraction's places;
+    - to odd (magnitudes only): the last bit is set where the fraction is not zero.
     """
     n = n if isinstance(n, Word) else const(n)
     if n.hi == 0:
@@ -143,6 +146,8 @@ def round_shift(x: Word, n: Word | int, mode: Rounding, neg: Word | None = None,
     ones = (const(1) << n) - 1
     if mode == "rne":
         return ((x << 1) + ones + ((x >> n).low(1) if odd is None else odd)) >> (n + 1)
+    if mode == TO_ODD:
+        return (x >> n) | (const(1) - ((x >> n) << n).eq(x))
     if mode == "rna":
         tie_down = const(0) if neg is not None else x < 0
         return ((x << 1) + (const(1) << n) - tie_down) >> (n + 1)

@@ -22,8 +22,8 @@ class Nearest:
     A number between two neighbours goes to the nearer one, or where the rounding is directed; a tie goes to the one
     that is an even multiple of their distance. (Of two powers of two, neighbours in a format without fraction bits,
     that is the larger: IEEE 754-2019, 4.3.1.) Where ties go `by_rank`, that is the value of even rank, the least
-    value's being 0. `beyond` is the number that would follow the largest if the format went on; only a format
-    that does not saturate needs it.
+    value's being 0; from a format's own decision points on its upper value is taken. `beyond` is the number that would
+    follow the largest if the format went on; only a format that does not saturate needs it.
     """
 
     ANY_NAN = -1
@@ -52,8 +52,9 @@ class Nearest:
 
     @cached_property
     def midpoints(self) -> Array:
-        """float64: between every two neighbours."""
-        return self.values[:-1] + np.diff(self.values) / 2
+        """float64: between every two neighbours; and a format's own decision points."""
+        halfway = self.values[:-1] + np.diff(self.values) / 2
+        return halfway if self._points is None else np.concatenate([halfway, self._points])
 
     @cached_property
     def points(self) -> Array:
@@ -77,7 +78,7 @@ class Nearest:
             leaves = over & np.isfinite(x) & (not self._wraps) & self._leaves(finite, sign, rounding, noise)
             codes = np.where(leaves, self._overflow(sign), codes)
             codes = np.where(x == sign * np.inf, self._infinity(sign), codes)
-        return np.where(np.isnan(x), self.ANY_NAN if Special.NAN in self._specials else self.zero, codes)
+        return np.where(np.isnan(x), self.ANY_NAN, codes) if Special.NAN in self._specials else codes  # else as 0 is
 
     @property
     def _wraps(self) -> bool:
@@ -110,7 +111,16 @@ class Nearest:
         lo, hi = self.values[below], self.values[below + 1]
         inside = np.clip(x, self.values[0], self.values[-1])
         even = (below + 1) % 2 == 0 if self.format.ties_by_rank else hi / (hi - lo) % 2 == 0
-        return np.asarray(self.codes[below + _rounds_up(inside, lo, hi, rounding, noise, self._by_magnitude, even)])
+        up = _rounds_up(inside, lo, hi, rounding, noise, self._by_magnitude, even)
+        if self._points is not None and rounding in ("rne", "rna"):
+            up = inside >= self._points[below]
+        return np.asarray(self.codes[below + up])
+
+    @cached_property
+    def _points(self) -> Array | None:
+        """The decision points of a format that states its own."""
+        points = getattr(self.format, "points", None)
+        return None if points is None else np.array([float(p) for p in points])
 
     def _leaves(self, x: Array, sign: int, rounding: str, noise: Array | None) -> Array:
         """Where a number past the end goes on rather than back to the last value."""
@@ -156,5 +166,6 @@ def _rounds_up(
     elif rounding == "rna":
         up = (x > middle) | ((x == middle) & (x > 0))
     else:
-        up = (x == hi) | {"rdn": False, "rup": x > lo, "rtz": (x > lo) & (x < 0)}[rounding]
+        inwards = np.where((lo < 0) & (hi > 0), x >= 0, (x > lo) & (x < 0))  # or to its own side of a missing zero
+        up = (x == hi) | {"rdn": False, "rup": x > lo, "rtz": inwards}[rounding]
     return np.asarray(up)
