@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from itertools import product as pairs
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import hwq
-from hwq.datapath import PRESETS, Datapath, Mac
-from hwq.formats import Format, Special
+from hwq.bits import evaluate
+from hwq.datapath import (
+    PRESETS,
+    Align,
+    Datapath,
+    Fixed,
+    Float,
+    Mac,
+    emulate,
+    explain,
+    narrowest_safe,
+    overflows,
+    paths,
+    plan,
+    steps,
+)
+from hwq.datapath.draw import Draw
+from hwq.datapath.operand import operands
+from hwq.formats import Format, MiniFloat, Special
+from hwq.sim import check as check_design
 
 NAN, PINF, NINF = Special.NAN, Special.PINF, Special.NINF
 Number = Fraction | Special
@@ -290,3 +311,252 @@ def test_aligned_sums_of_any_parameters(operands, acc):
 def test_groups_are_added_exactly_and_rounded_once(text, order):
     rng = np.random.default_rng(4)
     assert sum(check(f"{text} order={order}", 10, 10, k, rng) for k in (1, 16, 37)) == 300
+
+
+# A second oracle: numpy's own floats, term after term.
+
+
+@pytest.mark.parametrize(
+    "operands", ["fp8_e4m3*fp8_e4m3", "fp8_e5m2*fp8_e5m2", "int8*int8", "fp16*fp8_e4m3", "fp16*int4"]
+)
+def test_numpy_adds_float32_alike(operands):
+    mac, rng = Datapath.parse(f"{operands} +fp(8,23,inf,ovf=inf)").mac, np.random.default_rng(5)
+    a, w = draw(mac.a, (30, 50), rng, True), draw(mac.w, (30, 50), rng, True)
+    x, y = mac.a.decode(a).astype(np.float32), mac.w.decode(w).astype(np.float32)
+    s = np.zeros((30, 30), np.float32)
+    with np.errstate(all="ignore"):
+        for k in range(50):
+            s = s + x[:, k, None] * y[None, :, k]
+    np.testing.assert_array_equal(mac.output.decode(hwq.matmul(mac, a, w)), s)
+    assert np.isfinite(s).sum() > 100
+
+
+@pytest.mark.parametrize("operands", ["fp8_e4m3*fp8_e4m3", "int4*int4", "fp6_e3m2*fp6_e2m3", "fp4_e2m1*fp4_e2m1"])
+def test_numpy_rounds_float16_alike(operands):
+    """Products and float16 sums are exact in float64, so that one conversion rounds once."""
+    mac, rng = Datapath.parse(f"{operands} +fp(5,10,inf,ovf=inf)").mac, np.random.default_rng(6)
+    a, w = draw(mac.a, (30, 50), rng, True), draw(mac.w, (30, 50), rng, True)
+    x, y = mac.a.decode(a).astype(np.float64), mac.w.decode(w).astype(np.float64)
+    s = np.zeros((30, 30), np.float16)
+    with np.errstate(all="ignore"):
+        for k in range(50):
+            s = (s.astype(np.float64) + x[:, k, None] * y[None, :, k]).astype(np.float16)
+    np.testing.assert_array_equal(mac.output.decode(hwq.matmul(mac, a, w)).astype(np.float16), s)
+    assert np.isfinite(s).sum() > 100
+
+
+# The processor's own additions, at the edges of what proves them.
+
+
+@pytest.mark.parametrize(
+    ("text", "k", "name"),
+    [
+        ("fp8_e4m3*fp8_e4m3 +fp32", 4096, "float32 additions"),
+        ("fp16*fp16 +fp(8,23,inf,ovf=inf)", 4096, "float32 additions"),  # 22 digits
+        ("uint(12)*uint(12) +fp32", 4096, "float32 additions"),  # 24 digits
+        ("uint(13)*uint(12) +fp32", 9, "ordered"),  # 25 digits
+        ("bf16*int8 +fp32", 9, "ordered"),  # products below the normal numbers
+        ("fp(8,7,bias=63,inf)*uint4 +fp32", 9, "ordered"),  # sums beyond 2**127
+        ("fp8_e4m3*fp8_e4m3 +fp(8,23)", 9, "ordered"),  # another format of 32 bits
+        ("bf16*bf16 +fp(11,52,inf)", 4096, "float64 additions"),
+        ("fp8_e4m3*fp8_e4m3 +bf16", 9, "ordered"),
+        ("fp8_e4m3*fp8_e4m3 +fp32 order=tree(2)", 9, "groups"),
+    ],
+)
+def test_a_path_is_taken_where_it_is_proved(text, k, name):
+    mac = Datapath.parse(text).mac
+    assert explain(mac, k, "numpy").name == name
+    rng = np.random.default_rng(7)
+    a, w = draw(mac.a, (12, k), rng, True), draw(mac.w, (12, k), rng, True)
+    found = [emulate.product(mac, a, w, {}, False, path) for path in paths.candidates(mac, k, False)]
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0], other)
+    assert len(found) == 1 + ("additions" in name)
+
+
+# Epilogues read the value of a float sum; the text of a step is what runs.
+
+
+def expected_output(mac: Mac, terms: list[Number], bias: Number, mul: int, shift: int) -> Number:
+    x = summed(mac, terms)
+    x = plus(x, bias) if "bias" in mac.steps else x
+    if "requant" in mac.steps and not isinstance(x, Special):
+        x = x * Fraction(mul, 1 << shift)
+    if "relu" in mac.steps and (x is NINF or not isinstance(x, Special) and x < 0):
+        x = Fraction(0)
+    if x is NAN:
+        return NAN if mac.out.has_nan else Fraction(0)
+    low, high = mac.out.extremes
+    if isinstance(x, Special):
+        return x if mac.out.has_inf else (high if x is PINF else low)
+    if mac.out.bits == 8 and mac.out.lsb == 0:
+        return min(max(Fraction(whole(x, "rne")), low), high)
+    return ieee(mac.out).round(x)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fp8_e4m3*fp8_e4m3 +bf16 ->int8[bias,requant,relu]",
+        "fp8_e5m2*fp8_e5m2 +fp(5,6) ->fp8_e5m2[bias]",
+        "int8*int8 +fp(4,3,nan) ->fp16[requant]",
+        "fp8_e5m2*int4 +fp32 ->fp8_e4m3[relu]",
+        "fp8_e4m3*fp8_e4m3 +bf16 ->int8[bias,requant] order=tree(3)",
+        "fp8_e4m3*fp8_e4m3 +align(4,23,rtz,fp16) ->bf16",
+    ],
+)
+def test_an_epilogue_reads_the_number(text):
+    mac, rng = Datapath.parse(text).mac, np.random.default_rng(8)
+    a, w = draw(mac.a, (18, 11), rng, True), draw(mac.w, (18, 11), rng, True)
+    params = Draw(mac, 1).params(18, 11)
+    codes, compared = hwq.matmul(mac, a, w, params), 0
+    sums = hwq.matmul(replace(mac, out=None, epilogue=()), a, w)
+    for i, j in pairs(range(18), range(18)):
+        terms = [times(values(mac.a)[x], values(mac.w)[y]) for x, y in zip(a[i].tolist(), w[j].tolist(), strict=True)]
+        if "align" in text:
+            want = mac.acc_format.value(int(sums[i, j]))
+        else:
+            bias = mac.acc_format.value(int(params.bias[j])) if params.bias is not None else Fraction(0)
+            mul, shift = (int(params.mul[j]), int(params.shift[j])) if params.mul is not None else (1, 0)
+            want = expected_output(mac, terms, bias, mul, shift)
+        assert mac.out.value(int(codes[i, j])) == (
+            ieee(mac.out).round(want) if "align" in text and not isinstance(want, Special) else want
+        )
+        compared += 1
+    assert compared == 324
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fp8_e4m3*fp8_e4m3 +bf16",
+        "fp8_e5m2*fp8_e5m2 +fp(5,6) ->int8[bias]",
+        "fp8_e5m2*int4 +fp(4,3,nan) order=tree(4)",
+        "int8*int8 +fixed(12,-3,sat,rne) order=tree(3)",
+        "fp8_e5m2*fp8_e5m2 +align(3,9,rtz,fp16,rne)",
+    ],
+)
+def test_the_emulator_runs_the_text_of_a_step(text):
+    """The recorded texts, read as Python integers one term or one group of lanes after the other."""
+    mac, rng = Datapath.parse(text).mac, np.random.default_rng(9)
+    lanes = mac.acc.lanes if isinstance(mac.acc, Align) else 1
+    k = 6 * lanes - 1 if mac.tree == 1 else 11
+    a, w = draw(mac.a, (8, k), rng, True), draw(mac.w, (8, k), rng, True)
+    params = Draw(mac, 2).params(8, k)
+    got = hwq.matmul(mac, a, w, params)
+    now = steps.state(mac)
+    sides = [[o.inputs(f"{p}{lane}") for o, p in zip(operands(mac), "aw", strict=True)] for lane in range(lanes)]
+    after = list(steps.step(mac, now, *(steps.product(mac, *side) for side in sides)).words.values())
+    left, right = np.repeat(np.arange(8), 8), np.tile(np.arange(8), 8)
+    held = {name: np.zeros(64, dtype=object) for name in now.words}
+    for at in range(0, k, lanes):
+        fields = {}
+        for lane in range(lanes):
+            for operand, prefix, codes in zip(operands(mac), "aw", (a[left], w[right]), strict=True):
+                code = codes[:, at + lane] if at + lane < k else np.zeros(64, dtype=codes.dtype)
+                decoded = evaluate(list(operand.fields.values()), {"code": code})
+                fields |= {f"{prefix}{lane}_{n}": v for n, v in zip(operand.fields, decoded, strict=True)}
+        held = dict(zip(held, evaluate(after, held | fields), strict=True))
+    given = {n: np.asarray(getattr(params, n), dtype=object)[right] for n in steps.parameters(mac)}
+    want = evaluate([steps.finish(mac, now, steps.parameters(mac))], held | given)[0]
+    np.testing.assert_array_equal(got.reshape(-1).astype(object), want)
+
+
+# Overflows and certified widths.
+
+
+@pytest.mark.parametrize("acc", ["", "+fixed(12)", "+fixed(12,sat)", "+fixed(8,-1,sat,rne)", "+fixed(7,-1)"])
+@pytest.mark.parametrize("operands", ["int8*int4", "fp6_e2m3*int4"])
+def test_overflows_are_counted(operands, acc):
+    mac, rng = Datapath.parse(f"{operands} {acc}").mac, np.random.default_rng(10)
+    a, w = draw(mac.a, (12, 40), rng, False), draw(mac.w, (12, 40), rng, False)
+    unit = Fraction(2) ** mac.acc_lsb
+    half, saturates = 1 << (mac.acc_bits - 1), getattr(mac.acc, "overflow", "") == "sat"
+    events, affected, ends = 0, 0, [Fraction(0)]
+    for i, j in pairs(range(12), range(12)):
+        total, exact, own = 0, Fraction(0), 0
+        for x, y in zip(a[i].tolist(), w[j].tolist(), strict=True):
+            term = values(mac.a)[x] * values(mac.w)[y]
+            exact += term
+            ends.append(exact)
+            after = total + whole(term / unit, getattr(mac.acc, "rounding", "rdn"))
+            total = min(max(after, -half), half - 1) if saturates else (after + half) % (2 * half) - half
+            own += after != total
+        events, affected = events + own, affected + (own > 0)
+    lo, hi = (int(e / Fraction(2) ** mac.product_lsb) for e in (min(ends), max(ends)))
+    bits = max((~lo).bit_length() if lo < 0 else 0, hi.bit_length()) + 1
+    found = overflows(mac, a, w)
+    assert (found.outputs, found.terms, found.affected, found.events, found.bits) == (144, 40, affected, events, bits)
+    assert (events > 0) == bool(acc)
+
+
+def test_a_certified_width_holds_and_is_the_least():
+    mac, rng = Datapath.parse("int4*int4 +fixed(20,sat)").mac, np.random.default_rng(11)
+    w = draw(mac.w, (6, 9), rng, False)
+    bits = narrowest_safe(mac, w)
+    low, high = mac.a.encode(np.array([-8.0, 7.0]))
+    signs = mac.w.decode(w) < 0
+    worst = np.concatenate([np.where(signs, low, high), np.where(signs, high, low)]).astype(np.uint8)
+    assert overflows(replace(mac, acc=Fixed(bits, overflow="sat")), worst, w).events == 0
+    assert overflows(replace(mac, acc=Fixed(bits - 1, overflow="sat")), worst, w).events > 0
+    assert overflows(mac, worst, w).bits == bits
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda m, c: overflows(m("+bf16"), c, c),
+            r"overflows are counted of \+fixed\(...\) added in order, not of \+bf16",
+        ),
+        (lambda m, c: overflows(m("k=2"), c, c), r"overflows takes a\[..., K\] and w\[N, K\] with 1 <= K <= 2, not"),
+        (lambda m, c: narrowest_safe(m("+align(volta)"), c), r"a certified width needs \+exact or \+fixed\(...\), not"),
+        (lambda m, c: narrowest_safe(m(""), c[0]), r"weights must be codes \[N, ...\] of at least one product, not"),
+        (lambda m, c: plan(Datapath(m("+align(volta)"))), "hardware must take one product a cycle, not 4 side by side"),
+        (lambda m, c: plan(Datapath(m("+bf16 order=tree(2)"))), r"hardware must add in order, not order=tree\(2\)"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(call, message):
+    with pytest.raises(hwq.HwqError, match=message) as caught:
+        call(lambda text: Datapath.parse(f"int4*int4 {text}").mac, np.zeros((2, 3), np.uint8))
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    st.one_of(
+        st.builds(Align, st.integers(1, 64), st.integers(1, 64), st.sampled_from(["rtz", "rne"])),
+        st.builds(
+            Align,
+            st.integers(1, 64),
+            st.integers(1, 64),
+            st.sampled_from(["rtz", "rne"]),
+            st.builds(MiniFloat, st.integers(2, 8), st.integers(1, 23)),
+            st.sampled_from(["", "rtz", "rne"]),
+        ),
+        st.builds(Float, st.builds(MiniFloat, st.integers(2, 11), st.integers(1, 52))),
+        st.builds(Fixed, st.integers(2, 900), st.none(), st.sampled_from(["wrap", "sat"])),
+    ),
+    st.integers(1, 99),
+)
+@settings(max_examples=200, deadline=None)
+def test_every_accumulator_is_read_back(acc, tree):
+    mac = Mac(hwq.parse_format("int(4)"), hwq.parse_format("int(4)"), acc, tree=1 if isinstance(acc, Align) else tree)
+    dp = Datapath(mac)
+    assert Datapath.parse(str(dp)) == dp == Datapath.parse(dp.parametric())
+
+
+# Hardware: the same text as rows.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fp4_e2m1*fp4_e2m1 +fp(4,3)",
+        "fp8_e5m2*fp8_e5m2 +fp(4,3) @2x2 cut=mul,align",
+        "fp8_e5m2*int4 +fp(4,3,nan) ->int8[bias,requant,relu]",
+    ],
+)
+def test_verilog_of_float_sums(text):
+    report = check_design(Datapath.parse(text), exhaustive=False, vectors=80)
+    assert report.passed, report
+    assert report.compared >= 80

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 import hwq
 from hwq import ptq, zoo
 from hwq.datapath import Datapath, Exact, Relu
+from hwq.datapath.ranges import reach, width
 from hwq.errors import HwqError
 from hwq.formats import Format
-from hwq.ptq.constants import encode_ratio, ratio_value, reach, width
+from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.lower import lower
 from hwq.ptq.solvers import hessian, proxy_loss
 from hwq.ptq.sums import powers, term_weights

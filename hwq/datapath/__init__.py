@@ -4,10 +4,12 @@ from hwq.datapath.accumulators import Accumulator, Align, Exact, Fixed, Float
 from hwq.datapath.conv import conv2d
 from hwq.datapath.device import DEVICES
 from hwq.datapath.emulate import explain, matmul
+from hwq.datapath.overflow import Overflows, overflows
 from hwq.datapath.params import Params
 from hwq.datapath.paths import Path
 from hwq.datapath.plans import Plan, plan
 from hwq.datapath.presets import PRESETS
+from hwq.datapath.ranges import narrowest_safe
 from hwq.datapath.spec import Array, Bias, Datapath, Mac, Relu, Requant
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Fixed",
     "Float",
     "Mac",
+    "Overflows",
     "Params",
     "Path",
     "Plan",
@@ -30,5 +33,7 @@ __all__ = [
     "conv2d",
     "explain",
     "matmul",
+    "narrowest_safe",
+    "overflows",
     "plan",
 ]

@@ -60,6 +60,11 @@ class Draw:
         if rng.random() < 0.1:
             bias = int(rng.choice([0, 1, -1])) * ((1 << (mac.acc_bits - 1)) - 1)
         found = {"bias": bias & ((1 << mac.acc_bits) - 1)}
+        if mac.floats is not None:  # a number of the sum's size, or any code
+            number = np.array([_within(rng, largest) * 2.0**mac.product_lsb])
+            found["bias"] = (
+                int(mac.floats.encode(number)[0]) if rng.random() < 0.9 else int(rng.integers(1 << mac.acc_bits))
+            )
         if mac.requant is not None:
             bits = mac.requant.bits
             top = 1 << (bits - 1)
@@ -81,7 +86,8 @@ def _within(rng: np.random.Generator, reach: int) -> int:
 def _shift_to(mac: Mac, largest: int) -> int:
     """The shift that brings the largest scaled sum to the output's largest value."""
     assert mac.out is not None, "only an output is requantized"
-    ratio = largest * Fraction(2) ** mac.acc_lsb / Fraction(mac.out.max)
+    lsb = mac.acc_lsb if mac.floats is None else mac.product_lsb
+    ratio = largest * Fraction(2) ** lsb / Fraction(mac.out.max)
     return max(0, int(ratio).bit_length() - 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from hwq.datapath.spec import Mac
 from hwq.datapath.steps import State, Term, flush, product, state, step
 from hwq.formats import Format
 
-__all__ = ["additions", "flushed", "mapped", "ordered"]
+__all__ = ["additions", "flushed", "mapped", "ordered", "scanned"]
 
 Ints = np.ndarray[Any, Any]
 
@@ -46,8 +47,21 @@ def _padded(fmt: Format, codes: Ints, lanes: int) -> Ints:
 
 def ordered(mac: Mac, a: Ints, w: Ints, special: bool) -> tuple[Ints, tuple[Ints, ...]]:
     """Sums [M, N] of codes a [M, K] and w [N, K] and their flags, by the text of a step."""
-    lanes = mac.acc.lanes if isinstance(mac.acc, Align) else 1
     before = state(mac) if special else State(state(mac).total)
+
+    def after(terms: list[Term]) -> list[Word]:
+        words = step(mac, before, *terms).words
+        return [words[name] for name in before.words]
+
+    found = scanned(mac, a, w, special, before.words, after)
+    return found[0], tuple(x.astype(np.uint8) for x in found[1:])
+
+
+def scanned(
+    mac: Mac, a: Ints, w: Ints, special: bool, before: dict[str, Word], after: Callable[[list[Term]], list[Word]]
+) -> list[Ints]:
+    """The states `before` [M, N] after all terms in order, from zeros; `after` makes them of a group of products."""
+    lanes = mac.acc.lanes if isinstance(mac.acc, Align) else 1
     fields: list[list[dict[str, Word]]] = [[] for _ in range(lanes)]
     inputs: list[dict[str, Ints]] = []
     for prefix, operand, codes in zip("aw", operands(mac), (a, w), strict=True):
@@ -60,11 +74,9 @@ def ordered(mac: Mac, a: Ints, w: Ints, special: bool) -> tuple[Ints, tuple[Ints
         for lane in range(lanes):
             inputs[-1] |= {f"{prefix}{lane}_{n}": x[:, lane::lanes] for n, x in zip(moving, arrays, strict=True)}
             fields[lane].append({f: variable(f"{prefix}{lane}_{f}", word.lo, word.hi) for f, word in words.items()})
-    after = step(mac, before, *(product(mac, *pair) for pair in fields))
     rows, columns = ({name: x.dtype for name, x in side.items()} for side in inputs)
-    run = compile_scan(before.words, [after.words[name] for name in before.words], rows, columns)
-    found = run(list(inputs[0].values()), [x.T for x in inputs[1].values()])
-    return found[0], tuple(x.astype(np.uint8) for x in found[1:])
+    run = compile_scan(before, after([product(mac, *pair) for pair in fields]), rows, columns)
+    return run(list(inputs[0].values()), [x.T for x in inputs[1].values()])
 
 
 def flushed(mac: Mac, now: State, found: list[Ints], group: Ints, flags: tuple[Ints, ...]) -> list[Ints]:

@@ -11,7 +11,7 @@ from hwq.datapath.floats import Addend, Term, addend, aligned, rounded
 from hwq.datapath.spec import MAX_SHIFT, Bias, Mac, Relu
 from hwq.formats import Format, Unpacked, round_shift
 
-__all__ = ["State", "Term", "finish", "flush", "initial", "parameters", "product", "state", "step"]
+__all__ = ["State", "Term", "finish", "flush", "initial", "on_grid", "parameters", "product", "state", "step"]
 
 ZERO = const(0)
 
@@ -45,7 +45,7 @@ def state(mac: Mac) -> State:
     """The registers as inputs of `step` and `finish`."""
     lo, hi = (0, (1 << mac.acc_bits) - 1) if mac.floats is not None else mac.acc_format.integer_range
     nan, inf = (int(there and not held) for there, held in zip((mac.has_nan, mac.has_inf), _held(mac), strict=True))
-    flags = [variable(name, 0, there) for name, there in (("nan", nan), ("pinf", inf), ("ninf", inf))]
+    flags = (variable("nan", 0, nan), variable("pinf", 0, inf), variable("ninf", 0, inf))
     if mac.tree == 1:
         return State(variable("acc", lo, hi), *flags)
     ends = [mac.group_terms * p for p in mac.product_range]
@@ -88,14 +88,15 @@ def step(mac: Mac, s: State, *terms: Term) -> State:
     lo, hi = mac.product_range
     number = (term.sig << term.exp).within(lo, hi)
     if mac.tree == 1:
-        number = round_shift(number, mac.acc_lsb - mac.product_lsb, _rounding(mac))
+        number = on_grid(mac, number)
     number, *flags = (x.stage("align") for x in (number, term.nan, term.pinf, term.ninf))
     term = Term(number, const(0), *flags)
     return _accumulated(mac, s, term) if mac.tree == 1 else _grouped(mac, s, term)
 
 
-def _rounding(mac: Mac) -> str:
-    return mac.acc.rounding if isinstance(mac.acc, Fixed) else "rdn"
+def on_grid(mac: Mac, number: Word) -> Word:
+    """A multiple of `2**product_lsb` on the grid of an accumulator that is no float."""
+    return round_shift(number, mac.acc_lsb - mac.product_lsb, mac.acc.rounding if isinstance(mac.acc, Fixed) else "rdn")
 
 
 def _accumulated(mac: Mac, s: State, term: Term) -> State:
@@ -145,8 +146,7 @@ def flush(mac: Mac, s: State, term: Term) -> State:
     """The state after an exact sum of products, `term.sig * 2**product_lsb`, is rounded or saturated into it."""
     if mac.floats is not None:
         return _rounded(mac, s, addend(term.sig, const(0), mac.product_lsb), term)
-    number = round_shift(term.sig, mac.acc_lsb - mac.product_lsb, _rounding(mac))
-    return _accumulated(mac, s, replace(term, sig=number))
+    return _accumulated(mac, s, replace(term, sig=on_grid(mac, term.sig)))
 
 
 def _grouped(mac: Mac, s: State, term: Term) -> State:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from hwq.datapath import Datapath, Fixed
+from hwq.datapath.ranges import needed, reach, width
 from hwq.ptq.binding import certified, is_exact
-from hwq.ptq.constants import reach, width
 from hwq.ptq.graph import PRODUCTS, Graph
 from hwq.ptq.lower import Layer
 from hwq.ptq.quantized import QuantizedModel
@@ -45,8 +45,7 @@ def certify(graph: Graph, layers: tuple[Layer, ...], solved: Mapping[str, Solved
 def needs(model: QuantizedModel) -> dict[str, int]:
     """{layer: bits} that no sum of its weights can leave, for every accumulator of fixed bits, certified or given.
 
-    On a grid coarser than the products' each term may be rounded by up to one step. A bias that a narrow accumulator
-    cut off is no larger than what its layer's products reach, so that they tell as much.
+    A bias that a narrow accumulator cut off is no larger than what its layer's products reach: they tell as much.
     """
     positive = _positive(model.layers)
     found = {}
@@ -57,10 +56,8 @@ def needs(model: QuantizedModel) -> dict[str, int]:
         weight, codes = (model.state.get((layer.name, port)) for port in ("weight", "bias"))
         bias = torch.zeros(1, dtype=torch.float64) if codes is None else mac.acc_format.decode(codes).double()
         low, high = _sums(model.graph, layer, weight, bias, positive)
-        coarser = mac.acc_lsb - mac.product_lsb
         ((_, _, depth), *_) = model.graph.products(layer.node)
-        rounded = depth if coarser else 0
-        found[layer.name] = width((low >> coarser) - rounded, (high >> coarser) + rounded)
+        found[layer.name] = needed(mac, low, high, depth)
     return found
 
 

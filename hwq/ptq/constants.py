@@ -1,4 +1,4 @@
-"""The integers that a layer is loaded with: scales as the requantizer has them, biases, and the sums they can reach."""
+"""The integers that a layer is loaded with: scales as the requantizer has them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from hwq.errors import HwqError
 from hwq.formats import Format
 
-__all__ = ["MAX_SHIFT", "encode_ratio", "ratio_value", "reach", "width"]
+__all__ = ["MAX_SHIFT", "encode_ratio", "ratio_value"]
 
 MAX_SHIFT = 63
 
@@ -33,21 +33,3 @@ def encode_ratio(ratio: Tensor, fmt: Format, what: str) -> tuple[Tensor, Tensor]
 def ratio_value(codes: Tensor, shift: Tensor) -> Tensor:
     """The numbers `m * 2**-s` [N] as float64, exactly; a multiplier is an unsigned integer, its own code."""
     return torch.ldexp(codes.double(), -shift)
-
-
-def reach(weights: Tensor, fmt: Format, read: tuple[int, int], bias: list[int]) -> tuple[int, int]:
-    """(least, largest) sum that any prefix of products with or without its bias can be, over all output channels.
-
-    `weights` are codes [N, K] of `fmt`; `read` is the range of the activation in units of its lsb, `bias` [N] is in
-    units of the product's lsb. Python integers: exact for every format.
-    """
-    units = torch.from_numpy(fmt.integers().copy())[weights.long()]
-    up, down = units.clamp(min=0).sum(1).tolist(), units.clamp(max=0).sum(1).tolist()
-    low, high = min(0, read[0]), max(0, read[1])
-    ends = [(u * low + d * high, u * high + d * low, b) for u, d, b in zip(up, down, bias, strict=True)]
-    return min(lo + min(b, 0) for lo, _, b in ends), max(hi + max(b, 0) for _, hi, b in ends)
-
-
-def width(low: int, high: int) -> int:
-    """Bits of a two's complement number that holds everything from `low` to `high`, both signs among them."""
-    return max((~low if low < 0 else low).bit_length(), high.bit_length()) + 1
