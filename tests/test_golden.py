@@ -44,6 +44,7 @@ DATAPATHS = [
     "fp8_e4m3*fp8_e4m3 +align(8,25,rtz) ->bf16",
     "mxfp4_e2m1*mxfp4_e2m1",
     "mxfp8_e4m3*int4 +fp32 ->bf16",
+    "mxfp4_e2m1*int4 +fixed(40,sat) ->fp8_e5m2[bias,requant]",  # sums so small that the shift does not matter
     "int16*int16 +fixed(64)",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hwq.bits import Word
+from hwq.bits import Word, topological
 from hwq.bits.csource import Body
 from hwq.bits.cwide import library
 from hwq.bits.cwords import c_size, declaration, wrapped
@@ -108,10 +108,11 @@ class _Source:
         mac, out = self.mac, self.model.out
         code = finish(mac, self.state, parameters(mac))
         inputs = {name: f"s.{name}" for name in self.state.words}
-        before: list[str] = []
-        for port in self.model.params:
+        read = {str(word.attr) for word in topological([code]) if word.op == "var"}
+        before = [] if read & inputs.keys() else ["    (void)s;"]
+        for port in self.model.params:  # an output far from every sum does not depend on them
             lines, inputs[port.name] = port.loaded(parameters(mac)[port.name])
-            before += lines
+            before += lines if port.name in read else [f"    (void){port.name};"]
         arguments = [f"struct {self.top}_sum s", *(p.argument for p in self.model.params), out.result]
         steps = f" after {', '.join(mac.steps)}" if mac.steps else ""
         head = [
