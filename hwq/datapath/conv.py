@@ -15,7 +15,8 @@ from hwq.datapath.kernels import Ints
 from hwq.datapath.params import Params, columns
 from hwq.datapath.spec import Mac, check_mac
 from hwq.errors import HwqError
-from hwq.formats.arrays import check_codes, is_torch, like
+from hwq.formats.arrays import check_codes
+from hwq.formats.intake import is_torch, like
 
 __all__ = ["conv2d"]
 

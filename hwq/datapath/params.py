@@ -12,7 +12,7 @@ from hwq.bits.loops import array_dtype, to_wide
 from hwq.datapath.spec import Mac
 from hwq.datapath.steps import parameters
 from hwq.errors import HwqError
-from hwq.formats.arrays import to_numpy
+from hwq.formats.intake import to_numpy
 
 __all__ = ["Params", "columns"]
 

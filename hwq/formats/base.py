@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from functools import cache
+from functools import cache, wraps
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -99,15 +101,26 @@ class Format(ABC):
     def text(self) -> str:
         """The parametric text, such as `fp(4,3,nan)`."""
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in ("value", "reserved", "negative_zero"):
+            if name in cls.__dict__:
+                setattr(cls, name, _of_whole_codes(cls.__dict__[name]))
+
     has_nan: bool = False
     has_inf: bool = False
     overflow: str = "sat"  # what a finite number beyond the largest becomes: "sat" the largest, "nan", "inf", or "wrap"
     ties_by_rank: bool = False  # a tie goes to the value of even rank (the least is 0), not to the even multiple
     uneven: bool = False  # values at no regular steps, between which stochastic rounding would take a division
+    blocked: bool = False  # numbers share scales, so that none is rounded alone: `pack` is refused
 
     def reserved(self, code: int) -> bool:
         """True for a bit pattern that no value has."""
         return False
+
+    def valid(self, code: Word) -> Word:
+        """The circuit of "not reserved", which formats of more than 16 bits need for their arrays."""
+        return const(1)
 
     def negative_zero(self, code: int) -> bool:
         """True for the code of -0, which `value` cannot tell from 0."""
@@ -190,9 +203,24 @@ class Format(ABC):
 
 def _as_float(fmt: Format, number: Fraction) -> float:
     try:
-        return float(number)
+        near = float(number)
     except OverflowError:
-        raise HwqError(f"float64 does not reach to the ends of {fmt}; use extremes, which are exact") from None
+        near = 0.0
+    if not near and number:
+        raise HwqError(f"float64 does not reach to the ends of {fmt}; use extremes, which are exact")
+    return near
+
+
+def _of_whole_codes(method: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+    """The method on Python's integers, whose arithmetic does not wrap, whatever kind of whole number it is given."""
+
+    @wraps(method)
+    def call(self: Any, code: int) -> Any:
+        if isinstance(code, bool | np.bool_) or not hasattr(code, "__index__"):
+            raise HwqError(f"a code must be a whole number, not {code!r}")
+        return method(self, index(code))
+
+    return call
 
 
 @cache

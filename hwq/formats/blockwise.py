@@ -10,9 +10,11 @@ import numpy as np
 from hwq.bits import Word, variable
 from hwq.bits.blocks import LARGEST, SHARED
 from hwq.errors import HwqError
-from hwq.formats.arrays import CARRIERS, _bits_of, _mode, _noise, is_torch, like
+from hwq.formats.arrays import _mode, _noise
 from hwq.formats.block import Block
+from hwq.formats.intake import CARRIERS, as_floats, bits_of, float_bits_of, like, like_numbers
 from hwq.formats.rounding import STOCHASTIC, check_rounding
+from hwq.formats.scales import element_code, scale_code
 
 __all__ = ["encode", "quantize", "texts"]
 
@@ -21,9 +23,9 @@ def texts(fmt: Block, carrier: str, rounding: str) -> tuple[Word, Word, Word, Wo
     """(measure, shared, code, number) as `compile_blocks` takes them; code and number over "code" and "shared"."""
     source = CARRIERS[carrier][0]
     measure = source.code_word.low(source.exp + source.man)
-    chosen = fmt.choose(variable(LARGEST, measure.lo, measure.hi), source)
+    chosen = scale_code(fmt, variable(LARGEST, measure.lo, measure.hi), source)
     shared = variable(SHARED, chosen.lo, chosen.hi)
-    element = fmt.element_code(source.unpack(source.code_word), source, shared, _mode(rounding))
+    element = element_code(fmt, source.unpack(source.code_word), source, shared, _mode(rounding))
     number = source.pack(fmt.number(element, shared), fmt.lsb, "rne")
     return measure, chosen, element | (shared << fmt.element.bits), number
 
@@ -48,21 +50,15 @@ def _run(fmt: Block, raw: np.ndarray[Any, Any], carrier: str, rounding: str, see
 
 def encode(fmt: Block, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
     check_rounding(rounding, stochastic=True)
-    raw, carrier = _bits_of(x)
+    raw, carrier = as_floats(*bits_of(x))
     return like(_run(fmt, raw, carrier, rounding, seed, False), x)
 
 
 def quantize(fmt: Block, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
     check_rounding(rounding, stochastic=True)
-    raw, carrier = _bits_of(x)
-    if not x.dtype.is_floating_point if is_torch(x) else np.asarray(x).dtype.kind in "iub":
-        raise HwqError("quantize needs a float array, not integers; encode(x) takes integers too")
+    raw, carrier = float_bits_of(x)
     digits = (fmt.unpack(fmt.code_word).mag.hi - 1).bit_length()
     if digits > CARRIERS[carrier][0].man + 1:
         raise HwqError(f"{carrier} cannot hold the {digits} digits of {fmt}; convert x to a wider float first")
     out = _run(fmt, raw, carrier, rounding, seed, True)
-    if not is_torch(x):
-        return out.view(np.asarray(x).dtype)
-    import torch
-
-    return torch.from_numpy(out.view(f"i{out.itemsize}")).view(x.dtype).to(x.device)
+    return like_numbers(out, carrier, x)

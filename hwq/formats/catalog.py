@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from fractions import Fraction
 
 from hwq.errors import HwqError
 from hwq.formats.base import Format
 from hwq.formats.block import Block
 from hwq.formats.curves import Curve
+from hwq.formats.families import FAMILIES
 from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.planes import Planes, Range
@@ -17,8 +20,16 @@ from hwq.formats.ternary import Ternary
 
 __all__ = ["Catalog", "catalog"]
 
+_TAKEN = ("exact", "align", "bias", "requant", "relu", "lut")  # words of the text of a datapath
 
-class Catalog:
+
+class UnknownNameError(HwqError, KeyError):
+    """A name that the catalogue does not have."""
+
+    __str__ = Exception.__str__
+
+
+class Catalog(Mapping[str, Format]):
     """An ordered mapping of names to formats; a name wins over a parametric text wherever parameters are equal."""
 
     def __init__(self, rows: dict[str, Format]) -> None:
@@ -29,8 +40,12 @@ class Catalog:
 
     def add(self, name: str, fmt: Format) -> Format:
         """Name a format; from then on every reader prints and parses it by that name."""
-        if not name.isidentifier():
-            raise HwqError(f"a catalogue name must be an identifier, not {name!r}")
+        if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name):
+            raise HwqError(f"a catalogue name must be small letters, digits and _, not {name!r}")
+        if name in FAMILIES or name in _TAKEN:
+            raise HwqError(f"{name!r} means something else in the text of a datapath; choose another name")
+        if not isinstance(fmt, Format):
+            raise HwqError(f"the catalogue holds formats, not {fmt!r}; parse_format(text) makes one")
         if name in self._by_name and self._by_name[name] != fmt:
             raise HwqError(f"{name!r} already names {self._by_name[name].text}")
         self._by_name[name] = fmt
@@ -41,20 +56,31 @@ class Catalog:
         return self._by_format.get(fmt)
 
     def __getitem__(self, name: str) -> Format:
-        if name not in self._by_name:
-            raise HwqError(
-                f"format must be a catalogue name ({', '.join(self)}) or a text such as fp(4,3), not {name!r}"
+        if not isinstance(name, str) or name not in self._by_name:
+            raise UnknownNameError(
+                f"format must be a catalogue name or a text such as fp(4,3), not {name!r}{self._hint(name)}"
             )
         return self._by_name[name]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+    def _hint(self, name: str) -> str:
+        """What may have been meant."""
+        if not isinstance(name, str) or len(name) > 40:
+            return ""
+        if wide := re.fullmatch("(u?int)([0-9]{1,4})", name):
+            return f"; write {wide[1]}({wide[2]})"
+        lower = name.lower().replace("bfloat", "bf").replace("float", "fp")
+        near = [known for known in self if lower and known.endswith(lower)]
+        near = near or get_close_matches(lower, self, 3, 0.7)
+        return f"; did you mean {' or '.join(near[:3])}?" if near else "; hwq formats lists the names"
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_name)
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def __repr__(self) -> str:
+        return f"Catalog({', '.join(self)})"
 
 
 catalog = Catalog(

@@ -50,14 +50,14 @@ def _grid(x: float, frac: int) -> Fraction:
 def _log(t: Fraction, bits: int, step: Fraction, frac: int) -> Fraction:
     """2**(-t * step): the fraction of the exponent is rounded, so that a level is a shifted constant."""
     octaves, rest = divmod(t * step, 1)
-    return _grid(2.0 ** -float(rest), frac) / 2 ** int(octaves)
+    return _grid(2.0 ** -float(rest), frac) / (1 << int(octaves))
 
 
 def _adalog(t: Fraction, bits: int, q: Fraction, frac: int) -> Fraction:
     """round(2**-rest * most) * 2**-octaves with most = 2**(bits + 1) - 2: the paper's two tables, times most."""
     octaves, rest = divmod(t * q / _ADALOG_STEPS, 1)
     most = (2 << bits) - 2
-    return Fraction(round(2.0 ** -float(rest) * most)) / 2 ** int(octaves)
+    return Fraction(round(2.0 ** -float(rest) * most), 1 << int(octaves))
 
 
 def _adalog_point(t: Fraction, bits: int, q: Fraction, frac: int) -> Fraction:

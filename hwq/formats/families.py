@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from operator import index
 from typing import TypeVar
+
+import numpy as np
 
 from hwq.errors import HwqError
 from hwq.formats.base import Format
 
-__all__ = ["FAMILIES", "arguments", "family", "options", "whole_numbers"]
+__all__ = ["FAMILIES", "arguments", "family", "index_fields", "options", "whole_numbers"]
 
 Parser = Callable[[list[str], str], Format]
 F = TypeVar("F", bound=Parser)
@@ -32,15 +35,27 @@ def family(word: str) -> Callable[[F], F]:
     return enter
 
 
+def index_fields(fmt: Format, **fields: int) -> None:
+    """Make fields of a frozen format Python integers, or refuse what is no whole number."""
+    for name, value in fields.items():
+        if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+            raise HwqError(f"{name} must be a whole number, not {value!r}")
+        object.__setattr__(fmt, name, index(value))
+
+
 def arguments(inner: str) -> list[str]:
     """The arguments of a call, split at the commas outside inner parentheses."""
     found, depth = [""], 0
     for letter in inner:
         depth += (letter == "(") - (letter == ")")
+        if depth < 0:
+            break
         if letter == "," and not depth:
             found.append("")
         else:
             found[-1] += letter
+    if depth:
+        raise HwqError(f"parentheses must be closed as often as opened, not as in {inner[:80]!r}")
     return [argument.strip() for argument in found] if inner.strip() else []
 
 

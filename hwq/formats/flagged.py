@@ -40,7 +40,7 @@ class Flagged(Format):
 
     @property
     def text(self) -> str:
-        return f"flagged({self.number.width},{self.number.frac}{',inf' if self.inf else ''})"
+        return f"flagged({self.number.text}{',inf' if self.inf else ''})"
 
     @property
     def extremes(self) -> tuple[Fraction, Fraction]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from hwq.bits import Word, const, maximum, minimum, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Unpacked
-from hwq.formats.families import family, options, whole_numbers
+from hwq.formats.families import family, index_fields, options, whole_numbers
 from hwq.formats.rounding import Rounding, most_places, round_shift
 
 __all__ = ["Int", "SignMagnitude"]
@@ -31,6 +31,7 @@ class Int(Format):
     overflow: str = "sat"
 
     def __post_init__(self) -> None:
+        index_fields(self, width=self.width, frac=self.frac, zero=self.zero)
         low = 2 if self.signed else 1
         if not low <= self.width <= 1024:
             raise HwqError(f"bits must be between {low} and 1024, not {self.width}")
@@ -82,6 +83,9 @@ class Int(Format):
     def reserved(self, code: int) -> bool:
         return self.narrow and code == 1 << (self.width - 1)
 
+    def valid(self, code: Word) -> Word:
+        return const(1) - code.eq(1 << (self.width - 1)) if self.narrow else const(1)
+
     def value(self, code: int) -> Fraction:
         if not 0 <= code < 1 << self.width or self.reserved(code):
             raise HwqError(f"{self} has no code {code}")
@@ -113,6 +117,7 @@ class SignMagnitude(Format):
     frac: int = 0
 
     def __post_init__(self) -> None:
+        index_fields(self, width=self.width, frac=self.frac)
         if not 2 <= self.width <= 64:
             raise HwqError(f"bits must be between 2 and 64, not {self.width}")
         if abs(self.frac) > 1024:

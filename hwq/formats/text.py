@@ -15,8 +15,10 @@ ZERO_POINT = "[zp]"
 _CALL = re.compile(r"([a-z][a-z0-9]*)\((.*)\)", re.DOTALL)
 
 
-def parse_format(text: str) -> Format:
-    """The format that `text` describes; `str()` of it is the canonical text."""
+def parse_format(text: str | Format) -> Format:
+    """The format that `text` describes; `str()` of it is the canonical text. A format is given back."""
+    if isinstance(text, Format):
+        return text
     if not isinstance(text, str):
         raise HwqError(f"a format text must be a string, not {text!r}")
     text = text.strip()
@@ -27,5 +29,5 @@ def parse_format(text: str) -> Format:
         return catalog[text]
     word, inner = call.groups()
     if word not in FAMILIES:
-        raise HwqError(f"format family must be one of {', '.join(FAMILIES)}, not {word!r}")
+        raise HwqError(f"format family must be one of {', '.join(sorted(FAMILIES))}, not {word!r}")
     return FAMILIES[word](arguments(inner), text)

@@ -14,7 +14,7 @@ import torch
 from hwq.bits import evaluate, variable
 from hwq.errors import HwqError
 from hwq.formats import ROUNDINGS, STOCHASTIC, Format, Special, Unpacked, noise, noise_words, parse_format
-from hwq.formats.arrays import CARRIERS
+from hwq.formats.intake import CARRIERS
 from hwq.formats.rounding import first_state
 from hwq.testing.nearest import Nearest
 
@@ -290,6 +290,17 @@ class FormatConformance:
         assert np.array_equal(fmt.encode(x), want)
         assert np.array_equal(fmt.encode(x.tolist()), want)
         assert np.array_equal(fmt.encode(torch.from_numpy(x)).numpy(), want)
+        assert np.array_equal(fmt.quantize(x.tolist()), fmt.decode(want), equal_nan=True)
+
+    def test_any_byte_order_and_whole_number(self, fmt: Format) -> None:
+        x = np.linspace(fmt.min, fmt.max, 7)
+        assert np.array_equal(fmt.encode(x.astype(">f8")), fmt.encode(x))
+        codes = fmt.codes()
+        swapped = codes.astype(codes.dtype.newbyteorder(">"))
+        assert np.array_equal(fmt.decode(swapped), fmt.decode(codes), equal_nan=True)
+        assert all(fmt.value(code) == fmt.value(int(code)) for code in codes[:: max(1, len(codes) // 64)])
+        ends = np.array([-(1 << 62), 1 << 62])
+        assert np.array_equal(fmt.encode(ends), fmt.encode(ends.astype(np.float64)))
 
     def test_bad_input_is_one_line(self, fmt: Format) -> None:
         one = np.ones(1)
@@ -300,7 +311,10 @@ class FormatConformance:
         self.refused("quantize needs a float array", fmt.quantize, np.ones(1, dtype=np.int32))
         self.refused("round must be one of", fmt.encode, one, "nearest")
         self.refused("round must be one of", fmt.quantize, one, "nearest")
-        self.refused("integers beyond 2", fmt.encode, np.array([(1 << 53) + 1]))
+        self.refused("an array must have no mask", fmt.encode, np.ma.masked_array(one, [True]))
+        self.refused("x must be an array or nested lists of numbers", fmt.encode, [[1.0], [1.0, 2.0]])
+        self.refused("a tensor must be dense", fmt.encode, torch.ones(1).to_sparse())
+        self.refused("a code must be a whole number", fmt.value, 1.0)
         self.refused("codes must be unsigned integers", fmt.decode, one)
         self.refused(f"must be between 0 and {top - 1}, not {top}", fmt.decode, np.array([0, top]))
         self.refused(f"must be between 0 and {top - 1}, not -1", fmt.decode, np.array([-1]))
