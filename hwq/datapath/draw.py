@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from hwq.bits import evaluate
 from hwq.datapath.params import Params
 from hwq.datapath.spec import MAX_SHIFT, Mac
 from hwq.datapath.steps import parameters
-from hwq.formats import Format, Special
+from hwq.formats import Format
 
 __all__ = ["Codes", "Draw"]
 
@@ -25,7 +27,7 @@ class Draw:
         self.rng = np.random.default_rng(seed)
         self.codes = {"a": mac.a.codes(), "w": mac.w.codes()}
         self.corners = {"a": _corners(mac.a), "w": _corners(mac.w)}
-        self.finite = {"a": _finite(mac.a), "w": _finite(mac.w)}
+        self.finite = {"a": _ordered(mac.a)[0], "w": _ordered(mac.w)[0]}
         self.words = parameters(mac)
 
     def operand(self, side: str, shape: tuple[int, int]) -> Codes:
@@ -93,14 +95,18 @@ def _shift_to(mac: Mac, largest: int) -> int:
 
 def _corners(fmt: Format) -> Codes:
     """Codes of the extremes, the specials, the zeros and the numbers next to zero."""
-    codes, order = fmt.codes(), _finite(fmt)
-    middle = int(np.abs(fmt.decode(order)).argmin())
-    specials = np.setdiff1d(codes, order)
+    order, numbers = _ordered(fmt)
+    middle = int(np.abs(numbers).argmin())
+    specials = np.setdiff1d(fmt.codes(), order)
     return np.unique(np.concatenate([order[:2], order[-2:], order[max(0, middle - 2) : middle + 3], specials]))
 
 
-def _finite(fmt: Format) -> Codes:
-    """Codes of numbers, the least first."""
-    values = {int(code): fmt.value(int(code)) for code in fmt.codes()}
-    numbers = {code: value for code, value in values.items() if not isinstance(value, Special)}
-    return np.array(sorted(numbers, key=numbers.__getitem__), dtype=fmt.codes().dtype)
+@lru_cache(maxsize=64)
+def _ordered(fmt: Format) -> tuple[Codes, np.ndarray[Any, Any]]:
+    """Codes of numbers, the least first, and those numbers in units of `2**lsb`."""
+    codes, u = fmt.codes(), fmt.unpack(fmt.code_word)
+    number, nan, inf = evaluate([u.fixed, u.nan, u.inf], {"code": codes.astype(np.int64)})
+    finite = np.broadcast_to((nan == 0) & (inf == 0), codes.shape).astype(bool)
+    codes, number = codes[finite], np.broadcast_to(number, codes.shape)[finite]
+    order = np.argsort(number, kind="stable")
+    return codes[order], number[order]
