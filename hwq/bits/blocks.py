@@ -24,9 +24,9 @@ def compile_blocks(
 ) -> Callable[[Arrays], list[np.ndarray[Any, Any]]]:
     """A function of arrays [rows, length] that runs over blocks of `size` elements of a row; the last may be shorter.
 
-    `measure` is a text over the inputs; the largest of a block is the variable "largest", of the same range. `shared` is
-    a text over that alone, and is the variable "shared" in the texts of `outputs`, which read the inputs too. Both are
-    of at most 64 bits. `inputs` and `results` are those of `compile_map`.
+    `measure` is a text over the inputs; the largest of a block is the variable "largest", of the same range. `shared`
+    is a text over that alone, and is the variable "shared" in the texts of `outputs`, which read the inputs too. Both
+    are of at most 64 bits. `inputs` and `results` are those of `compile_map`.
     """
     kinds = tuple((name, np.dtype(dtype)) for name, dtype in inputs.items())
     dtypes = tuple(map(np.dtype, results))
@@ -96,33 +96,24 @@ class _Kernel:
 
     def source(self) -> str:
         reduce, share, fill = self._bodies
-        tables = [line.replace("@table", f"@{name}") for name, body in (("s", share), ("f", fill)) for line in body.tables]
         kind = f"i{array_dtype(self._largest).itemsize * 8}"
         most = reduce.get(self.measure, int(kind[1:]))
-        return "\n".join(
-            [
-                *tables,
-                f"define internal {kind} @reduce(i64 %first, i64 %last{self._given}) alwaysinline {{",
-                *_loop(
-                    [*reduce.lines, f"  %above = icmp sgt {kind} {most}, %most"],
-                    f"  %most = phi {kind} [ {self.measure.lo}, %entry ], [ %more, %loop ]",
-                    f"  %more = select i1 %above, {kind} {most}, {kind} %most",
-                ),
-                f"  ret {kind} %more",
-                "}",
-                "define internal void @share(i64 %first, i64 %last, ptr noalias %largest, ptr noalias %shared) "
-                "alwaysinline {",
-                *_loop([line.replace("@table", "@s") for line in share.lines]),
-                "  ret void",
-                "}",
-                f"define internal void @fill(i64 %first, i64 %last, i64 %block, ptr noalias %shared{self._given}) "
-                "alwaysinline {",
-                *_loop([line.replace("@table", "@f") for line in fill.lines]),
-                "  ret void",
-                "}",
-                *self._kernel(kind),
-            ]
-        )
+        reduction = [
+            f"  %most = phi {kind} [ {self.measure.lo}, %entry ], [ %more, %loop ]",
+            *reduce.lines,
+            f"  %above = icmp sgt {kind} {most}, %most",
+            f"  %more = select i1 %above, {kind} {most}, {kind} %most",
+        ]
+        block = f"i64 %block, ptr noalias %shared{self._given}"
+        lines = [
+            line.replace("@table", f"@{name}") for name, body in (("s", share), ("f", fill)) for line in body.tables
+        ]
+        for tail in (False, True):
+            lines += _loop(kind, "reduce", self._given[2:], reduction, f"{kind} %more", tail)
+            lines += _loop("void", "fill", block, [line.replace("@table", "@f") for line in fill.lines], "void", tail)
+        words = "ptr noalias %largest, ptr noalias %shared"
+        lines += _loop("void", "share", words, [line.replace("@table", "@s") for line in share.lines], "void", False)
+        return "\n".join([*lines, *self._kernel(kind), *_SCALAR])
 
     def _kernel(self, kind: str) -> list[str]:
         """Blocks [first, last): tiles that end where rows do, so that at most the last block of a tile is short."""
@@ -169,7 +160,7 @@ class _Kernel:
             "reduced:",
             "  br i1 %short, label %reducetail, label %share",
             "reducetail:",
-            f"  %mt = call {kind} @reduce(i64 %tail, i64 %rowend{given})",
+            f"  %mt = call {kind} @reducetail(i64 %tail, i64 %rowend{given})",
             f"  %placet = getelementptr {kind}, ptr %largest, i64 %full",
             f"  store {kind} %mt, ptr %placet",
             "  br label %share",
@@ -187,7 +178,7 @@ class _Kernel:
             "rest0:",
             "  br i1 %short, label %filltail, label %filled",
             "filltail:",
-            f"  call void @fill(i64 %tail, i64 %rowend, i64 %full, ptr %shared{given})",
+            f"  call void @filltail(i64 %tail, i64 %rowend, i64 %full, ptr %shared{given})",
             "  br label %filled",
             "filled:",
             "  %next = add i64 %block, %count",
@@ -200,18 +191,27 @@ class _Kernel:
         ]
 
 
-def _loop(lines: list[str], before: str = "", after: str = "") -> list[str]:
-    """i from %first to %last, at least once; the function goes on behind it."""
+_SCALAR = [
+    "!0 = distinct !{!0, !1, !2}",
+    '!1 = !{!"llvm.loop.vectorize.enable", i1 false}',
+    '!2 = !{!"llvm.loop.unroll.disable"}',
+]
+
+
+def _loop(kind: str, name: str, arguments: str, lines: list[str], result: str, tail: bool) -> list[str]:
+    """A function with a loop of i from %first to %last, at least once. Of a short block it is short code, not fast."""
     return [
+        f"define internal {kind} @{name}{'tail' * tail}(i64 %first, i64 %last, {arguments}) "
+        f"{'noinline' if tail else 'alwaysinline'} {{",
         "entry:",
         "  br label %loop",
         "loop:",
         "  %i = phi i64 [ %first, %entry ], [ %next, %loop ]",
-        before,
         *lines,
-        after,
         "  %next = add nuw nsw i64 %i, 1",
         "  %again = icmp slt i64 %next, %last",
-        "  br i1 %again, label %loop, label %out",
+        f"  br i1 %again, label %loop, label %out{', !llvm.loop !0' * tail}",
         "out:",
+        f"  ret {result}",
+        "}",
     ]

@@ -1,10 +1,10 @@
 """Blocks of numbers that share a scale: OCP MX, NVFP4, block floating point, integers in groups.
 
-The code of a number carries the scale of its block, `code = scale code << element.bits | element code`, and its value is
-the element's value times the scale's: a code means the same wherever it stands. So a sum forms over block operands as over
-any others: every product is exact, in the order of k, and the accumulator alone decides what is lost. Scales enter in
-two places only. `encode` and `quantize` choose one for each `size` consecutive numbers along the last axis (the last
-block of a row may be shorter), and packing to bits stores it once a block. A single number has no block to take a scale
+A number's code carries the scale of its block, `code = scale code << element.bits | element code`; its value is the
+element's times the scale's, and so means the same wherever it stands. A sum over block operands is a sum as over any
+others: every product is exact, in the order of k, and the accumulator alone decides what is lost. Scales enter in two
+places only. `encode` and `quantize` choose one for each `size` consecutive numbers along the last axis (the last block
+of a row may be shorter), and packing to bits stores it once a block. A single number has no block to take a scale
 from: no datapath ends in such a format.
 
 With m the largest magnitude of a block, and M = t * 2**e the largest value of an element, 1 <= t < 2, a scale is
@@ -15,21 +15,20 @@ With m the largest magnitude of a block, and M = t * 2**e the largest value of a
 - rceil: 2**ceil(log2(m / M)), the least power of two with which nothing saturates;
 - max: m / M to the nearest number of the scale's format.
 
-Rules are comparisons of integers. A scale is at least the least positive number of its format (so is that of a block of
-zeros), and at most the largest. A block with a NaN or an infinity is NaN as a whole, with elements of code 0, where the
-scale has a NaN (as in microxcaling and torchao); elsewhere its scale is the largest. An element is the exact quotient of
-a number and its scale, rounded once. The most negative integer stays unused, as OCP MX v1.0 allows for INT8, but has its
+Rules compare integers. A scale is at least the least positive number of its format (so is that of a block of zeros),
+and at most the largest. A block with a NaN or an infinity is NaN as a whole, its elements of code 0, where the scale
+has a NaN (as in microxcaling and torchao); elsewhere its scale is the largest. An element is the exact quotient of a
+number and its scale, rounded once. The most negative integer stays unused, as OCP MX v1.0 allows for INT8, but has its
 value.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from typing import Any
 
-from hwq.bits import Word, const, evaluate, ilog2, lookup, maximum, minimum, mux, variable
+from hwq.bits import Word, const, lookup, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special, Unpacked
 from hwq.formats.families import family, whole_numbers
@@ -56,22 +55,28 @@ class Block(Format):
     size: int
     rule: str = ""
 
+    blocked = True
+
     def __post_init__(self) -> None:
         if isinstance(self.element, Block) or isinstance(self.scale, Block):
             raise HwqError("a block's element and scale must be plain formats, not blocks")
+        if not isinstance(self.size, int) or not 1 <= self.size <= 1 << 16:
+            raise HwqError(f"a block must have between 1 and 65536 numbers, not {self.size}")
         if max(self.element.bits, self.scale.bits) > _MOST_BITS:
             raise HwqError(
                 f"a block's element and scale must have at most {_MOST_BITS} bits, not {self.element} and {self.scale}"
             )
-        if not 1 <= self.size <= 1 << 16:
-            raise HwqError(f"a block must have between 1 and 65536 numbers, not {self.size}")
-        if min(self.element.max, self.scale.max) <= 0:
-            raise HwqError(f"a block's element and scale must have positive values, not {self.element} and {self.scale}")
-        digits = self._divisor.mag.hi.bit_length()
+        if not isinstance(self.scale, MiniFloat | Int) or self.scale.overflow != "sat" or not self._from_zero:
+            raise HwqError(f"a scale must be a float or an integer that saturates, not {self.scale}")
+        if self.element.extremes[1] <= 0:
+            raise HwqError(f"a block's element must have a positive value, not {self.element}")
+        digits = self.divisor.mag.hi.bit_length()
         if digits > _MOST_DIGITS:
-            raise HwqError(f"a scale must have at most {_MOST_DIGITS} significant bits, not {digits} as {self.scale} has")
+            raise HwqError(
+                f"a scale must have at most {_MOST_DIGITS} significant bits, not {digits} as {self.scale} has"
+            )
         if not self.rule:
-            object.__setattr__(self, "rule", "floor" if self._powers else "max")
+            object.__setattr__(self, "rule", "floor" if self.powers else "max")
         if self.rule not in RULES:
             raise HwqError(f"a scale's rule must be one of {', '.join(RULES)}, not {self.rule!r}")
 
@@ -114,6 +119,10 @@ class Block(Format):
     def reserved(self, code: int) -> bool:
         scale, element = divmod(code, 1 << self.element.bits)
         return self.element.reserved(element) or self.scale.reserved(scale)
+
+    def valid(self, code: Word) -> Word:
+        low = self.element.bits
+        return _valid(self.element, code.low(low)) & _valid(self.scale, code >> low)
 
     def negative_zero(self, code: int) -> bool:
         if self.value(code) != 0:
@@ -166,105 +175,34 @@ class Block(Format):
             raise HwqError(f"the largest magnitude must be a finite number of at least 0, not {largest}")
         return largest / (self.element.max * self.scale.max) or 1.0
 
-    # the texts of `encode`: a scale from the largest magnitude, and a number over its scale
+    @property
+    def _from_zero(self) -> bool:
+        """True if the scale's codes ascend with its positive values: there is no zero point."""
+        return not isinstance(self.scale, Int) or not self.scale.zero
 
-    @cached_property
-    def _divisor(self) -> Unpacked:
+    @property
+    def divisor(self) -> Unpacked:
+        """A scale's number, by which elements are multiplied, and numbers divided."""
         return self.scale.unpack(self.scale.code_word)
 
     @property
-    def _powers(self) -> bool:
+    def powers(self) -> bool:
         """True if every scale is a power of two."""
-        return self._divisor.mag.hi == 1
-
-    def choose(self, largest: Word, source: MiniFloat) -> Word:
-        """The scale's code, from the pattern of the block's largest magnitude in `source`."""
-        u = source.unpack(largest)
-        least, most = self._ends
-        code = self._quotient(u, source) if self.rule == "max" else self._power(u, source)
-        code = mux(u.mag.eq(0), const(least), code.clamp(least, most))
-        nan = evaluate([self.scale.pack(_number(0, nan=1), 0, "rne")], {})[0] if self.scale.has_nan else most
-        return mux(u.nan | u.inf, const(nan), code)
-
-    @cached_property
-    def _ends(self) -> tuple[int, int]:
-        """The codes of the least positive and the largest scale."""
-        exact = {v: code for code in self.scale.codes().tolist() if isinstance(v := self.scale.value(code), Fraction)}
-        return exact[min(v for v in exact if v > 0)], exact[max(exact)]
-
-    @cached_property
-    def _top(self) -> tuple[int, Fraction, int]:
-        """(e, t, m): the largest element is t * 2**e, 1 <= t < 2, and the step below it 2**(e - m)."""
-        values = [v for c in self.element.codes().tolist() if isinstance(v := self.element.value(c), Fraction)]
-        below, most = sorted(set(values))[-2:]
-        e = _floor_log2(most)
-        return e, most / Fraction(2) ** e, e - _floor_log2(most - below)
-
-    def _power(self, u: Unpacked, source: MiniFloat) -> Word:
-        """Two to the exponent of the largest magnitude, and one more where its digits pass the rule's threshold."""
-        e, t, m = self._top
-        lead = ilog2(u.mag).within(0, source.man)
-        digits = u.mag << (const(source.man) - lead)
-        unit = 1 << source.man
-        above = {
-            "floor": 2 * unit - 1,
-            "even": -(-unit * ((4 << m) - 1) // (2 << m)) - 1,
-            "ceil": unit,
-            "rceil": int(t * unit),
-        }[self.rule]
-        exponent = lead + u.exp + (digits > above)  # over `lowest`
-        lowest = source.lsb - e
-        low, high = (_floor_log2(v) for v in map(self.scale.value, self._ends) if isinstance(v, Fraction))
-        exponent = exponent.clamp(low - lowest, high - lowest) - (low - lowest)
-        return self.scale.pack(_number(1, exponent), low, "rne")
-
-    def _quotient(self, u: Unpacked, source: MiniFloat) -> Word:
-        """The largest magnitude over the largest element's, rounded."""
-        top = self.element.integer_range[1]
-        shift = (top & -top).bit_length() - 1
-        divisor = top >> shift
-        digits = self._divisor.mag.hi.bit_length()
-        lsb = source.lsb - self.element.lsb - shift
-        mag, cut = _divide(u.mag, const(divisor), digits, self.scale.lsb - lsb)
-        return self.scale.pack(_number(mag, u.exp), lsb + cut, "rne")
-
-    def element_code(self, u: Unpacked, source: MiniFloat, shared: Word, rounding: Rounding) -> Word:
-        """The element's code of the number `u`, unpacked from `source`, over the scale of code `shared`."""
-        s = self.scale.unpack(shared)
-        element = self.element
-        lsb = source.lsb - self.scale.lsb
-        mag, cut = u.mag, 0
-        if not self._powers:
-            digits = element.unpack(element.code_word).mag.hi.bit_length()
-            mag, cut = _divide(u.mag, s.mag, digits, element.lsb - lsb)
-        # from here on a normal number is beyond the largest element: it need not be known how far
-        enough = max(0, self._top[0] + 2 - source.man - lsb + s.mag.hi.bit_length())
-        exp = minimum(u.exp - s.exp, enough)
-        whole = self.scale.has_nan
-        number = Unpacked(u.neg, mag, exp, *([const(0)] * 2 if whole else [u.nan, u.inf]))
-        if isinstance(element, Int) and element.signed and element.overflow == "sat" and not element.zero:
-            element = replace(element, narrow=True)
-        code = element.pack(number, lsb + cut, rounding)
-        return mux(s.nan, const(0), code)
+        return self.divisor.mag.hi == 1
 
     def number(self, code: Word, shared: Word) -> Unpacked:
         """The number of that element and scale."""
         return _product(self.element.unpack(code), self.scale.unpack(shared))
 
 
+def _valid(fmt: Format, code: Word) -> Word:
+    table = [1 - fmt.reserved(c) for c in range(1 << fmt.bits)]
+    return const(1) if all(table) else lookup(code, table)
+
+
 def _negative(fmt: Format, code: int) -> bool:
     value = fmt.value(code)
     return fmt.negative_zero(code) or isinstance(value, Fraction) and value < 0 or value is Special.NINF
-
-
-def _number(mag: Word | int, exp: Word | int = 0, nan: int = 0) -> Unpacked:
-    mag, exp = (w if isinstance(w, Word) else const(w) for w in (mag, exp))
-    return Unpacked(const(0), mag, exp, const(nan), const(0))
-
-
-def _floor_log2(x: Fraction) -> int:
-    guess = x.numerator.bit_length() - x.denominator.bit_length()
-    return guess if x >= Fraction(2) ** guess else guess - 1
 
 
 def _product(x: Unpacked, y: Unpacked) -> Unpacked:
@@ -273,26 +211,6 @@ def _product(x: Unpacked, y: Unpacked) -> Unpacked:
     zero_x, zero_y = (u.mag.eq(0) & (const(1) - u.inf) for u in (x, y))
     nan = x.nan | y.nan | (x.inf & zero_y) | (y.inf & zero_x)
     return Unpacked(x.neg ^ y.neg, mag, x.exp + y.exp, nan, (x.inf | y.inf) & (const(1) - nan))
-
-
-def _divide(mag: Word, divisor: Word, digits: int, finest: int) -> tuple[Word, int]:
-    """(mag', cut): mag' * 2**cut is mag / divisor as far as rounding to `digits` bits or to 2**finest can tell.
-
-    The last bit of mag' stands for all that is below it. Only the places that matter are divided, by a multiplication
-    with the reciprocal, which is exact for so few (Granlund and Montgomery, 1994).
-    """
-    width = divisor.hi.bit_length()
-    places = digits + 2 + width
-    cut = min(mag.hi.bit_length() - places, finest - 1)
-    n = mag >> cut if cut > 0 else mag << -cut
-    shift = n.hi.bit_length() + width
-    table = [0, *(-(-(1 << shift) // d) for d in range(1, divisor.hi + 1))]
-    reciprocal = const(table[divisor.lo]) if divisor.constant else lookup(divisor, table)
-    quotient = ((n * reciprocal) >> shift).within(0, n.hi // max(1, divisor.lo))
-    rest = (n - quotient * divisor).eq(0)
-    if cut > 0:
-        rest = rest & mag.low(cut).eq(0)
-    return (quotient << 1) | (const(1) - rest), cut - 1
 
 
 @family("block")

@@ -1,0 +1,117 @@
+"""The texts of `encode` for blocks: a scale from the largest magnitude, and a number over its scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from functools import cache
+
+from hwq.bits import Word, const, evaluate, ilog2, lookup, minimum, mux
+from hwq.formats.base import Format, Unpacked
+from hwq.formats.block import Block
+from hwq.formats.integer import Int
+from hwq.formats.minifloat import MiniFloat
+from hwq.formats.rounding import Rounding
+
+__all__ = ["element_code", "scale_code"]
+
+
+def scale_code(fmt: Block, largest: Word, source: MiniFloat) -> Word:
+    """The code of a block's scale, from the pattern of its largest magnitude in `source`."""
+    u = source.unpack(largest)
+    least, most = _ends(fmt.scale)
+    code = _quotient(fmt, u, source) if fmt.rule == "max" else _power(fmt, u, source)
+    code = mux(u.mag.eq(0), const(least), code.clamp(least, most))
+    nan = _code(fmt.scale, _number(0, nan=1), 0, "rne") if fmt.scale.has_nan else most
+    return mux(u.nan | u.inf, const(nan), code)
+
+
+def element_code(fmt: Block, u: Unpacked, source: MiniFloat, shared: Word, rounding: Rounding) -> Word:
+    """The code of the element of a number `u`, unpacked from `source`, over the scale of code `shared`."""
+    s, element, lsb = fmt.scale.unpack(shared), fmt.element, source.lsb - fmt.scale.lsb
+    mag, cut = u.mag, 0
+    if not fmt.powers:
+        digits = element.unpack(element.code_word).mag.hi.bit_length()
+        mag, cut = _divide(u.mag, s.mag, digits, element.lsb - lsb)
+    # with an exponent of that any normal number is beyond the largest element: more would change nothing
+    enough = _top(element)[0] + 2 - source.man - lsb + s.mag.hi.bit_length()
+    exp = minimum(u.exp - s.exp, max(0, enough))
+    nan, inf = (const(0), const(0)) if fmt.scale.has_nan else (u.nan, u.inf)
+    if isinstance(element, Int) and element.signed and element.overflow == "sat" and not element.zero:
+        element = replace(element, narrow=True)
+    code = element.pack(Unpacked(u.neg, mag, exp, nan, inf), lsb + cut, rounding)
+    return mux(s.nan, const(0), code)
+
+
+def _power(fmt: Block, u: Unpacked, source: MiniFloat) -> Word:
+    """Two to the exponent of the largest magnitude; one more where its digits are above the rule's threshold."""
+    e, t, m = _top(fmt.element)
+    lead = ilog2(u.mag).within(0, source.man)
+    digits = u.mag << (const(source.man) - lead)
+    one = 1 << source.man
+    above = {
+        "floor": 2 * one - 1,
+        "even": -(-one * ((4 << m) - 1) // (2 << m)) - 1,  # up from half a last place below two
+        "ceil": one,
+        "rceil": int(t * one),
+    }[fmt.rule]
+    exponent, lsb = lead + u.exp + (digits > above), source.lsb - e
+    low, high = (_floor_log2(v) for c in _ends(fmt.scale) if isinstance(v := fmt.scale.value(c), Fraction))
+    return fmt.scale.pack(_number(1, exponent.clamp(low - lsb, high - lsb) - (low - lsb)), low, "rne")
+
+
+def _quotient(fmt: Block, u: Unpacked, source: MiniFloat) -> Word:
+    """The largest magnitude over the largest element's, rounded to the scale's format."""
+    top = fmt.element.integer_range[1]
+    even = (top & -top).bit_length() - 1
+    lsb = source.lsb - fmt.element.lsb - even
+    mag, cut = _divide(u.mag, const(top >> even), fmt.divisor.mag.hi.bit_length(), fmt.scale.lsb - lsb)
+    return fmt.scale.pack(_number(mag, u.exp), lsb + cut, "rne")
+
+
+def _divide(mag: Word, divisor: Word, digits: int, finest: int) -> tuple[Word, int]:
+    """(mag', cut): mag' * 2**cut is mag / divisor as far as rounding to `digits` bits or to 2**finest can tell.
+
+    The last bit of mag' stands for all that is below it. Only the places that matter are divided, by a multiplication
+    with the reciprocal, which is exact for so few (Granlund and Montgomery, PLDI 1994).
+    """
+    width = divisor.hi.bit_length()
+    cut = min(mag.hi.bit_length() - (digits + 2 + width), finest - 1)
+    n = mag >> cut if cut > 0 else mag << -cut
+    shift = n.hi.bit_length() + width
+    table = [0, *(-(-(1 << shift) // d) for d in range(1, divisor.hi + 1))]
+    reciprocal = const(table[divisor.lo]) if divisor.constant else lookup(divisor, table)
+    quotient = ((n * reciprocal) >> shift).within(0, n.hi // max(1, divisor.lo))
+    exact = (n - quotient * divisor).eq(0)
+    if cut > 0:
+        exact = exact & mag.low(cut).eq(0)
+    return (quotient << 1) | (const(1) - exact), cut - 1
+
+
+@cache
+def _ends(scale: Format) -> tuple[int, int]:
+    """The codes of the least positive and the largest value."""
+    beyond = _floor_log2(scale.extremes[1]) + 1
+    return _code(scale, _number(1), scale.lsb, "rup"), _code(scale, _number(1), beyond, "rtz")
+
+
+@cache
+def _top(element: Format) -> tuple[int, Fraction, int]:
+    """(e, t, m): the largest value is t * 2**e, 1 <= t < 2, and the step below it 2**(e - m), or a little more."""
+    below, most = sorted({v for c in element.codes().tolist() if isinstance(v := element.value(c), Fraction)})[-2:]
+    e = _floor_log2(most)
+    return e, most / Fraction(2) ** e, e - _floor_log2(most - below)
+
+
+def _code(fmt: Format, x: Unpacked, lsb: int, rounding: str) -> int:
+    return int(evaluate([fmt.pack(x, lsb, rounding)], {})[0])
+
+
+def _number(mag: Word | int, exp: Word | int = 0, nan: int = 0) -> Unpacked:
+    mag, exp = (w if isinstance(w, Word) else const(w) for w in (mag, exp))
+    return Unpacked(const(0), mag, exp, const(nan), const(0))
+
+
+def _floor_log2(x: Fraction) -> int:
+    guess = x.numerator.bit_length() - x.denominator.bit_length()
+    return guess if x >= Fraction(2) ** guess else guess - 1
