@@ -166,6 +166,11 @@ class Format(ABC):
         return _extremes(self)
 
     @property
+    def least_positive(self) -> Fraction:
+        """The smallest positive value, exactly."""
+        return _least_positive(self)
+
+    @property
     def integer_range(self) -> tuple[int, int]:
         """(least, largest) finite value in units of `2**lsb`: the range of the integer embedding."""
         lo, hi = self.extremes
@@ -235,6 +240,24 @@ def _extremes(fmt: Format) -> tuple[Fraction, Fraction]:
     codes = [fmt.pack(Unpacked.of(const(s), const(out.exp.hi + out.mag.width)), fmt.lsb, "rtz").lo for s in (-1, 1)]
     ends += [v for c in codes if isinstance(v := fmt.value(c), Fraction)]
     return min(ends), max(ends)
+
+
+@cache
+def _least_positive(fmt: Format) -> Fraction:
+    if fmt.bits > 16:
+        # every value is a multiple of the last place: rounded up, one last place is the first of them
+        (code,) = evaluate([fmt.pack(Unpacked.of(const(1)), fmt.lsb, "rup")], {})
+        found = [fmt.value(int(code))]
+    else:
+        codes = fmt.codes()
+        u = fmt.unpack(fmt.code_word)
+        neg, mag, exp = evaluate([u.neg, u.mag, u.exp], {"code": codes.astype(np.int64)})
+        size = np.ldexp(np.asarray(mag, dtype=np.float64), np.asarray(exp, dtype=np.int64) - u.exp.hi // 2)
+        first = np.where((size > 0) & (np.asarray(neg) == 0), size, np.inf)
+        found = [fmt.value(int(codes[np.argmin(np.broadcast_to(first, codes.shape))]))]
+    if not isinstance(found[0], Fraction) or found[0] <= 0:
+        raise HwqError(f"{fmt} has no positive value; its ends are {fmt.extremes[0]} and {fmt.extremes[1]}")
+    return found[0]
 
 
 @cache
