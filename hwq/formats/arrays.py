@@ -110,7 +110,9 @@ def check_codes(fmt: Format, codes: Any) -> np.ndarray[Any, Any]:
 
 @cache
 def _reserved(fmt: Format) -> np.ndarray[Any, Any]:
-    return np.array([fmt.reserved(code) for code in range(1 << fmt.bits)])
+    found = np.ones(1 << fmt.bits, dtype=bool)
+    found[fmt.codes()] = False
+    return found
 
 
 def _refused(fmt: Format, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from hwq.bits import Word, const, lookup, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special, Unpacked
@@ -151,11 +153,26 @@ class Block(Format):
             f"use a format such as {self.element}"
         )
 
+    def codes(self) -> np.ndarray[Any, Any]:
+        if self.bits > 16:
+            return super().codes()  # which says so
+        scales = self.scale.codes().astype(self.code_dtype) << self.element.bits
+        return np.asarray((scales[:, None] | self.element.codes()).reshape(-1))
+
+    @property
+    def least_positive(self) -> Fraction:
+        return self.element.least_positive * self.scale.least_positive
+
     def encode(self, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
         """The code of each element of `x`, its block's scale included; blocks run along the last axis."""
         from hwq.formats.blockwise import encode
 
         return encode(self, x, rounding, seed)
+
+    def decode(self, codes: Any) -> Any:
+        from hwq.formats.blockwise import decode
+
+        return decode(self, codes)
 
     def quantize(self, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
         """`decode(encode(x))` in `x`'s dtype; one of too few significant bits is refused.

@@ -10,13 +10,14 @@ import numpy as np
 from hwq.bits import Word, variable
 from hwq.bits.blocks import LARGEST, SHARED
 from hwq.errors import HwqError
-from hwq.formats.arrays import _mode, _noise
+from hwq.formats.arrays import _mode, _noise, check_codes, holds
+from hwq.formats.arrays import decode as plain_decode
 from hwq.formats.block import Block
 from hwq.formats.intake import CARRIERS, as_floats, bits_of, float_bits_of, like, like_numbers
 from hwq.formats.rounding import STOCHASTIC, check_rounding
 from hwq.formats.scales import element_code, scale_code
 
-__all__ = ["encode", "quantize", "texts"]
+__all__ = ["decode", "encode", "quantize", "texts"]
 
 
 def texts(fmt: Block, carrier: str, rounding: str) -> tuple[Word, Word, Word, Word]:
@@ -52,6 +53,28 @@ def encode(fmt: Block, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
     check_rounding(rounding, stochastic=True)
     raw, carrier = as_floats(*bits_of(x))
     return like(_run(fmt, raw, carrier, rounding, seed, False), x)
+
+
+@lru_cache(maxsize=64)
+def _values(fmt: Block) -> np.ndarray[Any, Any]:
+    """The value of every code, from those of elements and scales, in the dtype of `decode`."""
+    parts = []
+    for part in (fmt.scale, fmt.element):
+        table = np.zeros(1 << part.bits)
+        table[part.codes()] = part.decode(part.codes())
+        parts.append(table)
+    with np.errstate(invalid="ignore"):  # an infinity times zero
+        table = np.multiply.outer(*parts).reshape(-1)
+    table = table.astype("float32" if holds(fmt, "float32") else "float64")
+    table.setflags(write=False)
+    return table
+
+
+def decode(fmt: Block, codes: Any) -> Any:
+    array = check_codes(fmt, codes)
+    if fmt.bits > 16:
+        return plain_decode(fmt, codes)
+    return like(np.asarray(_values(fmt)[array]), codes)
 
 
 def quantize(fmt: Block, x: Any, rounding: str = "rne", seed: int = 1) -> Any:

@@ -1,12 +1,12 @@
 """Codes as bits in memory: one stream, the first code in the lowest bits of the first byte, nothing between codes.
 
-A plain format takes `bits` a code. A block format takes for each block its scale's code once, and then the codes of its
-elements; a short block at the end of a row takes fewer. `dense` writes digits instead of codes where the number of valid
-codes v is no power of two: as many codes as fit 8 bits, g of them in the fewest bits b that hold v**g numbers, as the
-number `sum(rank(code i) * v**i)`, where a code's rank is its place among the valid ones. Of all g it is the one with the
-fewest bits a code (and of those the least): five trits in 8 bits, three digits of five levels in 7, three of six in 8.
-Where that saves nothing codes are written as they are.
-The last group of a row, or of a block, is filled up with rank 0. The last byte is filled up with zeros.
+A plain format takes `bits` a code. A block format takes for each block its scale's code once, and then the codes of
+its elements; a short block at the end of a row takes fewer. `dense` writes digits instead of codes where the number v
+of valid codes is no power of two: groups of g codes in the fewest bits b that hold v**g numbers, at most 8, as the
+number `sum(rank(code i) * v**i)`, where a code's rank is its place among the valid ones. Of all g it is the one with
+the fewest bits a code, and of those the least: five trits in 8 bits, three digits of five levels in 7, three of six in
+8. Where that saves nothing codes are written as they are. The last group of a row, or of a block, is filled up with
+rank 0, and the last byte with zeros.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GROUP_BITS = 8
 
 
 def pack_bits(fmt: Format, codes: Any, dense: bool = False) -> Any:
-    """The codes [...] as uint8 [packed_bytes(fmt, shape, dense)], in the library of `codes`; blocks run along the last axis."""
+    """The codes as uint8 [packed_bytes(fmt, shape, dense)], in their library; blocks run along the last axis."""
     array = check_codes(fmt, codes)
     if not array.size:
         return like(np.empty(0, dtype=np.uint8), codes)
