@@ -135,11 +135,21 @@ def accumulated(mac: Mac, terms: list[Number]) -> Number:
     return s
 
 
-def draw(fmt: Format, shape: tuple[int, int], rng: np.random.Generator, special: bool) -> np.ndarray:
-    """Rows of one kind each: any numbers, small, large, extremes and zeros, pairs that cancel; some with specials."""
-    table = values(fmt)
-    finite = sorted((c for c, v in enumerate(table) if not isinstance(v, Special)), key=lambda c: abs(table[c]))
-    order = np.array(finite, dtype=fmt.code_dtype)
+@cache
+def by_magnitude(fmt: Format) -> np.ndarray:
+    """The codes of numbers, the smallest magnitude first."""
+    numbers = [(abs(v), c) for c, v in enumerate(values(fmt)) if not isinstance(v, Special)]
+    return np.array([c for _, c in sorted(numbers)], dtype=fmt.code_dtype)
+
+
+def draw(
+    fmt: Format, shape: tuple[int, int], rng: np.random.Generator, special: bool, opposite: bool = False
+) -> np.ndarray:
+    """Rows of one kind each: any numbers, small, large, extremes and zeros, pairs; some with specials.
+
+    Pairs against `opposite` pairs cancel.
+    """
+    order = by_magnitude(fmt)
     n, k = shape
     rows = []
     for j in range(n):
@@ -153,17 +163,18 @@ def draw(fmt: Format, shape: tuple[int, int], rng: np.random.Generator, special:
             case 4:
                 row = np.where(rng.random(k) < 0.3, order[0], rng.choice(order[-2:], k))
             case _:
-                row = rng.choice(order, k)
-                row[1::2] = row[0 : k - k % 2 : 2] if k % 2 == 0 else row[0 : k - 1 : 2]
+                row = np.repeat(rng.choice(order, (k + 1) // 2), 2)[:k]
+                if opposite:
+                    row[1::2] = fmt.encode(-fmt.decode(row[1::2]))
         if special and j % 5 == 4:
-            row[rng.integers(k)] = rng.integers(len(table))
+            row[rng.integers(k)] = rng.integers(1 << fmt.bits)
         rows.append(row)
     return np.stack(rows)
 
 
 def check(text: str, m: int, n: int, k: int, rng: np.random.Generator, special: bool = True) -> int:
     mac = Datapath.parse(text).mac
-    a, w = draw(mac.a, (m, k), rng, special), draw(mac.w, (n, k), rng, special)
+    a, w = draw(mac.a, (m, k), rng, special), draw(mac.w, (n, k), rng, special, True)
     codes = hwq.matmul(mac, a, w)
     wrong = []
     for i, j in pairs(range(m), range(n)):
@@ -197,12 +208,14 @@ OPERANDS = (
 )
 
 
-@pytest.mark.parametrize("acc", FLOATS)
-@pytest.mark.parametrize("operands", OPERANDS)
+@pytest.mark.parametrize(
+    ("operands", "acc"),
+    [(o, a) for i, o in enumerate(OPERANDS) for j, a in enumerate(FLOATS) if (i + j) % 3 == 0 or "fp8_e5m2" in o],
+)
 def test_float_sums_are_rounded_once_a_term(operands, acc):
     rng = np.random.default_rng(1)
-    compared = sum(check(f"{operands} +{acc}", 12, 12, k, rng) for k in (1, 2, 9, 40))
-    assert compared == 4 * 144
+    compared = sum(check(f"{operands} +{acc}", 12, 12, k, rng) for k in (1, 9, 40))
+    assert compared == 3 * 144
 
 
 # Aligned sums: exponents and values by definition, then integers.
@@ -259,7 +272,7 @@ def aligned(mac: Mac, a: list[int], w: list[int]) -> Number:
 
 def check_aligned(text: str, m: int, n: int, k: int, rng: np.random.Generator) -> int:
     mac = Datapath.parse(text).mac
-    a, w = draw(mac.a, (m, k), rng, mac.has_nan), draw(mac.w, (n, k), rng, mac.has_nan)
+    a, w = draw(mac.a, (m, k), rng, mac.has_nan), draw(mac.w, (n, k), rng, mac.has_nan, True)
     codes, left, right = hwq.matmul(mac, a, w).tolist(), a.tolist(), w.tolist()
     wrong = []
     for i, j in pairs(range(m), range(n)):
@@ -321,7 +334,7 @@ def test_groups_are_added_exactly_and_rounded_once(text, order):
 )
 def test_numpy_adds_float32_alike(operands):
     mac, rng = Datapath.parse(f"{operands} +fp(8,23,inf,ovf=inf)").mac, np.random.default_rng(5)
-    a, w = draw(mac.a, (30, 50), rng, True), draw(mac.w, (30, 50), rng, True)
+    a, w = draw(mac.a, (30, 50), rng, True), draw(mac.w, (30, 50), rng, True, True)
     x, y = mac.a.decode(a).astype(np.float32), mac.w.decode(w).astype(np.float32)
     s = np.zeros((30, 30), np.float32)
     with np.errstate(all="ignore"):
@@ -335,7 +348,7 @@ def test_numpy_adds_float32_alike(operands):
 def test_numpy_rounds_float16_alike(operands):
     """Products and float16 sums are exact in float64, so that one conversion rounds once."""
     mac, rng = Datapath.parse(f"{operands} +fp(5,10,inf,ovf=inf)").mac, np.random.default_rng(6)
-    a, w = draw(mac.a, (30, 50), rng, True), draw(mac.w, (30, 50), rng, True)
+    a, w = draw(mac.a, (30, 50), rng, True), draw(mac.w, (30, 50), rng, True, True)
     x, y = mac.a.decode(a).astype(np.float64), mac.w.decode(w).astype(np.float64)
     s = np.zeros((30, 30), np.float16)
     with np.errstate(all="ignore"):
@@ -367,7 +380,7 @@ def test_a_path_is_taken_where_it_is_proved(text, k, name):
     mac = Datapath.parse(text).mac
     assert explain(mac, k, "numpy").name == name
     rng = np.random.default_rng(7)
-    a, w = draw(mac.a, (12, k), rng, True), draw(mac.w, (12, k), rng, True)
+    a, w = draw(mac.a, (12, k), rng, True), draw(mac.w, (12, k), rng, True, True)
     found = [emulate.product(mac, a, w, {}, False, path) for path in paths.candidates(mac, k, False)]
     for other in found[1:]:
         np.testing.assert_array_equal(found[0], other)
@@ -407,7 +420,7 @@ def expected_output(mac: Mac, terms: list[Number], bias: Number, mul: int, shift
 )
 def test_an_epilogue_reads_the_number(text):
     mac, rng = Datapath.parse(text).mac, np.random.default_rng(8)
-    a, w = draw(mac.a, (18, 11), rng, True), draw(mac.w, (18, 11), rng, True)
+    a, w = draw(mac.a, (18, 11), rng, True), draw(mac.w, (18, 11), rng, True, True)
     params = Draw(mac, 1).params(18, 11)
     codes, compared = hwq.matmul(mac, a, w, params), 0
     sums = hwq.matmul(replace(mac, out=None, epilogue=()), a, w)
@@ -441,7 +454,7 @@ def test_the_emulator_runs_the_text_of_a_step(text):
     mac, rng = Datapath.parse(text).mac, np.random.default_rng(9)
     lanes = mac.acc.lanes if isinstance(mac.acc, Align) else 1
     k = 6 * lanes - 1 if mac.tree == 1 else 11
-    a, w = draw(mac.a, (8, k), rng, True), draw(mac.w, (8, k), rng, True)
+    a, w = draw(mac.a, (8, k), rng, True), draw(mac.w, (8, k), rng, True, True)
     params = Draw(mac, 2).params(8, k)
     got = hwq.matmul(mac, a, w, params)
     now = steps.state(mac)
@@ -469,7 +482,7 @@ def test_the_emulator_runs_the_text_of_a_step(text):
 @pytest.mark.parametrize("operands", ["int8*int4", "fp6_e2m3*int4"])
 def test_overflows_are_counted(operands, acc):
     mac, rng = Datapath.parse(f"{operands} {acc}").mac, np.random.default_rng(10)
-    a, w = draw(mac.a, (12, 40), rng, False), draw(mac.w, (12, 40), rng, False)
+    a, w = draw(mac.a, (12, 40), rng, False), draw(mac.w, (12, 40), rng, False, True)
     unit = Fraction(2) ** mac.acc_lsb
     half, saturates = 1 << (mac.acc_bits - 1), getattr(mac.acc, "overflow", "") == "sat"
     events, affected, ends = 0, 0, [Fraction(0)]
@@ -492,7 +505,7 @@ def test_overflows_are_counted(operands, acc):
 
 def test_a_certified_width_holds_and_is_the_least():
     mac, rng = Datapath.parse("int4*int4 +fixed(20,sat)").mac, np.random.default_rng(11)
-    w = draw(mac.w, (6, 9), rng, False)
+    w = draw(mac.w, (6, 9), rng, False, True)
     bits = narrowest_safe(mac, w)
     low, high = mac.a.encode(np.array([-8.0, 7.0]))
     signs = mac.w.decode(w) < 0

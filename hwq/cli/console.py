@@ -38,7 +38,7 @@ DatapathWords = Annotated[
     typer.Argument(
         metavar="DP",
         help="A datapath in quotes, 'act*weight +acc ->out @ROWSxCOLS k=N cut=STAGE', all but the product optional; "
-        "acc is exact or fixed(bits), act, weight and out are formats (see hwq formats).",
+        "acc is exact, fixed(bits), a float format or align(...), act, weight and out are formats (see hwq formats).",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", "-d", metavar="D", help=f"What is priced or targeted: {PRICED}.")]

@@ -31,6 +31,8 @@ _ROWS = {
     "hopper_fp8": (32, 13),
     "blackwell": (16, 25),
     "blackwell_fp8": (32, 25),
+    "rtx_blackwell": (16, 25),
+    "rtx_blackwell_fp8": (32, 25),
 }
 
 PRESETS: Mapping[str, Align] = MappingProxyType(
