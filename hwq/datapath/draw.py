@@ -11,8 +11,9 @@ import numpy as np
 from hwq.bits import evaluate
 from hwq.datapath.params import Params
 from hwq.datapath.spec import MAX_SHIFT, Mac
-from hwq.datapath.steps import parameters
+from hwq.datapath.steps import SEED, parameters
 from hwq.formats import Format
+from hwq.formats.rounding import SEED_BITS
 
 __all__ = ["Codes", "Draw"]
 
@@ -75,6 +76,8 @@ class Draw:
             centre = _shift_to(mac, largest << (bits - 1))
             spread = int(rng.integers(-4, 5)) if rng.random() < 0.85 else int(rng.integers(-MAX_SHIFT, MAX_SHIFT + 1))
             found["shift"] = min(max(centre + spread, 0), MAX_SHIFT)
+        if SEED in self.words:
+            found[SEED] = int(rng.integers(1, 1 << SEED_BITS))
         return found
 
 

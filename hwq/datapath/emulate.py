@@ -15,9 +15,11 @@ from hwq.datapath.kernels import Ints, embedding, finished, result_dtype, summed
 from hwq.datapath.params import Params, columns
 from hwq.datapath.paths import Path, candidates, linear, magnitude
 from hwq.datapath.spec import Mac, check_mac
+from hwq.datapath.steps import SEED
 from hwq.errors import HwqError
 from hwq.formats.arrays import check_codes
 from hwq.formats.intake import is_torch, like
+from hwq.formats.rounding import noise_states
 
 __all__ = ["block_rows", "chosen", "explain", "has_int8", "matmul", "product"]
 
@@ -67,10 +69,11 @@ def product(mac: Mac, a: Ints, w: Ints, given: dict[str, Ints], torch: bool, pat
         return np.empty((m, n), dtype=object if dtype.kind == "V" else dtype)
     path = path or chosen(mac, w, torch)
     rows = block_rows(k, n)
-    blocks = [
-        finished(mac, summed(mac, path, a[at : at + rows], w, _multiply(torch)), given, dtype)
-        for at in range(0, m, rows)
-    ]
+    seeds = noise_states(given[SEED], m) if SEED in given else None
+    blocks = []
+    for at in range(0, m, rows):
+        own = given if seeds is None else given | {SEED: seeds[at : at + rows]}
+        blocks.append(finished(mac, summed(mac, path, a[at : at + rows], w, _multiply(torch)), own, dtype))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 

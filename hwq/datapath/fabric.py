@@ -11,6 +11,8 @@ from hwq.bits.cells import Block, Net
 from hwq.datapath import steps
 from hwq.datapath.plans import Plan
 from hwq.datapath.schedule import Size, output_depth, pe_depth, skew
+from hwq.formats import STOCHASTIC
+from hwq.formats.rounding import SEED_BITS
 
 __all__ = ["Counts", "around", "modules", "structure", "surroundings"]
 
@@ -54,6 +56,8 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     delayed = mac.a.bits * (rows * (rows - 1) // 2) + mac.w.bits * (cols * (cols - 1) // 2)
     return {
         "edge": {"gate": rows * mac.a.bits + cols * mac.w.bits, "ff": delayed},
+        # with stochastic rounding a seed is loaded, or goes on
+        "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
         "read_out": {"read": cols * sums * -(-(rows - 1) // 3), "ff": cols * mac.output.bits},
         # of one row, and without output registers, the last state is the valid bit
         "control": {"control": np.ones_like(rows), "count": count, "ff": STATES + count + depth - (rows * depth == 1)},

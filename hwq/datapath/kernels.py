@@ -156,8 +156,10 @@ def _finish_text(mac: Mac, wide: bool, special: bool) -> tuple[tuple[str, ...], 
 def finished(mac: Mac, sums: Sums, given: dict[str, Ints], dtype: np.dtype[Any]) -> Ints:
     """The result codes [M, N] of sums and per-channel parameters; Python ints where `dtype` is V."""
     names, code = _finish_text(mac, sums.total.dtype.kind == "V", bool(sums.flags))
-    arrays = (sums.total, *sums.flags)
-    kinds = {name: x.dtype for name, x in zip(names, arrays, strict=True)}
-    run = compile_map([code], kinds, [dtype], {name: x.dtype for name, x in given.items()})
-    out: Ints = run(arrays, list(given.values()))[0]
+    arrays = dict(zip(names, (sums.total, *sums.flags), strict=True))
+    arrays |= {name: x for name, x in given.items() if x.ndim > 1}  # of each result
+    columns = {name: x for name, x in given.items() if x.ndim == 1}  # of each channel
+    kinds, own = ({name: x.dtype for name, x in side.items()} for side in (arrays, columns))
+    run = compile_map([code], kinds, [dtype], own)
+    out: Ints = run(list(arrays.values()), list(columns.values()))[0]
     return from_wide(out) if dtype.kind == "V" else out

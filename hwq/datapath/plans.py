@@ -119,13 +119,17 @@ def _epilogue(mac: Mac, cuts: tuple[str, ...]) -> Block:
     """The output path. It depends on the accumulator's grid and flags, not on what was multiplied."""
     now, given = steps.state(mac), steps.parameters(mac)
     code = steps.finish(mac, now, given)
-    return _output_block((*now.words.items(), *given.items()), code, cuts, mac.output.bits)
+    following = steps.reseeded(given) if steps.SEED in given else None
+    return _output_block((*now.words.items(), *given.items()), code, following, cuts, mac.output.bits)
 
 
 @lru_cache(maxsize=16384)
-def _output_block(words: tuple[tuple[str, Word], ...], code: Word, cuts: tuple[str, ...], bits: int) -> Block:
+def _output_block(
+    words: tuple[tuple[str, Word], ...], code: Word, following: Word | None, cuts: tuple[str, ...], bits: int
+) -> Block:
     low = Lowering("epilogue", cuts)
     for name, word in words:
         low.input(word, None if name in PARAMETERS else 0)
-    (net,) = low.lower([code])
-    return low.block([("code", low.fit(net, bits))])
+    net, *seed = low.lower([code] if following is None else [code, following])
+    outputs = [("code", low.fit(net, bits)), *((f"{steps.SEED}_next", other) for other in seed)]
+    return low.block(outputs, aligned=not seed)  # the next seed is for the next row, which comes a cycle later

@@ -12,7 +12,7 @@ from functools import cached_property
 from hwq.datapath.accumulators import MAX_EXACT_BITS, Accumulator, Align, Exact, Fixed, Float
 from hwq.datapath.checks import check_kind, whole
 from hwq.errors import HwqError
-from hwq.formats import Format, Int, check_rounding
+from hwq.formats import STOCHASTIC, Format, Int, check_rounding
 from hwq.formats.flagged import Flagged
 
 __all__ = ["Array", "Bias", "Datapath", "Mac", "Relu", "Requant", "Step", "check_mac"]
@@ -78,7 +78,9 @@ class Mac:
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", whole("k", self.k, 1, 1 << 24, "2**24"))
         object.__setattr__(self, "tree", whole("products added exactly", self.tree, 1, 1 << 24, "2**24"))
-        check_rounding(self.round)
+        check_rounding(self.round, stochastic=True)
+        if self.round == STOCHASTIC and (self.out is None or self.out.uneven):
+            raise HwqError(f"round=sr needs an output of even steps to round to, not {self.out or 'the sum itself'}")
         for operand in (self.a, self.w):
             check_kind("an operand must be a Format", operand, Format)
             if operand.bits > 16:

@@ -9,9 +9,25 @@ from hwq.bits import Word, const, mux, variable
 from hwq.datapath.accumulators import Align, Fixed
 from hwq.datapath.floats import Addend, Term, addend, aligned, rounded
 from hwq.datapath.spec import MAX_SHIFT, Bias, Mac, Relu
-from hwq.formats import Format, Unpacked, round_shift
+from hwq.formats import STOCHASTIC, Format, Unpacked, next_noise, round_shift
+from hwq.formats.rounding import SEED_BITS, Stochastic
 
-__all__ = ["State", "Term", "finish", "flush", "initial", "on_grid", "parameters", "product", "state", "step"]
+__all__ = [
+    "SEED",
+    "State",
+    "Term",
+    "finish",
+    "flush",
+    "initial",
+    "on_grid",
+    "parameters",
+    "product",
+    "reseeded",
+    "state",
+    "step",
+]
+
+SEED = "seed"  # the run-time parameter of stochastic rounding
 
 ZERO = const(0)
 
@@ -166,31 +182,42 @@ def parameters(mac: Mac) -> dict[str, Word]:
     if mac.requant is not None:
         words["mul"] = variable("mul", 0, (1 << mac.requant.bits) - 1)
         words["shift"] = variable("shift", 0, MAX_SHIFT)
+    if mac.round == STOCHASTIC:
+        words[SEED] = variable(SEED, 0, (1 << SEED_BITS) - 1)
     return words
 
 
+def reseeded(given: dict[str, Word]) -> Word:
+    """The seed of a channel's next result: the shift register that makes the noise, one word on."""
+    return next_noise(given[SEED])[0]
+
+
 def finish(mac: Mac, s: State, given: dict[str, Word]) -> Word:
-    """The result code: bias, requant and relu are exact; the only rounding is the output format's `pack`."""
+    """The result code: bias, requant and relu are exact; the only rounding is the output format's `pack`.
+
+    Stochastic rounding takes the word that the register brings next after the state "seed".
+    """
     if not s.phase.constant:
         s = _rest(mac, s)
     if mac.out is None and mac.floats is not None:
         return _itself(mac.floats, s)
     x, exp, flags = _read(mac, s, given)
     lsb = mac.acc_lsb
-    x, exp, nan, inf, negative = (v.stage("bias") for v in (x, exp, *flags))
+    noise = next_noise(given[SEED])[1] if mac.round == STOCHASTIC else const(0)
+    x, exp, nan, inf, negative, noise = (v.stage("bias") for v in (x, exp, *flags, noise))
     if mac.requant is not None:
         x = x * given["mul"].within(0, (1 << mac.requant.bits) - 1)
         exp, lsb = exp + MAX_SHIFT - given["shift"], lsb - MAX_SHIFT
-    x, exp, nan, inf, negative = (v.stage("requant") for v in (x, exp, nan, inf, negative))
+    x, exp, nan, inf, negative, noise = (v.stage("requant") for v in (x, exp, nan, inf, negative, noise))
     if mac.step(Relu):
         x = mux(x < 0, const(0), x)
         inf = inf & (const(1) - negative)
         negative = const(0)
-    x, exp, nan, inf, negative = (v.stage("act") for v in (x, exp, nan, inf, negative))
+    x, exp, nan, inf, negative, noise = (v.stage("act") for v in (x, exp, nan, inf, negative, noise))
     u = Unpacked.of(x, exp, nan, inf)
     if not inf.constant:
         u = Unpacked(mux(inf, negative, u.neg), u.mag, u.exp, u.nan, u.inf)
-    return mac.output.pack(u, lsb, mac.round)
+    return mac.output.pack(u, lsb, Stochastic(noise) if mac.round == STOCHASTIC else mac.round)
 
 
 def _rest(mac: Mac, s: State) -> State:

@@ -28,6 +28,7 @@ __all__ = [
     "most_places",
     "next_noise",
     "noise",
+    "noise_states",
     "noise_words",
     "round_shift",
 ]
@@ -112,6 +113,16 @@ def noise_words(state: Any, count: int) -> np.ndarray[Any, Any]:
         )
         done += more
     return words[:count]
+
+
+def noise_states(state: Any, count: int) -> np.ndarray[Any, Any]:
+    """int32 [count, *state.shape]: each state and those that follow it, a word apart."""
+    states = np.asarray(state, dtype=np.int32)
+    words = noise_words(states, max(count, 2)).astype(np.int32)
+    found = np.empty((max(count, 2), *states.shape), dtype=np.int32)
+    found[0], found[1] = states, (states & 0x7FFF) << NOISE_BITS | words[0]
+    found[2:] = (words[:-2] & 0x7FFF) << NOISE_BITS | words[1:-1]
+    return found[:count]
 
 
 def most_places(width: int, mode: Rounding) -> int:

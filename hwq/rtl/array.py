@@ -11,7 +11,7 @@ from amaranth.hdl import Cat, ClockSignal, Const, Elaboratable, Instance, Module
 
 from hwq.datapath import Plan
 from hwq.datapath.schedule import flush, output_depth
-from hwq.datapath.steps import parameters
+from hwq.datapath.steps import SEED, parameters
 from hwq.rtl.blocks import Leaf, Port, decoder, element, epilogue
 
 __all__ = ["SystolicArray"]
@@ -152,8 +152,13 @@ class SystolicArray(Elaboratable):  # type: ignore[misc]  # shipped without type
         results = []
         for col, column in enumerate(sums):
             given = {name: _choose([at[name] for at in reversed(column)], below) for name in column[0]}
-            given |= self._parameters(m, col)
-            results += self._instance(m, self.epilogue, f"epilogue_{col}", given, ["code"])
+            held = self._parameters(m, col)
+            outputs = [port.name for port in self.epilogue.ports if port.direction == "output"]
+            code, *following = self._instance(m, self.epilogue, f"epilogue_{col}", given | held, outputs)
+            results.append(code)
+            for seed in following:  # the register that makes the noise: a word on with each row
+                with m.If(self.state["drain"] & self.enable):
+                    m.d.sync += held[SEED].eq(seed)
         with m.If(self.enable):
             m.d.sync += [
                 self.ports["o_payload"].eq(Cat(*results)),

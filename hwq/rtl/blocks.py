@@ -59,7 +59,8 @@ def epilogue(plan: Plan, top: str) -> Leaf:
     """Module `<top>_epilogue`: a finished sum, its flags and its channel's parameters -> a result `code`."""
     block = plan.blocks["epilogue"]
     inputs = {net.name: [net] for net in block.inputs}
-    return _leaf(f"{top}_epilogue", "Epilogue: a sum -> a result code.", plan.rows, block, inputs, {"code": ["code"]})
+    outputs = {name: [name] for name, _ in block.outputs}
+    return _leaf(f"{top}_epilogue", "Epilogue: a sum -> a result code.", plan.rows, block, inputs, outputs)
 
 
 def leaves(plan: Plan, top: str) -> dict[str, Leaf]:

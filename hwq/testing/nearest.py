@@ -129,7 +129,8 @@ class Nearest:
             return np.full(x.shape, outward[rounding])
         last, following = np.full_like(x, self.values[-1]), np.full_like(x, self.beyond)
         inside = np.clip(sign * x, last, following)
-        return _rounds_up(inside, last, following, rounding, noise, True) & (sign * x > last)
+        even = np.full(x.shape, len(self.values) % 2 == 0) if self.format.ties_by_rank else None
+        return _rounds_up(inside, last, following, rounding, noise, True, even) & (sign * x > last)
 
     def _overflow(self, sign: int) -> int:
         if self.format.overflow in ("sat", "wrap") or sign < 0 and self.values[0] >= 0:
