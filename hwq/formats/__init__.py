@@ -7,6 +7,7 @@ from hwq.formats.curves import CURVES, Curve
 from hwq.formats.families import family
 from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
+from hwq.formats.packing import pack_bits, packed_bytes, unpack_bits
 from hwq.formats.planes import Planes, Range
 from hwq.formats.rounding import (
     ROUNDINGS,
@@ -48,6 +49,9 @@ __all__ = [
     "next_noise",
     "noise",
     "noise_words",
+    "pack_bits",
+    "packed_bytes",
     "parse_format",
     "round_shift",
+    "unpack_bits",
 ]
