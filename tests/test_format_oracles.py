@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from hwq import catalog, parse_format
-from hwq.formats import ROUNDINGS, Format, Int, MiniFloat, Special
+from hwq.formats import ROUNDINGS, Block, Format, Int, MiniFloat, Special
 
 Array = np.ndarray[Any, Any]
 Oracle = Callable[[Array], Array]
@@ -79,7 +79,7 @@ GFLOAT = [
     *with_overflows([catalog[name] for name in catalog]),
     *["fp(1,2)", "fp(3,1)", "fp(4,2)", "fp(5,3,bias=12)", "fp(6,3)", "fp(4,3,inf)", "fp(3,4,inf,ovf=inf)"],
 ]
-INTEGERS = [str(fmt) for fmt in (catalog[name] for name in catalog) if not isinstance(fmt, MiniFloat)]
+INTEGERS = [str(fmt) for fmt in (catalog[name] for name in catalog) if not isinstance(fmt, MiniFloat | Block)]
 INTEGERS += ["int(7,narrow)", "fixed(8,4)", "fixed(9,-3)", "ufixed(8,8)", "fixed(12,20,narrow)"]
 
 
