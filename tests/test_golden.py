@@ -46,7 +46,9 @@ DATAPATHS = [
     "mxfp8_e4m3*int4 +fp32 ->bf16",
     "mxfp4_e2m1*int4 +fixed(40,sat) ->fp8_e5m2[bias,requant]",  # sums so small that the shift does not matter
     "int16*int16 +fixed(64)",
+    "fp8_e4m3*int8 ->int4[requant] round=sr",  # noise of the channel's own
 ]
+BY_DPI = [FULL, "uint(1)*fp8_e5m2 ->uint(1)", "fp8_e4m3*fp8_e5m2", "bf16*int8 ->fp32[bias] round=sr"]
 
 
 def written(folder: Path, text: str, vectors: int = 100, seed: int = 0) -> Manifest:
@@ -275,7 +277,7 @@ endmodule
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", [FULL, "uint(1)*fp8_e5m2 ->uint(1)", "fp8_e4m3*fp8_e5m2", "bf16*int8 ->fp32[bias]"])
+@pytest.mark.parametrize("text", BY_DPI)
 def test_systemverilog_gets_the_same_codes(tmp_path: Path, text: str) -> None:
     """Narrow, wide and one-bit vectors through a simulator's own DPI."""
     top, params = written(tmp_path, text, 300).top, Model(Datapath.parse(text)).params

@@ -45,7 +45,7 @@ def wrapper(model: Model) -> str:
 
 
 def _vectors(ports: Sequence[Port], first: list[str]) -> str:
-    return ", ".join(first + [f"const svBitVecVal *{p.name}" for p in ports])
+    return ", ".join(first + [f"{'' if p.carried else 'const '}svBitVecVal *{p.name}" for p in ports])
 
 
 def _read(port: Port) -> str:
@@ -74,8 +74,12 @@ def _result(model: Model) -> str:
         variable, copies = f"{out.c_type} code", ["out[0] = (svBitVecVal)(code & 0xffffffffu);"]
         copies += ["out[1] = (svBitVecVal)(code >> 32);"] * (out.bits > 32)
     state = f"(const struct {model.top}_state *)sum"
-    given = ", ".join([state, *map(_read, model.params), "code" if out.limbs else "&code"])
-    lines = [f"{variable};", f"if ({model.top}_result({given}))", "    return 1;", *copies, "return 0;"]
+    carried = [p for p in model.params if p.carried]
+    arguments = [f"&next_{p.name}" if p.carried else _read(p) for p in model.params]
+    given = ", ".join([state, *arguments, "code" if out.limbs else "&code"])
+    copies += [f"{p.name}[0] = next_{p.name};" for p in carried]
+    lines = [f"{variable};", *(f"{p.c_type} next_{p.name} = {_read(p)};" for p in carried)]
+    lines += [f"if ({model.top}_result({given}))", "    return 1;", *copies, "return 0;"]
     return "\n".join([head, "{", *(f"    {line}" for line in lines), "}"]) + "\n"
 
 
@@ -103,4 +107,4 @@ endpackage
 
 
 def _input(port: Port) -> str:
-    return f"input bit [{port.bits - 1}:0] {port.name}"
+    return f"{'inout' if port.carried else 'input'} bit [{port.bits - 1}:0] {port.name}"

@@ -187,7 +187,7 @@ def _dot(model: Model) -> tuple[str, str, str]:
 
 
 def _matmul(model: Model) -> tuple[str, str, str]:
-    pointers = [f"const {p.c_type} *{p.name}" for p in (*model.operands, *model.params)]
+    pointers = [p.array for p in (*model.operands, *model.params)]
     arguments = [*pointers[:2], "size_t m", "size_t n", "size_t k", *pointers[2:], f"{model.out.c_type} *out"]
     place = f"out + {f'{model.out.limbs} * (i * n + j)' if model.out.limbs else 'i * n + j'}"
     given = ["a + i * k", "w + j * k", "k", *(p.element("j") for p in model.params), place]

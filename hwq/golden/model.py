@@ -10,7 +10,7 @@ from hwq.bits.csource import Body
 from hwq.bits.cwide import library
 from hwq.bits.cwords import c_size, declaration, wrapped
 from hwq.datapath.operand import operands
-from hwq.datapath.steps import Term, finish, parameters, state, step
+from hwq.datapath.steps import SEED, Term, finish, parameters, reseeded, state, step
 from hwq.golden.interface import banner, interface, struct
 from hwq.golden.ports import Model, described, moving, named
 
@@ -108,13 +108,15 @@ class _Source:
         mac, out = self.mac, self.model.out
         code = finish(mac, self.state, parameters(mac))
         inputs = {name: f"s.{name}" for name in self.state.words}
-        read = {str(word.attr) for word in topological([code]) if word.op == "var"}
+        carried = [reseeded(parameters(mac)) for port in self.model.params if port.carried]
+        read = {str(word.attr) for word in topological([code, *carried]) if word.op == "var"}
         before = [] if read & inputs.keys() else ["    (void)s;"]
         for port in self.model.params:  # an output far from every sum does not depend on them
             lines, inputs[port.name] = port.loaded(parameters(mac)[port.name])
             before += lines if port.name in read else [f"    (void){port.name};"]
         arguments = [f"struct {self.top}_sum s", *(p.argument for p in self.model.params), out.result]
         steps = f" after {', '.join(mac.steps)}" if mac.steps else ""
+        outputs = {"code": code} | {f"*{SEED}": word for word in carried}
         head = [
             f"/* The sum as a code of {mac.output}{steps}. */",
             wrapped(f"static void finish({', '.join(arguments)})"),
@@ -122,6 +124,6 @@ class _Source:
             *before,
             f"    {declaration('code', code)};",
         ]
-        lines = self._body({"code": code}, inputs, "")
+        lines = self._body(outputs, inputs, "")
         self.used |= {"wide_bits"} if c_size(code) > 64 and not out.limbs else set()
         return "\n".join([*head, *lines, out.stored(code), "}"]) + "\n"

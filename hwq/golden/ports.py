@@ -12,7 +12,7 @@ from hwq.datapath import Datapath
 from hwq.datapath.accumulators import Align
 from hwq.datapath.names import top_name
 from hwq.datapath.operand import operands
-from hwq.datapath.steps import Term, parameters, product
+from hwq.datapath.steps import SEED, Term, parameters, product
 from hwq.formats import Format
 
 __all__ = ["Model", "Port", "described", "moving", "named"]
@@ -21,16 +21,21 @@ _MEANING = {
     "bias": "of the channel's bias: {acc}",
     "mul": "m of the channel's scale m * 2**-s, its top bit set",
     "shift": "s of the channel's scale m * 2**-s",
+    SEED: "the state of the channel's noise, not 0; every result replaces it by the next one's",
 }
 
 
 @dataclass(frozen=True)
 class Port:
-    """A code of `bits` bits: an unsigned integer of C to 64 bits, else 32-bit limbs, the least significant first."""
+    """A code of `bits` bits: an unsigned integer of C to 64 bits, else 32-bit limbs, the least significant first.
+
+    A `carried` one is replaced by what the channel's next result takes.
+    """
 
     name: str
     bits: int
     meaning: str
+    carried: bool = False
 
     @property
     def limbs(self) -> int:
@@ -49,6 +54,8 @@ class Port:
     @property
     def argument(self) -> str:
         """The declaration of the code as an argument."""
+        if self.carried:
+            return f"{self.c_type} *{self.name}"
         return f"const uint32_t {self.name}[{self.limbs}]" if self.limbs else f"{self.c_type} {self.name}"
 
     @property
@@ -62,14 +69,26 @@ class Port:
         return f"{self.c_type} {self.name}[{self.limbs}]" if self.limbs else f"{self.c_type} {self.name}"
 
     @property
+    def array(self) -> str:
+        """The declaration of an array of them as an argument."""
+        return f"{'' if self.carried else 'const '}{self.c_type} *{self.name}"
+
+    @property
     def address(self) -> str:
         """The variable as the place of a result."""
         return self.name if self.limbs else f"&{self.name}"
+
+    @property
+    def given(self) -> str:
+        """The variable as an argument."""
+        return self.address if self.carried else self.name
 
     def element(self, index: str) -> str:
         """The code at that index of an array of them."""
         if self.limbs:
             return f"{self.name} + {self.limbs} * ({index})"
+        if self.carried:
+            return f"{self.name} + {index}"
         return f"{self.name}[{index}]"
 
     def masked(self, text: str) -> str:
@@ -83,7 +102,7 @@ class Port:
         """Statements that bring the code into the C type of its word, and the expression that they leave."""
         size = c_size(word)
         if size <= 64:
-            return [], f"(int{size}_t){self.masked(self.name)}"
+            return [], f"(int{size}_t){self.masked(f'*{self.name}' if self.carried else self.name)}"
         name = f"{self.name}_limbs"
         if not self.limbs:
             halves = f"(uint32_t)({self.name} & 0xffffffffu), (uint32_t)({self.name} >> 32), 0"
@@ -121,7 +140,8 @@ class Model:
         """The run-time parameters of one output channel."""
         acc = described(self.dp.mac.acc_format)
         words = parameters(self.dp.mac)
-        return tuple(Port(name, word.hi.bit_length(), _MEANING[name].format(acc=acc)) for name, word in words.items())
+        bits = {name: word.hi.bit_length() for name, word in words.items()}
+        return tuple(Port(name, n, _MEANING[name].format(acc=acc), name == SEED) for name, n in bits.items())
 
     @property
     def out(self) -> Port:

@@ -93,7 +93,7 @@ int main(int argc, char **argv)
 {_loop(a)}
 {_loop(w)}
 {_given(model.params)}        need(number(words, {model.out.words}));
-        if ({top}_dot({", ".join(["a", "w", "k", *(p.name for p in model.params), model.out.address])})
+        if ({top}_dot({", ".join(["a", "w", "k", *(p.given for p in model.params), model.out.address])})
             || {_differs(model.out)})
             if (mismatches++ == 0)
                 fprintf(stderr, "vector %lu is another\\n", compared);

@@ -10,7 +10,8 @@ import numpy as np
 
 from hwq.datapath import Mac, matmul
 from hwq.datapath.draw import Codes, Draw
-from hwq.datapath.steps import parameters
+from hwq.datapath.steps import SEED, parameters
+from hwq.formats.rounding import noise_states
 
 __all__ = ["Block", "blocks", "lines"]
 
@@ -33,6 +34,13 @@ class Block:
     def terms(self) -> int:
         return int(self.a.shape[1])
 
+    def rows(self, name: str) -> Codes:
+        """A parameter as each result [m, n] takes it: noise goes on from row to row."""
+        given = self.params[name]
+        if name == SEED:
+            return noise_states(given.astype(np.int64), len(self.a))
+        return np.broadcast_to(given, self.out.shape)
+
 
 def blocks(mac: Mac, count: int, seed: int) -> Iterator[Block]:
     """At least `count` dot products in sixteen blocks or more; some have long sums, some a single term."""
@@ -45,7 +53,8 @@ def blocks(mac: Mac, count: int, seed: int) -> Iterator[Block]:
         a, w = (operand(draw, name, (side, terms)) for name in "aw")
         given = draw.params(side, terms)
         found = np.asarray(matmul(mac, a, w, given))
-        yield Block(a, w, {name: getattr(given, name) for name in parameters(mac)}, found)
+        params = {name: getattr(given, name) for name in parameters(mac)}
+        yield Block(a, w, params, found)
 
 
 def _growing(draw: Draw, side: str, shape: tuple[int, int]) -> Codes:
@@ -58,10 +67,11 @@ def lines(mac: Mac, count: int, seed: int) -> Iterator[str]:
     """`count` lines `k a.. w.. params.. out`, every number hexadecimal."""
     done = 0
     for block in blocks(mac, count, seed):
+        rows = {name: block.rows(name) for name in block.params}
         for i, j in np.ndindex(*block.out.shape):
             if done == count:
                 return
             numbers = [block.terms, *block.a[i].tolist(), *block.w[j].tolist()]
-            numbers += [int(values[j]) for values in block.params.values()] + [int(block.out[i, j])]
+            numbers += [int(values[i, j]) for values in rows.values()] + [int(block.out[i, j])]
             yield " ".join(f"{n:x}" for n in numbers)
             done += 1
