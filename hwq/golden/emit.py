@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwq.datapath import Datapath
+from hwq.datapath.names import write_files
 from hwq.errors import HwqError
 from hwq.golden.dpi import package, wrapper
 from hwq.golden.interface import header
@@ -73,11 +73,7 @@ def emit(dp: Datapath, folder: str | Path, vectors: int = 1000, seed: int = 0) -
         widths={port.name: port.bits for port in (*model.operands, *model.params, model.out)},
         vectors=vectors,
         seed=seed,
-        files={name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()},
+        files=write_files(folder, texts),
     )
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (path / name).write_text(text, encoding="utf-8")
-    manifest.save(path)
+    manifest.save(folder)
     return manifest

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from typing import Any
 from amaranth.back import verilog
 
 from hwq.datapath import Datapath, plan
-from hwq.datapath.names import top_name
+from hwq.datapath.names import top_name, write_files
 from hwq.datapath.schedule import tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import SystolicArray
@@ -104,13 +103,9 @@ def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: floa
         modules=modules,
         latency=chosen.dp.latency,
         interval=tile_cycles(chosen.dp, 1) - 1,
-        files={name: hashlib.sha256(text.encode()).hexdigest() for name, text in sources.items()},
+        files=write_files(folder, sources),
     )
-    path = Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    for name, text in sources.items():
-        (path / name).write_text(text, encoding="utf-8")
-    manifest.save(path)
+    manifest.save(folder)
     return manifest
 
 
