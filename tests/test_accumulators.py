@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import hwq
 from hwq.bits import evaluate
+from hwq.costmodel import estimate
 from hwq.datapath import (
     PRESETS,
     Align,
@@ -33,6 +34,7 @@ from hwq.datapath.draw import Draw
 from hwq.datapath.operand import operands
 from hwq.formats import Format, MiniFloat, Special
 from hwq.sim import check as check_design
+from hwq.synth import measure_designs
 
 NAN, PINF, NINF = Special.NAN, Special.PINF, Special.NINF
 Number = Fraction | Special
@@ -196,6 +198,8 @@ FLOATS = (
     "fp(5,10,inf,ovf=inf)",
     "fp(8,23,inf,ovf=inf)",
     "fp(4,3,bias=8,fnuz)",
+    "p3109_k8p2",
+    "p3109_k8p3",
 )
 OPERANDS = (
     "int8*int8",
@@ -573,3 +577,13 @@ def test_verilog_of_float_sums(text):
     report = check_design(Datapath.parse(text), exhaustive=False, vectors=80)
     assert report.passed, report
     assert report.compared >= 80
+
+
+@pytest.mark.parametrize("text", ["fp4_e2m1*fp4_e2m1 +fp(4,3)", "fp8_e4m3*fp8_e4m3 +bf16 cut=mul,align"])
+def test_registers_of_float_sums_are_those_of_synthesis(text):
+    dp = Datapath.parse(text)
+    (row,) = measure_designs([(dp, "pe")], "xc7")
+    cost = estimate(dp, "xc7").pe.figures
+    assert row.ff == cost["ff"].value == plan(dp, "xc7").blocks["pe"].flip_flops > 0
+    assert row.lut is not None
+    assert row.lut / 2 < cost["lut"].value < row.lut * 2

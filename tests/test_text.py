@@ -106,6 +106,11 @@ def test_what_comes_later_is_refused_by_name(text: str, message: str) -> None:
         ),
         ("int8*int8 +align(8)", "the accumulator is align(lanes,bits,rtz|rne[,format[,rtz|rne]]) or align(NAME), not "),
         ("int8*int8 +align(pascal)", "align(NAME) takes one of volta, volta_half, turing, "),
+        ("int8*int8 +align(8,24,rtz,bf16,)", "the accumulator is align(lanes,bits,rtz|rne[,format[,rtz|rne]]) or "),
+        (
+            "int8*int8 +mxfp8_e4m3",
+            "an output must round one number alone, not mxfp8_e4m3, whose scale is that of a block",
+        ),
         ("int8*int8 +align(0,24,rtz)", "align lanes must be a whole number between 1 and 64, not 0"),
         ("int8*int8 +align(8,24,rup)", "align mode must be rtz or rne, not 'rup'"),
         ("int8*int8 +align(8,24,rtz,bf16,rup)", "align rounding must be rtz or rne, not 'rup'"),

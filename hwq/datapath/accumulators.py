@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from hwq.bits import const
 from hwq.datapath.checks import check_kind, whole
 from hwq.errors import HwqError
-from hwq.formats import Format, MiniFloat
+from hwq.formats import Format, MiniFloat, Unpacked
 
 __all__ = ["MAX_EXACT_BITS", "Accumulator", "Align", "Exact", "Fixed", "Float", "top_binade"]
 
@@ -131,6 +132,8 @@ def _check_float(fmt: Format) -> None:
     check_kind("an accumulator's format must be a Format", fmt, Format)
     if fmt.unpack(fmt.code_word).exp.constant or fmt.extremes[0] >= 0 or fmt.value(0) != 0:
         raise HwqError(f"an accumulator must be a float format with both signs whose code 0 is 0, not {fmt}; {_REMEDY}")
+    zero = const(0)
+    fmt.pack(Unpacked(zero, zero, zero, zero, zero), fmt.lsb, "rne")  # refuses what cannot round one number alone
 
 
 _REMEDY = "write +fixed(bits,sat) for an integer"

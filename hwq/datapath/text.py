@@ -142,7 +142,7 @@ def _align(args: list[str], word: str) -> Align:
         if args[0] not in PRESETS:
             raise HwqError(f"align(NAME) takes one of {', '.join(PRESETS)}, not {args[0]!r}")
         return PRESETS[args[0]]
-    if not 3 <= len(args) <= 5 or not all(re.fullmatch(_DIGITS, x) for x in args[:2]):
+    if not 3 <= len(args) <= 5 or not all(re.fullmatch(_DIGITS, x) for x in args[:2]) or not all(args):
         raise HwqError(f"the accumulator is {_ALIGN} or align(NAME), not {word!r}")
     made = Align(int(args[0]), int(args[1]), args[2])
     return made if len(args) == 3 else Align(made.lanes, made.bits, made.mode, parse_format(args[3]), *args[4:])
