@@ -261,19 +261,15 @@ def mux(c: Word, x: Word | int, y: Word | int) -> Word:
 
 def maximum(x: Word, y: Word | int) -> Word:
     y = _lift(y)
-    if x.lo >= y.hi:
-        return x
-    if y.lo >= x.hi:
-        return y
+    if x.lo >= y.hi or y.lo >= x.hi:
+        return x if x.lo >= y.hi else y
     return _node("mux", (x < y, y, x), None, max(x.lo, y.lo), max(x.hi, y.hi))
 
 
 def minimum(x: Word, y: Word | int) -> Word:
     y = _lift(y)
-    if x.hi <= y.lo:
-        return x
-    if y.hi <= x.lo:
-        return y
+    if x.hi <= y.lo or y.hi <= x.lo:
+        return x if x.hi <= y.lo else y
     return _node("mux", (y < x, y, x), None, min(x.lo, y.lo), min(x.hi, y.hi))
 
 

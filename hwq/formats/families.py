@@ -35,9 +35,10 @@ def family(word: str) -> Callable[[F], F]:
     return enter
 
 
-def index_fields(fmt: Format, **fields: int) -> None:
+def index_fields(fmt: Format, *names: str) -> None:
     """Make fields of a frozen format Python integers, or refuse what is no whole number."""
-    for name, value in fields.items():
+    for name in names:
+        value = getattr(fmt, name)
         if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
             raise HwqError(f"{name} must be a whole number, not {value!r}")
         object.__setattr__(fmt, name, index(value))

@@ -31,7 +31,7 @@ class Int(Format):
     overflow: str = "sat"
 
     def __post_init__(self) -> None:
-        index_fields(self, width=self.width, frac=self.frac, zero=self.zero)
+        index_fields(self, "width", "frac", "zero")
         low = 2 if self.signed else 1
         if not low <= self.width <= 1024:
             raise HwqError(f"bits must be between {low} and 1024, not {self.width}")
@@ -117,7 +117,7 @@ class SignMagnitude(Format):
     frac: int = 0
 
     def __post_init__(self) -> None:
-        index_fields(self, width=self.width, frac=self.frac)
+        index_fields(self, "width", "frac")
         if not 2 <= self.width <= 64:
             raise HwqError(f"bits must be between 2 and 64, not {self.width}")
         if abs(self.frac) > 1024:

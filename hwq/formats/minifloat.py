@@ -44,7 +44,7 @@ class MiniFloat(Format):
     zero: bool = True
 
     def __post_init__(self) -> None:
-        index_fields(self, exp=self.exp, man=self.man)
+        index_fields(self, "exp", "man")
         if not 1 <= self.exp <= 11 or not 0 <= self.man <= 52:
             raise HwqError(f"fp(e,m) needs 1 <= e <= 11 and 0 <= m <= 52, not fp({self.exp},{self.man})")
         if self.specials not in _SPECIALS or self.overflow not in _OVERFLOWS:
@@ -54,7 +54,7 @@ class MiniFloat(Format):
             )
         if self.bias is None:
             object.__setattr__(self, "bias", (1 << (self.exp - 1)) - 1)
-        index_fields(self, bias=self.offset)
+        index_fields(self, "bias")
         if abs(self.offset) > 2048:
             raise HwqError(f"bias must be between -2048 and 2048, not {self.bias}")
         if self.overflow == "nan" and not self.has_nan or self.overflow == "inf" and not self.has_inf:

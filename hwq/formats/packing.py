@@ -45,7 +45,7 @@ def unpack_bits(fmt: Format, data: Any, shape: tuple[int, ...], dense: bool = Fa
     shape, stored = _checked_shape(shape), to_numpy(data)
     want = packed_bytes(fmt, shape, dense)
     if stored.dtype != np.uint8 or stored.shape != (want,):
-        raise HwqError(f"{fmt} of shape {shape} is stored in {want} bytes, uint8, not {stored.dtype} {stored.shape}")
+        raise HwqError(f"{fmt} of shape {shape} is stored in {want} unsigned bytes, not {stored.dtype} {stored.shape}")
     if not math.prod(shape):
         return like(np.empty(shape, dtype=fmt.code_dtype), data)
     length = shape[-1] if shape else 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest.register_assert_rewrite("hwq.testing.formats")
+pytest.register_assert_rewrite("hwq.testing.arrays", "hwq.testing.formats")
 
 from hwq.testing.formats import FormatConformance  # noqa: E402  (after the rewrite is registered)
 from hwq.testing.nearest import Nearest  # noqa: E402
