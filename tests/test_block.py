@@ -514,6 +514,15 @@ def test_padding_of_a_convolution_is_a_zero() -> None:
                 assert float(mac.output.value(int(found[0, o, i, j]))) == np.floor(products * 1024).sum() / 1024
 
 
+@pytest.mark.parametrize("text", ["binary", "block(binary,e8m0,8)", "log4"])
+def test_what_has_no_zero_pads_nothing(text: str) -> None:
+    mac = Datapath.parse(f"{text}*int4 k=32").mac
+    x, w = mac.a.encode(np.ones((1, 1, 3, 3))), mac.w.encode(np.ones((1, 1, 3, 3)))
+    assert float(mac.output.value(int(conv2d(mac, x, w)[0, 0, 0, 0]))) == 9
+    with pytest.raises(HwqError, match=r"^padding needs a code of 0, but .* has none; choose a format with a zero"):
+        conv2d(mac, x, w, padding=1)
+
+
 def test_no_datapath_ends_in_a_block() -> None:
     """A processing element has one number at a time."""
     with pytest.raises(HwqError, match=r"^an output must round one number alone, not mxfp4_e2m1, whose scale is"):

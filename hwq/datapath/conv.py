@@ -15,6 +15,7 @@ from hwq.datapath.kernels import Ints
 from hwq.datapath.params import Params, columns
 from hwq.datapath.spec import Mac, check_mac
 from hwq.errors import HwqError
+from hwq.formats import Format
 from hwq.formats.arrays import check_codes
 from hwq.formats.intake import is_torch, like
 
@@ -44,7 +45,8 @@ def conv2d(
     groups = _check_shapes(image.shape, weight.shape, groups)
     moves = _pair("stride", stride, 1), _pair("dilation", dilation, 1)
     up, left = _pair("padding", padding, 0)
-    image = np.pad(image, ((0, 0), (0, 0), (up, up), (left, left)), constant_values=int(mac.a.encode(np.zeros(1))[0]))
+    if up or left:
+        image = np.pad(image, ((0, 0), (0, 0), (up, up), (left, left)), constant_values=_zero(mac.a))
     size = _size(image.shape[2:], weight.shape[2:], *moves)
     given = columns(mac, params, weight.shape[0])
     outputs, inputs = weight.shape[0] // groups, weight.shape[1]
@@ -77,6 +79,14 @@ def _pair(name: str, value: int | Pair, least: int) -> Pair:
     if len(pair) != 2 or not all(isinstance(v, Integral) and v >= least for v in pair):
         raise HwqError(f"{name} must be one or two whole numbers of at least {least}, not {value!r}")
     return int(pair[0]), int(pair[1])
+
+
+def _zero(fmt: Format) -> int:
+    """The code of 0."""
+    code = int(fmt.encode(np.zeros(1))[0])
+    if fmt.value(code) != 0:
+        raise HwqError(f"padding needs a code of 0, but {fmt} has none; choose a format with a zero, or padding=0")
+    return code
 
 
 def _size(image: tuple[int, ...], kernel: tuple[int, ...], stride: Pair, dilation: Pair) -> Pair:

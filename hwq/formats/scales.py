@@ -100,7 +100,7 @@ def _top(element: Format) -> tuple[int, Fraction, int]:
     """(e, t, m): the largest value is t * 2**e, 1 <= t < 2, and the step below it 2**(e - m), or a little more."""
     below, most = sorted({v for c in element.codes().tolist() if isinstance(v := element.value(c), Fraction)})[-2:]
     e = _floor_log2(most)
-    return e, most / Fraction(2) ** e, e - _floor_log2(most - below)
+    return e, most / Fraction(2) ** e, max(0, e - _floor_log2(most - below))
 
 
 def _code(fmt: Format, x: Unpacked, lsb: int, rounding: str) -> int:
