@@ -19,6 +19,8 @@ __all__ = ["Codes", "Draw"]
 
 Codes = np.ndarray[Any, Any]
 
+_SOME = 1 << 13  # random codes of a format that has too many to list
+
 
 class Draw:
     """Random and corner values for one Mac."""
@@ -26,7 +28,7 @@ class Draw:
     def __init__(self, mac: Mac, seed: int) -> None:
         self.mac = mac
         self.rng = np.random.default_rng(seed)
-        self.codes = {"a": mac.a.codes(), "w": mac.w.codes()}
+        self.codes = {"a": _listed(mac.a), "w": _listed(mac.w)}
         self.corners = {"a": _corners(mac.a), "w": _corners(mac.w)}
         self.finite = {"a": _ordered(mac.a)[0], "w": _ordered(mac.w)[0]}
         self.words = parameters(mac)
@@ -100,14 +102,26 @@ def _corners(fmt: Format) -> Codes:
     """Codes of the extremes, the specials, the zeros and the numbers next to zero."""
     order, numbers = _ordered(fmt)
     middle = int(np.abs(numbers).argmin())
-    specials = np.setdiff1d(fmt.codes(), order)
+    specials = np.setdiff1d(_listed(fmt), order)
     return np.unique(np.concatenate([order[:2], order[-2:], order[max(0, middle - 2) : middle + 3], specials]))
+
+
+@lru_cache(maxsize=64)
+def _listed(fmt: Format) -> Codes:
+    """All codes; of a wide format some, among them those beside every power of two and beside the ends."""
+    if fmt.bits <= 16:
+        return fmt.codes()
+    edges = [(1 << at) + beside for at in range(fmt.bits + 1) for beside in (-2, -1, 0, 1)]
+    edges += [(1 << fmt.bits) - edge for edge in edges]
+    some = np.random.default_rng(fmt.bits).integers(1 << fmt.bits, size=_SOME, dtype=np.int64)
+    codes = np.unique(np.concatenate([[code for code in edges if 0 <= code < 1 << fmt.bits], some]))
+    return np.array([code for code in codes.tolist() if not fmt.reserved(code)], dtype=fmt.code_dtype)
 
 
 @lru_cache(maxsize=64)
 def _ordered(fmt: Format) -> tuple[Codes, np.ndarray[Any, Any]]:
     """Codes of numbers, the least first, and those numbers in units of `2**lsb`."""
-    codes, u = fmt.codes(), fmt.unpack(fmt.code_word)
+    codes, u = _listed(fmt), fmt.unpack(fmt.code_word)
     number, nan, inf = evaluate([u.fixed, u.nan, u.inf], {"code": codes.astype(np.int64)})
     finite = np.broadcast_to((nan == 0) & (inf == 0), codes.shape).astype(bool)
     codes, number = codes[finite], np.broadcast_to(number, codes.shape)[finite]

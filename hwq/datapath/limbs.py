@@ -7,6 +7,7 @@ reach, so two limbs are common where fourteen are possible.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -25,22 +26,44 @@ _EXACT = 53  # float64 holds every integer to 2**53
 _STEP = 8  # windows begin at a multiple of this, so that few epilogues are compiled
 
 
-@lru_cache(maxsize=64)
-def _numbers(fmt: Format) -> tuple[Ints, Ints]:
-    """(sign, magnitude) of every code's embedding, index = code; magnitudes are Python ints."""
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """An operand: which of the listed numbers each element is; magnitudes are Python ints."""
+
+    index: Ints
+    sign: Ints
+    magnitude: Ints
+
+
+def _listed(fmt: Format, codes: Ints) -> tuple[Ints, Ints]:
+    """(sign, magnitude) of each code's embedding."""
     u = fmt.unpack(fmt.code_word)
-    codes = fmt.codes().astype(np.int64)
-    neg, mag = evaluate([u.neg, u.mag << u.exp], {"code": codes})
+    neg, mag = evaluate([u.neg, u.mag << u.exp], {"code": codes.astype(np.int64)})
+    sign = np.broadcast_to(1.0 - 2.0 * np.asarray(neg, dtype=np.int64), codes.shape)
+    return sign, np.broadcast_to(np.asarray(mag, dtype=object), codes.shape)
+
+
+@lru_cache(maxsize=64)
+def _all(fmt: Format) -> tuple[Ints, Ints]:
+    """The same of every code of a narrow format, index = code."""
     sign, magnitude = np.ones(1 << fmt.bits), np.zeros(1 << fmt.bits, dtype=object)
-    sign[codes] = 1 - 2 * np.asarray(neg, dtype=np.int64)
-    magnitude[codes] = mag
+    codes = fmt.codes()
+    sign[codes], magnitude[codes] = _listed(fmt, codes)
     return sign, magnitude
 
 
-def _window(fmt: Format, codes: Ints) -> tuple[int, int]:
-    """The bit positions [first, last) that the magnitudes of these codes use."""
-    present = np.bincount(codes.reshape(-1), minlength=1 << fmt.bits) > 0
-    used = int(np.bitwise_or.reduce(_numbers(fmt)[1][present], initial=0))
+def _side(fmt: Format, codes: Ints) -> _Side:
+    """All codes of a narrow format are listed, of a wide one those that occur."""
+    if fmt.bits <= 16:
+        return _Side(codes, *_all(fmt))
+    present, index = np.unique(codes, return_inverse=True)
+    return _Side(index.reshape(codes.shape), *_listed(fmt, present))
+
+
+def _window(side: _Side) -> tuple[int, int]:
+    """The bit positions [first, last) that the magnitudes of these elements use."""
+    present = np.bincount(side.index.reshape(-1), minlength=len(side.sign)) > 0
+    used = int(np.bitwise_or.reduce(side.magnitude[present], initial=0))
     first = (used & -used).bit_length() - 1 if used else 0
     first -= first % _STEP
     return first, max(used.bit_length(), first + 1)
@@ -55,21 +78,21 @@ def cut(a: int, w: int, k: int) -> tuple[int, int]:
     return min(counts, key=lambda c: (-(-a // c[0]) * -(-w // c[1]), abs(c[0] - c[1])))
 
 
-def _limbs(fmt: Format, codes: Ints, window: tuple[int, int], bits: int) -> dict[int, Ints]:
+def _limbs(side: _Side, window: tuple[int, int], bits: int) -> dict[int, Ints]:
     """Matrices of float64 by the weight of their last bit."""
-    sign, magnitude = _numbers(fmt)
     mask = (1 << bits) - 1
-    tables = {at: sign * ((magnitude >> at) & mask).astype(np.float64) for at in range(*window, bits)}
-    return {at: np.take(table, codes) for at, table in tables.items()}
+    tables = {at: side.sign * ((side.magnitude >> at) & mask).astype(np.float64) for at in range(*window, bits)}
+    return {at: np.take(table, side.index) for at, table in tables.items()}
 
 
 def limb_sums(
     mac: Mac, a: Ints, w: Ints, multiply: Callable[[Ints, Ints], Ints]
 ) -> tuple[tuple[Ints, ...], tuple[int, ...]]:
     """Parts [M, N] as int64 and their shifts: the accumulators are `sum(part << shift)`."""
-    spans = _window(mac.a, a), _window(mac.w, w)
+    sides = _side(mac.a, a), _side(mac.w, w)
+    spans = _window(sides[0]), _window(sides[1])
     bits = cut(spans[0][1] - spans[0][0], spans[1][1] - spans[1][0], a.shape[1])
-    left, right = (_limbs(f, c, s, b) for f, c, s, b in zip((mac.a, mac.w), (a, w), spans, bits, strict=True))
+    left, right = (_limbs(side, span, b) for side, span, b in zip(sides, spans, bits, strict=True))
     parts: dict[int, Ints] = {}
     for i, x in left.items():
         for j, y in right.items():

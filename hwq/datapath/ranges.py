@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hwq.bits import evaluate
 from hwq.datapath.accumulators import Align, Float
 from hwq.datapath.spec import Mac, check_mac
 from hwq.errors import HwqError
@@ -47,7 +48,7 @@ def reach(weights: Any, fmt: Format, read: tuple[int, int], bias: Sequence[int] 
     `weights` are codes [N, K] of `fmt`, numpy or torch; `read` is the range of the activation in units of its lsb,
     `bias` [N] is in units of the product's lsb. Python integers: exact for every format.
     """
-    units = fmt.integers()[np.asarray(weights, dtype=np.int64)]
+    units = _units(fmt, np.asarray(weights, dtype=np.int64))
     if units.shape[1] * max(map(abs, fmt.integer_range)) >= 1 << 63:
         units = units.astype(object)
     up, down = np.maximum(units, 0).sum(1).tolist(), np.minimum(units, 0).sum(1).tolist()
@@ -56,6 +57,14 @@ def reach(weights: Any, fmt: Format, read: tuple[int, int], bias: Sequence[int] 
         (u * low + d * high, u * high + d * low, b) for u, d, b in zip(up, down, bias or [0] * len(up), strict=True)
     ]
     return min(lo + min(b, 0) for lo, _, b in ends), max(hi + max(b, 0) for _, hi, b in ends)
+
+
+def _units(fmt: Format, codes: Any) -> Any:
+    """Each code's number in units of `2**lsb`; from a list of them where the format is narrow."""
+    if fmt.bits <= 16:
+        return fmt.integers()[codes]
+    u = fmt.unpack(fmt.code_word)
+    return np.broadcast_to(np.asarray(evaluate([u.fixed], {"code": codes})[0], dtype=object), codes.shape)
 
 
 def width(low: int, high: int) -> int:

@@ -18,6 +18,7 @@ from hwq.formats.flagged import Flagged
 __all__ = ["Array", "Bias", "Datapath", "Mac", "Relu", "Requant", "Step", "check_mac"]
 
 MAX_SHIFT = 63
+MAX_OPERAND_BITS = 24
 
 
 def check_mac(mac: object) -> None:
@@ -83,8 +84,8 @@ class Mac:
             raise HwqError(f"round=sr needs an output of even steps to round to, not {self.out or 'the sum itself'}")
         for operand in (self.a, self.w):
             check_kind("an operand must be a Format", operand, Format)
-            if operand.bits > 16:
-                raise HwqError(f"an operand must have at most 16 bits, not {operand} with {operand.bits}")
+            if operand.bits > MAX_OPERAND_BITS:
+                raise HwqError(f"an operand has at most {MAX_OPERAND_BITS} bits, not {operand} with {operand.bits}")
         check_kind(
             "an accumulator must be Exact(), Fixed(bits), Float(format) or Align(lanes, bits)", self.acc, Accumulator
         )
