@@ -374,6 +374,7 @@ def test_numpy_rounds_float16_alike(operands):
         ("uint(13)*uint(12) +fp32", 9, "ordered"),  # 25 digits
         ("bf16*int8 +fp32", 9, "ordered"),  # products below the normal numbers
         ("fp(8,7,bias=63,inf)*uint4 +fp32", 9, "ordered"),  # sums beyond 2**127
+        ("fp(5,2,bias=-120)*fp(5,2,bias=150) +fp32", 9, "ordered"),  # operands beyond 2**127, products not
         ("fp8_e4m3*fp8_e4m3 +fp(8,23)", 9, "ordered"),  # another format of 32 bits
         ("bf16*bf16 +fp(11,52,inf)", 4096, "float64 additions"),
         ("fp8_e4m3*fp8_e4m3 +bf16", 9, "ordered"),

@@ -44,7 +44,7 @@ def _top(mag: Word) -> tuple[Word, Word]:
         step = 1 << power
         small = mag < (1 << (width - step))
         mag = mux(small, mag.low(width - step) << step, mag)
-        moved = moved + (small << power)
+        moved = moved | (small << power)
     return mag, moved
 
 
@@ -93,16 +93,16 @@ def _added(s: Addend, p: Addend, gradual: bool) -> tuple[Unpacked, int]:
     near_neg, far_neg = mux(behind, s.neg, p.neg), mux(behind, p.neg, s.neg)
     gap = negate_if(exp_p - exp_s, behind).within(0, max(exp_p.hi, exp_s.hi))
     places = minimum(gap, far.width)
-    lost = const(1) - (far & ((const(1) << places) - 1)).eq(0)
-    total = negate_if(near << 1, near_neg) + negate_if(((far >> places) << 1) + lost, far_neg)
+    lost = (far & ((const(1) << places) - 1)) > 0
+    total = negate_if(near << 1, near_neg) + negate_if(((far >> places) << 1) | lost, far_neg)
     return Unpacked.of(total, mux(behind, exp_s, exp_p)), base - 1
 
 
 def exceptional(u: Unpacked, number: Unpacked, nan: Word, pinf: Word, ninf: Word) -> Unpacked:
     """`number`, or what IEEE arithmetic makes of a special u and of a term's flags."""
-    up, down = pinf | (u.inf & (const(1) - u.neg)), ninf | (u.inf & u.neg)
+    up, down = pinf | (u.inf & u.neg.eq(0)), ninf | (u.inf & u.neg)
     nan = nan | u.nan | (up & down)
-    inf = (up | down) & (const(1) - nan)
+    inf = (up | down) & nan.eq(0)
     return Unpacked(mux(inf, down, number.neg), number.mag, number.exp, nan, inf, number.normal)
 
 
@@ -148,7 +148,7 @@ def _overflowed(acc: Align, x: Unpacked, lsb: int) -> Unpacked:
     t = top_binade(fmt)
     if acc.rounding == "rne" or fmt.overflow == "sat" or t is None:
         return x
-    over = (const(1) - x.mag.eq(0)) & (ilog2(x.mag) + x.exp >= t - lsb) & (const(1) - x.nan)
+    over = (x.mag > 0) & (ilog2(x.mag) + x.exp >= t - lsb) & x.nan.eq(0)
     if fmt.overflow == "nan":
         return Unpacked(x.neg, x.mag, x.exp, x.nan | over, x.inf)
     return Unpacked(x.neg, x.mag, x.exp, x.nan, x.inf | over)

@@ -79,18 +79,20 @@ _MACHINE = ((ADDITIONS32, 8, 23), (ADDITIONS64, 11, 52))
 
 
 def _rounding(mac: Mac, k: int) -> Iterator[Path]:
-    """A processor's own additions: products that it has exactly, no result below its normal numbers, no overflow.
+    """A processor's own additions: products that it has exactly, no number below its normal ones, no overflow.
 
     Every sum is a multiple of the product's last place. k roundings let it grow by less than a factor of 4.
     """
     if not isinstance(mac.acc, Float) or mac.tree > 1:
         return
     digits = sum(f.unpack(f.code_word).mag.width for f in (mac.a, mac.w))
-    largest = k * max(map(abs, mac.product_range))
+    sums = (4 * k * max(map(abs, mac.product_range))).bit_length() + mac.product_lsb
+    ends = [max(map(abs, f.integer_range)).bit_length() + f.lsb for f in (mac.a, mac.w)]
+    least = min(mac.product_lsb, mac.a.lsb, mac.w.lsb)
     for name, exp, man in _MACHINE:
         same = any(mac.acc.format == MiniFloat(exp, man, specials="inf", overflow=o) for o in ("sat", "inf", "nan"))
         top = (1 << (exp - 1)) - 1
-        if same and digits <= man + 1 and mac.product_lsb > -top and largest.bit_length() + mac.product_lsb < top - 2:
+        if same and digits <= man + 1 and least > -top and max(sums, *ends) <= top:
             yield Path(name, f"products of {digits} digits are exact, sums normal and below 2**{top}", k)
 
 
