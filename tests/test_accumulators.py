@@ -332,33 +332,28 @@ def test_groups_are_added_exactly_and_rounded_once(text, order):
 
 # A second oracle: numpy's own floats, term after term.
 
+SINGLE, HALF = "fp(8,23,inf,ovf=inf)", "fp(5,10,inf,ovf=inf)"
+
 
 @pytest.mark.parametrize(
-    "operands", ["fp8_e4m3*fp8_e4m3", "fp8_e5m2*fp8_e5m2", "int8*int8", "fp16*fp8_e4m3", "fp16*int4"]
+    ("operands", "acc", "work", "kept"),
+    [
+        *((o, SINGLE, np.float32, np.float32) for o in ("fp8_e4m3*fp8_e4m3", "fp8_e5m2*fp8_e5m2", "int8*int8")),
+        *((o, SINGLE, np.float32, np.float32) for o in ("fp16*fp8_e4m3", "fp16*int4")),
+        # products and float16 sums are exact in float64, so that one conversion rounds once
+        *((o, HALF, np.float64, np.float16) for o in ("fp8_e4m3*fp8_e4m3", "int4*int4")),
+        *((o, HALF, np.float64, np.float16) for o in ("fp6_e3m2*fp6_e2m3", "fp4_e2m1*fp4_e2m1")),
+    ],
 )
-def test_numpy_adds_float32_alike(operands):
-    mac, rng = Datapath.parse(f"{operands} +fp(8,23,inf,ovf=inf)").mac, np.random.default_rng(5)
+def test_numpy_adds_alike(operands, acc, work, kept):
+    mac, rng = Datapath.parse(f"{operands} +{acc}").mac, np.random.default_rng(5)
     a, w = draw(mac.a, (30, 50), rng, True), draw(mac.w, (30, 50), rng, True, True)
-    x, y = mac.a.decode(a).astype(np.float32), mac.w.decode(w).astype(np.float32)
-    s = np.zeros((30, 30), np.float32)
+    x, y = mac.a.decode(a).astype(work), mac.w.decode(w).astype(work)
+    s = np.zeros((30, 30), kept)
     with np.errstate(all="ignore"):
         for k in range(50):
-            s = s + x[:, k, None] * y[None, :, k]
-    np.testing.assert_array_equal(mac.output.decode(hwq.matmul(mac, a, w)), s)
-    assert np.isfinite(s).sum() > 100
-
-
-@pytest.mark.parametrize("operands", ["fp8_e4m3*fp8_e4m3", "int4*int4", "fp6_e3m2*fp6_e2m3", "fp4_e2m1*fp4_e2m1"])
-def test_numpy_rounds_float16_alike(operands):
-    """Products and float16 sums are exact in float64, so that one conversion rounds once."""
-    mac, rng = Datapath.parse(f"{operands} +fp(5,10,inf,ovf=inf)").mac, np.random.default_rng(6)
-    a, w = draw(mac.a, (30, 50), rng, True), draw(mac.w, (30, 50), rng, True, True)
-    x, y = mac.a.decode(a).astype(np.float64), mac.w.decode(w).astype(np.float64)
-    s = np.zeros((30, 30), np.float16)
-    with np.errstate(all="ignore"):
-        for k in range(50):
-            s = (s.astype(np.float64) + x[:, k, None] * y[None, :, k]).astype(np.float16)
-    np.testing.assert_array_equal(mac.output.decode(hwq.matmul(mac, a, w)).astype(np.float16), s)
+            s = (s.astype(work) + x[:, k, None] * y[None, :, k]).astype(kept)
+    np.testing.assert_array_equal(mac.output.decode(hwq.matmul(mac, a, w)).astype(kept), s)
     assert np.isfinite(s).sum() > 100
 
 
