@@ -40,7 +40,7 @@ def casts(x: torch.Tensor) -> np.ndarray:  # type: ignore[type-arg]
     blocks = x.view(-1, 32)
     exponents = torch.frexp(blocks.abs().amax(1, keepdim=True))[1] - 3
     scale = torch.ldexp(torch.ones(exponents.shape), exponents).numpy()
-    return (blocks.numpy() / scale).astype(ml_dtypes.float4_e2m1fn).astype(np.float32) * scale
+    return np.asarray((blocks.numpy() / scale).astype(ml_dtypes.float4_e2m1fn).astype(np.float32) * scale)
 
 
 def measure() -> Iterator[Line]:

@@ -167,7 +167,7 @@ def test_layout_by_hand() -> None:
         (
             "a shape must be whole numbers of at least 0, not (2.5,)",
             lambda f: unpack_bits(f, np.zeros(1, np.uint8), (2.5,)),
-        ),  # type: ignore[arg-type]
+        ),
         ("codes of int4 must be between 0 and 15, not 16", lambda f: pack_bits(f, np.array([16]))),
         ("codes must be unsigned integers, not float64; encode(x) makes codes", lambda f: pack_bits(f, np.ones(2))),
     ],
@@ -188,7 +188,7 @@ def test_messages_of_what_is_stored() -> None:
             lambda: unpack_bits(catalog["ternary"], np.array([2], np.uint8), (1,)),
         ),
         (
-            "the 16 codes of a block of nvfp4 must share one scale; encode along the last axis",
+            "codes of a block of nvfp4 must share one scale, not have several; encode along the last axis",
             lambda: pack_bits(catalog["nvfp4"], np.array([0x101, 0x201])),
         ),
     ):

@@ -154,7 +154,9 @@ def _block_bits(fmt: Block, rows: Array, dense: bool) -> Array:
         codes = rows[:, where].reshape(len(rows), count, size)
         scales = (codes[..., :1] >> fmt.element.bits).astype(fmt.scale.code_dtype)
         if (codes >> fmt.element.bits != scales).any():
-            raise HwqError(f"the {fmt.size} codes of a block of {fmt} must share one scale; encode along the last axis")
+            raise HwqError(
+                f"codes of a block of {fmt} must share one scale, not have several; encode along the last axis"
+            )
         elements = (codes & ((1 << fmt.element.bits) - 1)).astype(fmt.element.code_dtype)
         fields = (_bits(scales, fmt.scale.bits), _bits(*_symbols(fmt.element, elements, dense)))
         streams.append(np.concatenate(fields, axis=-1).reshape(len(rows), -1))
