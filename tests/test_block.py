@@ -391,8 +391,9 @@ def test_every_code_is_unpacked(text: str) -> None:
     assert decoded.tolist() == pytest.approx(
         [float(v.value if isinstance(v, Special) else v) for v in want], 0, 0, True
     )
-    lo, hi = fmt.extremes
-    assert hi == numbers(fmt.element)[-1] * numbers(fmt.scale)[-1] and lo <= -hi
+    x, y = ([v for v in value_of(part).values() if isinstance(v, Fraction)] for part in (fmt.element, fmt.scale))
+    products = [p * q for p in (min(x), max(x)) for q in (min(y), max(y))]
+    assert fmt.extremes == (min(products), max(products))
 
 
 # arrays
