@@ -156,11 +156,11 @@ def test_layout_by_hand() -> None:
     ("text", "call"),
     [
         (
-            "int4 of shape (3,) is stored in 2 bytes, uint8, not uint8 (3,)",
+            "int4 of shape (3,) is stored in 2 unsigned bytes, not uint8 (3,)",
             lambda f: unpack_bits(f, np.zeros(3, np.uint8), (3,)),
         ),
         (
-            "int4 of shape (3,) is stored in 2 bytes, uint8, not int64 (2,)",
+            "int4 of shape (3,) is stored in 2 unsigned bytes, not int64 (2,)",
             lambda f: unpack_bits(f, np.zeros(2, int), (3,)),
         ),
         ("a shape must be whole numbers of at least 0, not (-1,)", lambda f: packed_bytes(f, (-1,))),
