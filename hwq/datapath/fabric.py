@@ -9,6 +9,7 @@ import numpy as np
 
 from hwq.bits.cells import Block, Net
 from hwq.datapath import steps
+from hwq.datapath.operand import operands
 from hwq.datapath.plans import Plan
 from hwq.datapath.schedule import Size, output_depth, pe_depth, skew
 from hwq.formats import STOCHASTIC
@@ -53,9 +54,10 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     sums = sum(w.width for w in steps.state(mac).words.values())
     held = sum(w.width for w in steps.parameters(mac).values())
     delays = _delays(plan.blocks["pe"])
-    delayed = mac.a.bits * (rows * (rows - 1) // 2) + mac.w.bits * (cols * (cols - 1) // 2)
+    a, w = (operand.bits for operand in operands(mac))
+    delayed = a * (rows * (rows - 1) // 2) + w * (cols * (cols - 1) // 2)
     return {
-        "edge": {"gate": rows * mac.a.bits + cols * mac.w.bits, "ff": delayed},
+        "edge": {"gate": rows * a + cols * w, "ff": delayed},
         # with stochastic rounding a seed is loaded, or goes on
         "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
         "read_out": {"read": cols * sums * -(-(rows - 1) // 3), "ff": cols * mac.output.bits},

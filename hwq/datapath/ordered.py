@@ -14,7 +14,6 @@ from hwq.datapath.accumulators import Align
 from hwq.datapath.operand import operands
 from hwq.datapath.spec import Mac
 from hwq.datapath.steps import State, Term, flush, product, state, step
-from hwq.formats import Format
 
 __all__ = ["additions", "flushed", "mapped", "ordered", "scanned"]
 
@@ -39,10 +38,10 @@ def _small(word: Word) -> np.dtype[Any]:
     return array_dtype(word)
 
 
-def _padded(fmt: Format, codes: Ints, lanes: int) -> Ints:
-    """Codes [M, K] with zeros up to a multiple of `lanes` terms."""
-    rest = -codes.shape[1] % lanes
-    return np.pad(codes, ((0, 0), (0, rest)), constant_values=int(fmt.encode(np.zeros(1))[0])) if rest else codes
+def _padded(field: Ints, lanes: int) -> Ints:
+    """A decoded field [M, K] with zeros up to a multiple of `lanes` terms: a significand of 0 adds nothing."""
+    rest = -field.shape[1] % lanes
+    return np.pad(field, ((0, 0), (0, rest))) if rest else field
 
 
 def ordered(mac: Mac, a: Ints, w: Ints, special: bool) -> tuple[Ints, tuple[Ints, ...]]:
@@ -69,7 +68,8 @@ def scanned(
         if not special:
             words |= dict.fromkeys(("nan", "inf", "neg"), const(0))
         moving = {name: word for name, word in words.items() if not word.constant}
-        arrays = mapped(list(moving.values()), _padded(operand.fmt, codes, lanes), [_small(x) for x in moving.values()])
+        arrays = mapped(list(moving.values()), codes, [_small(x) for x in moving.values()])
+        arrays = [_padded(field, lanes) for field in arrays]
         inputs.append({})
         for lane in range(lanes):
             inputs[-1] |= {f"{prefix}{lane}_{n}": x[:, lane::lanes] for n, x in zip(moving, arrays, strict=True)}

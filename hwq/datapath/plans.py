@@ -12,7 +12,7 @@ from hwq.bits.rows import Lowering
 from hwq.datapath import steps
 from hwq.datapath.accumulators import Align
 from hwq.datapath.device import DEVICES, Rows, check_device
-from hwq.datapath.operand import Operand, operands
+from hwq.datapath.operand import Operand, operands, zero_code
 from hwq.datapath.schedule import pe_depth
 from hwq.datapath.spec import Datapath, Mac
 from hwq.datapath.stages import output_stages, pe_stages
@@ -63,6 +63,8 @@ def _cut_for(dp: Datapath, device: str, clock: float) -> Datapath:
 @lru_cache(maxsize=65536)
 def _plan(dp: Datapath, device: str) -> Plan:
     a, w = operands(dp.mac)
+    if dp.decode == "pe" and (a.idle or zero_code(a.fmt) is None) and (w.idle or zero_code(w.fmt) is None):
+        raise HwqError(f"decode=pe needs an operand whose code 0 is zero, as reset leaves it, not {a.fmt}*{w.fmt}")
     registered = "unpack" in dp.cuts and dp.decode == "edge"
     product_cuts = tuple(c for c in dp.cuts if c in pe_stages(dp.mac) and not (c == "unpack" and registered))
     blocks = {
@@ -77,7 +79,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
 
 @lru_cache(maxsize=4096)
 def _decoder(name: str, operand: Operand, decode: str, registered: bool) -> Block:
-    code = operand.fmt.code_word
+    code = operand.code_word
     fields = {"code": code} if decode == "pe" else operand.fields
     fields = {k: v.stage("unpack") for k, v in fields.items() if not v.constant}
     low = Lowering(name, ("unpack",) if registered else ())
@@ -94,7 +96,7 @@ def _pe(mac: Mac, decode: str, cuts: tuple[str, ...]) -> Block:
     ports: list[tuple[str, Word]] = []
     for prefix, operand in zip("aw", operands(mac), strict=True):
         if decode == "pe":
-            code = variable(f"{prefix}_code", 0, (1 << operand.fmt.bits) - 1)
+            code = variable(f"{prefix}_code", 0, (1 << operand.bits) - 1)
             inputs = {"code": code}
             fields.append({k: v.stage("unpack") for k, v in operand.decode(code).items()})
         else:

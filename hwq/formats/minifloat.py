@@ -172,7 +172,7 @@ class MiniFloat(Format):
         field, fraction = magnitude >> self.man, magnitude.low(self.man) if self.man else const(0)
         zero = field.eq(0) if self.zero else const(0)
         mag = mux(zero, fraction if self.subnormals else const(0), fraction + (1 << self.man))
-        exp = field + zero - int(self.zero)
+        exp = (field + zero - int(self.zero)).within(0, (1 << self.exp) - 1 - self.zero)
         nan = inf = special = const(0)
         if self.specials == "inf":
             special = field.eq((1 << self.exp) - 1)

@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-import numpy as np
-
 from hwq.bits import Word
 from hwq.bits.cwords import declaration, wrapped
 from hwq.datapath.steps import state
@@ -153,16 +151,15 @@ def _result(model: Model) -> tuple[str, str, str]:
     arguments = [f"const struct {model.top}_state *s", *(p.argument for p in model.params), model.out.result]
     lines = ["    if (s->terms == 0)", "        return 1;"]
     if model.lanes > 1:
-        zero_a, zero_w = (int(np.asarray(f.encode(np.zeros(1)))[0]) for f in (model.dp.mac.a, model.dp.mac.w))
         lines = [
             f"    struct {model.top}_sum sum = s->sum;",
             *lines,
-            "    if (s->filled > 0) { /* the lanes that are left hold products of zeros */",
+            "    if (s->filled > 0) { /* the lanes that are left hold zeros */",
             f"        struct {model.top}_term lane[{model.macro('LANES')}];",
             "        size_t i;",
             "        memcpy(lane, s->lane, sizeof lane);",
             f"        for (i = s->filled; i < {model.macro('LANES')}; i++)",
-            f"            lane[i] = product(decode_a({zero_a}), decode_w({zero_w}));",
+            "            memset(&lane[i], 0, sizeof lane[i]);",
             "        sum = step(sum, lane);",
             "    }",
         ]

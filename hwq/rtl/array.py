@@ -10,6 +10,7 @@ from __future__ import annotations
 from amaranth.hdl import Cat, ClockSignal, Const, Elaboratable, Instance, Module, Mux, ResetSignal, Signal, Value
 
 from hwq.datapath import Plan
+from hwq.datapath.operand import operands
 from hwq.datapath.schedule import flush, output_depth
 from hwq.datapath.steps import SEED, parameters
 from hwq.rtl.blocks import Leaf, Port, decoder, element, epilogue
@@ -35,6 +36,7 @@ class SystolicArray(Elaboratable):  # type: ignore[misc]  # shipped without type
         self.name = name
         dp = plan.dp
         self.rows, self.cols = dp.array.rows, dp.array.cols
+        self.operands = dict(zip("aw", operands(dp.mac), strict=True))
         self.code_bits = {"a": dp.mac.a.bits, "w": dp.mac.w.bits}
         self.parameters = {name: word.width for name, word in parameters(dp.mac).items()}
         self.pe = element(plan, name)
@@ -110,18 +112,19 @@ class SystolicArray(Elaboratable):  # type: ignore[misc]  # shipped without type
     # -- operands -------------------------------------------------------------------------------------------------
 
     def _edge(self, m: Module, side: str, lanes: int) -> list[Value]:
-        """Decoded operands of each lane, lane j delayed by j; zero while no operands enter.
+        """Decoded operands of each lane, lane j delayed by j; idle while none enter.
 
         A zero product leaves every sum as it is, so that no valid bit travels with the operands.
         """
-        bits, fields = self.code_bits[side], []
+        operand, fields = self.operands[side], []
+        bits = operand.bits
         for lane in range(lanes):
-            code: Value = self.ports[f"{side}_payload"].word_select(lane, bits)
+            code: Value = self.ports[f"{side}_payload"].word_select(lane, self.code_bits[side])
             gated = Signal(bits, name=f"{side}_{lane}")
-            m.d.comb += gated.eq(Mux(self.state["run"], code, Const(0, bits)))
+            m.d.comb += gated.eq(Mux(self.state["run"], code, Const(operand.idle, bits)))
             code = gated
             for step in range(lane):
-                later = Signal(bits, name=f"{side}_{lane}_skew{step}")
+                later = Signal(bits, name=f"{side}_{lane}_skew{step}", init=operand.idle)
                 with m.If(self.enable):
                     m.d.sync += later.eq(code)
                 code = later
