@@ -16,7 +16,6 @@ from hwq.cli.main import run
 from hwq.cli.search import knee
 from hwq.costmodel import estimate
 from hwq.datapath import Datapath
-from hwq.formats import catalog
 from hwq.search import Point
 
 CONTRACT = ["formats", "cost", "rtl", "golden", "sim", "synth", "ptq", "search", "calibrate", "demo"]
@@ -72,8 +71,6 @@ def test_commands_of_later_versions_say_so(capsys: pytest.CaptureFixture[str], n
     [
         (["bogus"], "No such command 'bogus'."),
         (["formats", "--bogus"], "No such option: --bogus"),
-        (["formats", "int(8,9)"], "int(...) takes 1 whole number(s), not 'int(8,9)'"),
-        (["formats", "--vectors", "x"], "--vectors needs the name of a format, such as hwq formats NAME --vectors DIR"),
     ],
 )
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: Sequence[str], message: str) -> None:
@@ -91,7 +88,7 @@ def test_an_interrupt_is_no_traceback(capsys: pytest.CaptureFixture[str], monkey
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hwq.cli.formats._summary", interrupt)
+    monkeypatch.setattr("hwq.cli.explore.summary", interrupt)
     assert hwq(capsys, "formats") == (130, "", "interrupted\n")
     monkeypatch.setattr("hwq.cli.commands.app", interrupt)
     assert hwq(capsys, "cost") == (130, "", "interrupted\n")
@@ -123,54 +120,6 @@ def test_a_reader_that_goes_away_ends_the_run_quietly() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == -signal.SIGPIPE
-
-
-def test_formats_lists_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = as_json(capsys, "formats")
-    assert isinstance(rows, list)
-    assert [row["name"] for row in rows] == list(catalog)
-    assert all(row["min"] <= 0 < row["least"] <= row["max"] for row in rows)
-    code, out, _ = hwq(capsys, "formats")
-    assert code == 0
-    assert len(out.splitlines()) == len(catalog) + 2
-
-
-@pytest.mark.parametrize("name", [name for name in catalog if catalog[name].bits <= 8])
-def test_formats_shows_the_value_of_every_code(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    shown = as_json(capsys, "formats", name)
-    assert isinstance(shown, dict)
-    fmt = catalog[name]
-    assert [row["code"] for row in shown["values"]] == fmt.codes().tolist()
-    numbers = [row for row in shown["values"] if not isinstance(row["value"], str)]
-    assert len(numbers) > 1
-    for row in numbers:
-        assert row["value"] == fmt.value(row["code"])
-    assert shown["least"] == min(row["value"] for row in numbers if row["value"] > 0)
-    assert {row["value"] for row in shown["values"] if isinstance(row["value"], str)} <= {"nan", "+inf", "-inf"}
-
-
-def test_formats_of_32_bits_show_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(hwq(capsys, "formats", "fp32")[1].splitlines()) == 3
-
-
-def test_formats_compares(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = as_json(capsys, "formats", "int8", "--compare", "fp8_e4m3", "--compare", "int4")
-    assert isinstance(rows, list)
-    assert [row["name"] for row in rows] == ["int8", "fp8_e4m3", "int4"]
-    ratios = [row["normal_sqnr_db"] for row in rows]
-    assert ratios[0] > ratios[1] > ratios[2] > 15
-
-
-def test_formats_writes_vectors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    files = as_json(capsys, "formats", "fp6_e2m3", "--vectors", str(tmp_path / "vectors"))
-    assert isinstance(files, dict)
-    decode, encode = (Path(name).read_text().splitlines() for name in files["files"])
-    fmt = catalog["fp6_e2m3"]
-    assert len(decode) == 1 + 64
-    for line in decode[1:]:
-        code, value = line.split(",")
-        assert float.fromhex(value) == fmt.value(int(code))
-    assert len(encode) > 3 * 100
 
 
 INT8 = "int8*int8 +fixed(24) ->int8[bias,requant,relu] @2x2"
@@ -325,7 +274,7 @@ def test_ptq_looks_at_all_names_before_it_quantizes(
         (["--recipe", "magic"], "a recipe must be words of gptq, gptq-ordered, rtn, "),
         (["--images", "1000000"], "the number of test images must be 1..2000 or 10000, not 1000000"),
         (["--device", "sky130"], "device must be one of portable, xc7, ecp5, ge, not 'sky130'"),
-        (["--plot", "front.pdf"], "a plot is written to a .png or .svg file, not 'front.pdf'"),
+        (["--plot", "front.gif"], "a plot is written to a .png, .svg or .pdf file, not 'front.gif'"),
         (["--plot", "nowhere/front.png"], "the plot's folder must exist, not 'nowhere'"),
         (["--plot", "front.png", "--objective", "lut"], "a plot needs 2 objectives, not lut alone"),
     ],

@@ -292,7 +292,7 @@ def test_rounding_error_is_that_of_the_format() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (lambda at: plot.cost_breakdown([("a", 1.0)], at / "a.pdf", "LUT"), r"a plot is written to .+, not 'a\.pdf'"),
+        (lambda at: plot.cost_breakdown([("a", 1.0)], at / "a.gif", "LUT"), r"a plot is written to .+, not 'a\.gif'"),
         (lambda at: plot.cost_breakdown([("a", 1.0)], at / "b" / "a.png", "LUT"), r"the plot's folder must exist, .+"),
         (
             lambda at: plot.cost_breakdown([], at / "a.png", "LUT"),

@@ -98,39 +98,6 @@ def test_calibrate_leaves_a_foreign_file_alone(
     assert path.read_bytes() == content
 
 
-SMALL = "values that are shown must be numbers of float64, not as small as those of fp(4,3,bias=2000)"
-LARGE = "float64 does not reach to the ends of fp(4,3,bias=-2000); use extremes, which are exact"
-FLOAT32 = "vectors are of float32, which must reach to the ends of the format, not fall short of "
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["fp8_e4m3", "--compare", "fp(4,3,bias=2000)"], SMALL),
-        (["fp(4,3,bias=2000)"], SMALL),
-        (["fp8_e4m3", "--compare", "fp(4,3,bias=-2000)"], LARGE),
-        (["fp(4,3,bias=-2000)"], LARGE),
-        (["int(1024)", "--compare", "int8"], "formats that are compared must have at most 64 bits, not int(1024) with"),
-        (["fp(4,3,bias=-200)", "--vectors", "no"], f"{FLOAT32}fp(4,3,bias=-200)"),
-        (["fp(4,3,bias=200)", "--vectors", "no"], f"{FLOAT32}fp(4,3,bias=200)"),
-    ],
-)
-def test_formats_beyond_float64_are_refused(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
-    refused(capsys, message, "formats", *arguments)
-
-
-def test_formats_at_the_ends_of_float64_compare(capsys: pytest.CaptureFixture[str]) -> None:
-    ends = ["fp(4,3,bias=-900)", "fp(4,3,bias=900)", "fixed(64,-960)", "bf16", "fp(4,3,nan,ovf=nan)"]
-    assert run(["formats", "fp(4,3)", *(word for text in ends for word in ("--compare", text)), "--json"]) == 0
-    plain, small, large, wide, bf16, nan = json.loads(capsys.readouterr().out)
-    for other in (small, large, nan):
-        assert other["normal_sqnr_db"] == pytest.approx(plain["normal_sqnr_db"], abs=0.1)
-    assert wide["normal_sqnr_db"] > 300
-    assert bf16["normal_sqnr_db"] > 50
-
-
 @pytest.mark.parametrize("clock", ["inf", "nan", "0", "-1"])
 def test_a_clock_is_a_number(capsys: pytest.CaptureFixture[str], clock: str) -> None:
     message = f"clock must be a finite positive number of MHz, not {clock}"

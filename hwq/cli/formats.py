@@ -1,21 +1,28 @@
-"""`hwq formats`: the catalogue, one format's codes, formats side by side, and vectors for others to test against."""
+"""`hwq formats`: the catalogue, one format in full, formats side by side, and vectors for others to test against."""
 
 from __future__ import annotations
 
 import math
-from fractions import Fraction
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwq.cli.console import Json, show, table
+from hwq.cli import explore
+from hwq.cli.console import PRICED, Json, show, table
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
     from hwq.formats import Format
 
 __all__ = ["register"]
+
+DEVICES = ("xc7", "ge")  # an FPGA and an ASIC, where none is asked for
+TEXT = 28  # characters of a parametric text in the catalogue
+SHOWN = 5  # significant digits of a number in a table
 
 
 def register(app: typer.Typer) -> None:
@@ -24,131 +31,235 @@ def register(app: typer.Typer) -> None:
 
 
 def formats(
-    name: Annotated[str | None, typer.Argument(help="A format: a name, or a text such as fp(4,3).")] = None,
-    compare: Annotated[list[str] | None, typer.Option("--compare", help="Formats to put side by side.")] = None,
-    vectors: Annotated[Path | None, typer.Option("--vectors", metavar="DIR", help="Write codes and roundings.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Formats: names, or texts such as fp(4,3).")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Put formats side by side: accuracy and cost.")] = False,
+    vectors: Annotated[Path | None, typer.Option("--vectors", metavar="DIR", help="Write a conformance pack.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", "-d", metavar="D", help=f"What a comparison is priced for: {PRICED}.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw as PNG, SVG or PDF.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The catalogue, the codes of one format, or formats side by side."""
+    """The catalogue; one format in full; formats side by side; or vectors that other implementations are run on."""
+    texts = names or []
+    _check(texts, compare, vectors, device, plot)
+    if vectors is not None:
+        _write_vectors(texts, vectors, as_json)
+    elif compare:
+        _compare([explore.read_format(text) for text in texts], (device,) if device else DEVICES, plot, as_json)
+    elif texts:
+        _one(explore.read_format(texts[0]), plot, as_json)
+    else:
+        _catalogue(as_json)
+
+
+def _check(texts: list[str], compare: bool, vectors: Path | None, device: str | None, plot: Path | None) -> None:
+    """Refuse options that do not go together before any work."""
+    if vectors is not None and (compare or plot or device):
+        raise HwqError("--vectors goes with names alone, not with --compare, --plot or --device")
+    if compare and not texts:
+        raise HwqError("--compare needs formats, such as hwq formats --compare A B, not none")
+    if device and not compare:
+        raise HwqError("--device goes with --compare, which prices formats; add it")
+    if plot is not None and not texts:
+        raise HwqError("--plot needs a format, or several with --compare, not none")
+    if len(texts) > 1 and not compare and vectors is None:
+        raise HwqError(f"one format is shown at a time, not {len(texts)}; add --compare")
+    if device:
+        from hwq.costmodel.estimate import priced
+
+        priced(device)
+    if plot is not None:
+        from hwq.plot import check_picture
+
+        check_picture(plot)
+
+
+# the catalogue
+
+
+def _catalogue(as_json: bool) -> None:
     from hwq.formats import catalog
 
-    if vectors is not None:
-        if name is None:
-            raise HwqError("--vectors needs the name of a format, such as hwq formats NAME --vectors DIR")
-        files = write_vectors(_format(name), vectors)
-        show({"files": files}) if as_json else print(*files, sep="\n")
-    elif compare:
-        _print_rows([_fidelity(_format(text)) for text in ([name] if name else []) + compare], as_json)
-    elif name is not None:
-        _print_codes(_format(name), as_json)
-    else:
-        _print_rows([_summary(catalog[key]) for key in catalog], as_json)
+    if as_json:
+        show([explore.summary(catalog[name]) for name in catalog])
+        return
+    columns = ["name", "text ", "bits", "min", "max", "least", "specials "]
+    families = [(title, [_row(fmt) for fmt in members]) for title, members in _families()]
+    for title, rows in families:
+        print(f"{title}\n")
+        table(columns, rows)
+        print()
+    print("least: the smallest positive value. hwq formats NAME shows one in full.")
 
 
-def _format(text: str) -> Format:
-    """The format of a text, if float64, in which values are printed, reaches to its ends."""
-    from hwq.formats import parse_format
+def _families() -> Iterator[tuple[str, list[Format]]]:
+    """(what a family is, its members), by the first line of the file that reads its texts."""
+    from hwq.formats import catalog
+    from hwq.formats.families import FAMILIES
 
-    fmt = parse_format(text)
-    if fmt.max == 0 or _least_positive(fmt) == 0:  # the largest is looked at first, and refused where it is beyond
-        raise HwqError(f"values that are shown must be numbers of float64, not as small as those of {fmt}")
-    return fmt
+    found: dict[str, list[Format]] = {}
+    for name in catalog:
+        fmt = catalog[name]
+        reader = FAMILIES[fmt.text.partition("(")[0]]
+        about = (sys.modules[reader.__module__].__doc__ or reader.__module__).splitlines()[0]
+        found.setdefault(re.split("[:`]", about)[0].rstrip(" ."), []).append(fmt)
+    yield from found.items()
 
 
-def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _row(fmt: Format) -> list[object]:
+    row = explore.summary(fmt)
+    text = row["text"] if len(row["text"]) <= TEXT else row["text"][: TEXT - 1] + "\u2026"
+    return [row["name"], text, row["bits"], *(_number(row[key]) for key in ("min", "max", "least")), row["specials"]]
+
+
+def _number(x: float | None) -> str:
+    return "" if x is None else f"{x:.{SHOWN}g}"
+
+
+# one format
+
+
+def _one(fmt: Format, plot: Path | None, as_json: bool) -> None:
+    """All that is known of a format; its values unless they are more than a table holds."""
+    rows = [(code, explore.value(fmt, code)) for code in fmt.codes().tolist()] if fmt.bits <= 16 else []
+    found = {
+        **explore.summary(fmt),
+        **explore.details(fmt),
+        "hardware": explore.hardware(fmt),
+        "fidelity": explore.fidelities(fmt),
+    }
+    if plot is not None:
+        from hwq.plot import format_sheet
+
+        format_sheet(fmt, [(row["source"], row["sqnr_db"]) for row in found["fidelity"]], plot)
+    if as_json:
+        show({**found, "values": [{"code": code, "value": value} for code, value in rows]})
+        return
+    _print_one(found)
+    _print_values(fmt.bits, rows)
+
+
+def _print_values(bits: int, rows: list[tuple[int, float | str]]) -> None:
+    """Code, pattern and value; printed plainly, since there may be 65,536."""
+    texts = [value if isinstance(value, str) else f"{value:.6g}" for _, value in rows]
+    first, last = max(4, len(str(rows[-1][0] if rows else 0))), max(map(len, ["value", *texts]))
+    middle = max(4, bits)
+    if rows:
+        print(f"\n{'code':<{first}}   {'bits':<{middle}}   {'value':>{last}}\n{'─' * (first + middle + last + 6)}")
+    for (code, _), text in zip(rows, texts, strict=True):
+        print(f"{code:<{first}}   {f'{code:0{bits}b}':<{middle}}   {text:>{last}}")
+
+
+def _print_one(found: dict[str, Any]) -> None:
+    name, text = found["name"], found["text"]
+    print(f"{name} = {text}\n" if name != text else f"{name}\n")
+    for label, said in _facts(found):
+        print(f"{label:<18}{said}")
+    if found["fidelity"]:
+        print()
+        table(["at its best scale on", "SQNR dB", "error", "largest/sigma"], map(_fidelity_row, found["fidelity"]))
+
+
+def _fidelity_row(row: dict[str, Any]) -> list[object]:
+    ratio = "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.2f}"
+    return [row["source"], ratio, f"{row['mse']:.4g}", f"{row['clip']:.4g}"]
+
+
+def _facts(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    stored = found["stored_bits"]
+    yield "bits", f"{found['bits']}" + (f", {stored:g} a number in memory" if stored != found["bits"] else "")
+    yield "range", f"{_number(found['min'])} to {_number(found['max'])}"
+    if found["least"] is not None:
+        normal = found["least_normal"]
+        more = f", least normal {_number(normal)}" if normal not in (None, found["least"]) else ""
+        yield "least positive", _number(found["least"]) + more
+        yield "dynamic range", f"{found['range_db']:.1f} dB, {found['range_db'] / (20 * math.log10(2)):.1f} octaves"
+    yield "significand", f"{found['significand_bits']} bits"
+    if found["levels"] is not None:
+        zero = "with -0" if found["negative_zero"] else "no -0"
+        yield "levels", f"{found['levels']}, {zero}"
+    yield "specials", found["specials"] or "none"
+    yield from _widths(found["hardware"])
+
+
+def _widths(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "as one integer", f"{found['embedding_bits']} bits"
+    if "unavailable" in found:
+        yield "in a datapath", f"none: {found['unavailable']}"
+        return
+    fields = ", ".join(f"{name} {width}" for name, width in found["fields"].items())
+    yield "operand", f"{fields} bits ({found['operand']})"
+    yield "product", f"{found['product_bits']} bits"
+    yield "exact sum", f"{found['accumulator_bits']} bits for {found['k']:,} products"
+
+
+# formats side by side
+
+
+def _compare(found: list[Format], devices: tuple[str, ...], plot: Path | None, as_json: bool) -> None:
+    rows = [explore.compared(fmt, devices) for fmt in found]
+    if plot is not None:
+        from hwq.plot import format_tradeoff
+
+        format_tradeoff(rows, devices, explore.ACCUMULATOR, plot)
     if as_json:
         show(rows)
-    else:
-        table([f"{key} " if key == "text" else key for key in rows[0]], [list(row.values()) for row in rows])
-
-
-def _summary(fmt: Format) -> dict[str, Any]:
-    specials = [flag for flag, has in (("nan", fmt.has_nan), ("inf", fmt.has_inf)) if has]
-    return {
-        "name": str(fmt),
-        "text": fmt.text,
-        "bits": fmt.bits,
-        "min": fmt.min,
-        "max": fmt.max,
-        "least": _least_positive(fmt),
-        "specials": " ".join(specials),
-    }
-
-
-def _least_positive(fmt: Format) -> float:
-    """The value of the first positive code: positive numbers have ascending codes in every family."""
-    values = (fmt.value(code) for code in range(1 << fmt.bits) if not fmt.reserved(code))
-    return float(next(value for value in values if isinstance(value, Fraction) and value > 0))
-
-
-def _fidelity(fmt: Format) -> dict[str, Any]:
-    """A summary with the dynamic range, and the signal-to-noise ratio on normally distributed numbers."""
-    if fmt.bits > 64:
-        raise HwqError(f"formats that are compared must have at most 64 bits, not {fmt} with {fmt.bits}")
-    row = _summary(fmt)
-    row["range_db"] = 20 * math.log10(row["max"] / row["least"])
-    row["normal_sqnr_db"] = _normal_sqnr(fmt)
-    return row
-
-
-def _normal_sqnr(fmt: Format) -> float:
-    """The best ratio in dB over scales that put the largest value at 2**-2 to 2**6 standard deviations."""
-    from statistics import NormalDist
-
-    import numpy as np
-
-    n = 1 << 12
-    normal = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
-    scales = [2.0 ** (step / 8) / fmt.max for step in range(-16, 49)]
-    with np.errstate(over="ignore"):  # beyond float64 is beyond the format too
-        found = [fmt.decode(fmt.encode(normal / scale)) * scale for scale in scales]
-    noise = min(filter(math.isfinite, (float(np.square(x - normal).sum()) for x in found)))
-    return 10 * math.log10(float(np.square(normal).sum()) / noise)
-
-
-def _print_codes(fmt: Format, as_json: bool) -> None:
-    """A summary and the value of every code; the summary alone for a format with more codes than a table holds."""
-    rows = [(code, _value(fmt, code)) for code in fmt.codes().tolist()] if fmt.bits <= 16 else []
-    if as_json:
-        show({**_summary(fmt), "values": [{"code": code, "value": value} for code, value in rows]})
         return
-    _print_rows([_summary(fmt)], as_json)
-    if rows:
-        print()
-        table(["code", "bits ", "value"], [(code, f"{code:0{fmt.bits}b}", value) for code, value in rows])
+    names = [row["source"].strip("|") for row in rows[0]["fidelity"]]
+    table(
+        ["format", "bits", "least", "max", "range dB", *(f"{d}" for d in devices)],
+        [_cost_row(r, devices) for r in rows],
+    )
+    print()
+    table(["SQNR dB", *names], [[row["name"], *map(_ratio, row["fidelity"])] for row in rows])
+    _notes(rows, devices)
 
 
-def _value(fmt: Format, code: int) -> float | str:
-    """The value of a code from the specification, not from the circuit; a special by its name."""
-    from hwq.formats import Special
-
-    value = fmt.value(code)
-    if isinstance(value, Special):
-        return str(value.value)
-    return -0.0 if fmt.negative_zero(code) else float(value)
+def _cost_row(row: dict[str, Any], devices: tuple[str, ...]) -> list[object]:
+    costs = [row["cost"][device] for device in devices]
+    shown = [_number(row["least"]), _number(row["max"]), f"{row['range_db']:.1f}"]
+    return [row["name"], row["bits"], *shown, *map(_cost, costs)]
 
 
-def write_vectors(fmt: Format, folder: Path) -> list[str]:
-    """Two CSV files: what each code means, and the code of every float32 at and beside each rounding boundary.
+def _cost(found: dict[str, Any]) -> str:
+    if "unavailable" in found:
+        return "unknown"
+    figure = found[found["unit"]]
+    low, value, high = (f"{figure[key]:,.0f}" for key in ("low", "value", "high"))
+    return value if low == high else f"{value} ({low} to {high})"
 
-    `decode.csv`: code, value (hexadecimal float, exact). `encode.csv`: the bits of a float32, code under rne.
-    """
-    import numpy as np
 
-    if fmt.max > float(np.finfo(np.float32).max) or np.float32(_least_positive(fmt)) == 0:
-        raise HwqError(f"vectors are of float32, which must reach to the ends of the format, not fall short of {fmt}")
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = fmt.text.replace("(", "_").replace(")", "").replace(",", "_").replace("=", "")
-    decode, encode = folder / f"{stem}.decode.csv", folder / f"{stem}.encode.csv"
-    values = [(code, _value(fmt, code)) for code in fmt.codes().tolist()]
-    lines = [f"{code},{value if isinstance(value, str) else value.hex()}" for code, value in values]
-    decode.write_text("code,value\n" + "\n".join(lines) + "\n")
+def _ratio(row: dict[str, Any]) -> str:
+    ratio = "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.2f}"
+    return f"|x| {ratio}" if row["source"].startswith("|") else ratio
 
-    finite = np.unique(np.array([value for _, value in values if isinstance(value, float)]))
-    middles = ((finite[:-1] + finite[1:]) / 2).astype(np.float32)
-    points = np.concatenate([finite.astype(np.float32), middles])
-    around = [np.nextafter(points, np.float32(end)) for end in (-np.inf, np.inf)]
-    inputs = np.unique(np.concatenate([points, *around]))
-    pairs = zip(inputs.view(np.uint32).tolist(), fmt.encode(inputs).tolist(), strict=True)
-    encode.write_text("float32_bits,code\n" + "".join(f"0x{bits:08x},{code}\n" for bits, code in pairs))
-    return [str(decode), str(encode)]
+
+def _notes(rows: list[dict[str, Any]], devices: tuple[str, ...]) -> None:
+    """What the figures are, and why some are missing."""
+    print("\nSQNR at the best scale; |x|: of magnitudes, where a format has no negative values")
+    print(f"one element that multiplies two numbers of the format; {explore.ACCUMULATOR}")
+    for device in devices:
+        costs = [(row["name"], row["cost"][device]) for row in rows]
+        for level in dict.fromkeys(f"{c['unit']}, {c['level']}: {c['source']}" for _, c in costs if "level" in c):
+            print(f"{device}: {level}")
+        for name, cost in costs:
+            if "unavailable" in cost:
+                print(f"{device}: {name} has no price: {cost['unavailable']}")
+
+
+# vectors
+
+
+def _write_vectors(texts: list[str], folder: Path, as_json: bool) -> None:
+    from hwq.formats import parse_format
+    from hwq.golden.pack import write_pack
+
+    manifest = write_pack([parse_format(text) for text in texts], folder)
+    if as_json:
+        show(manifest)
+        return
+    print(f"{len(manifest['formats'])} formats, {len(manifest['files'])} files, {manifest['vectors']:,} vectors")
+    for name, reason in manifest["left_out"].items():
+        print(f"left out: {name}: {reason}")
+    print(f"check an emulator with: python {folder / 'reader.py'} MODULE:FUNCTION")

@@ -44,12 +44,16 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "hwq",
 }
 DPI = 160
-METADATA: dict[str, dict[str, Any]] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+METADATA: dict[str, dict[str, Any]] = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
 
 
 @contextmanager
 def drawing(path: Path | str, width: float, height: float) -> Iterator[Figure]:
-    """A figure of width x height inches that is written to a .png or .svg file when the block ends.
+    """A figure of width x height inches that is written to a .png, .svg or .pdf file when the block ends.
 
     The file appears whole or not at all; it names no date and no program.
     """
@@ -72,7 +76,7 @@ def check_picture(path: Path | str) -> Path:
     """The path, if a plot can be written there."""
     path = Path(path)
     if path.suffix not in METADATA:
-        raise HwqError(f"a plot is written to a .png or .svg file, not {path.name!r}")
+        raise HwqError(f"a plot is written to a .png, .svg or .pdf file, not {path.name!r}")
     if not path.parent.is_dir():
         raise HwqError(f"the plot's folder must exist, not {str(path.parent)!r}; create it first")
     return path

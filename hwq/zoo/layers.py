@@ -15,7 +15,7 @@ _DATA = Path(__file__).parent / "data"
 
 
 def layer_weights(model: str, layer: str) -> np.ndarray[Any, Any]:
-    """float32 [outputs, terms of a dot product] of a layer of a packaged model, such as "resnet8" and "block3.conv2"."""
+    """float32 [outputs, terms of a dot product] of a layer of a packaged model: "resnet8", "block3.conv2"."""
     from safetensors.numpy import load_file
 
     path = _DATA / f"{model}.safetensors"
