@@ -21,7 +21,7 @@ from hwq.bits.word import Word
 
 __all__ = ["Expr", "compile_function", "size_of"]
 
-_CHOSEN = 8  # entries up to which a table is a choice
+_CHOSEN = 16  # entries up to which a table is a choice
 
 
 def _size(bits: int) -> int:

@@ -152,8 +152,13 @@ def _read_by_rows_only(block: Block) -> set[Net]:
 
 
 def _table(cell: Cell, inputs: int) -> int:
-    """Lookup tables of `inputs` inputs for one table."""
-    return cell.out.width * max(1, 1 << max(0, cell.args[0].width - inputs))
+    """Lookup tables of `inputs` inputs for one table: a column that is constant or a bit of the index is a wire."""
+    assert isinstance(cell.attr, tuple)
+    index, entries = cell.args[0].width, range(len(cell.attr))
+    every = (1 << len(entries)) - 1
+    wires = {0} | {sum((at >> bit & 1) << at for at in entries) for bit in range(index)}
+    columns = {sum((cell.attr[at] >> bit & 1) << at for at in entries) for bit in range(cell.out.width)}
+    return len({min(c, every ^ c) for c in columns} - {min(c, every ^ c) for c in wires}) << max(0, index - inputs)
 
 
 def _glue(cell: Cell, counts: Counter[str]) -> None:

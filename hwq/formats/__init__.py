@@ -4,7 +4,7 @@ from hwq.formats.base import Format, Special, Unpacked
 from hwq.formats.block import Block
 from hwq.formats.catalog import Catalog, catalog
 from hwq.formats.curves import CURVES, Curve
-from hwq.formats.families import family
+from hwq.formats.families import family, options, whole_numbers
 from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.packing import pack_bits, packed_bytes, unpack_bits
@@ -49,9 +49,11 @@ __all__ = [
     "next_noise",
     "noise",
     "noise_words",
+    "options",
     "pack_bits",
     "packed_bytes",
     "parse_format",
     "round_shift",
     "unpack_bits",
+    "whole_numbers",
 ]

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hwq.bits import Word
+from hwq.bits import Word, const, lookup
 from hwq.errors import HwqError
-from hwq.formats.base import Format, Special
+from hwq.formats.base import Format
 from hwq.formats.intake import CARRIERS, WHOLE, bits_of, float_bits_of, is_torch, like, like_numbers, to_numpy
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.rounding import STOCHASTIC, Rounding, check_rounding, first_state, noise, noise_words
@@ -102,50 +102,31 @@ def check_codes(fmt: Format, codes: Any) -> np.ndarray[Any, Any]:
         if low < 0 or high > top:
             raise HwqError(f"codes of {fmt} must be between 0 and {top}, not {low if low < 0 else high}")
     array = array.astype(fmt.code_dtype, copy=False)
-    bad = array[_reserved(fmt)[array]] if fmt.bits <= 16 else _refused(fmt, array)
-    if bad.size:
-        raise HwqError(f"code {int(bad[0])} of {fmt} is reserved; valid codes are in codes()")
+    if array.size and (valid := _validator(fmt)) is not None:
+        bad = array[np.asarray(valid(array) == 0)]
+        if bad.size:
+            raise HwqError(f"code {int(bad.reshape(-1)[0])} of {fmt} is reserved; valid codes are in codes()")
     return array
 
 
 @cache
-def _reserved(fmt: Format) -> np.ndarray[Any, Any]:
-    found = np.ones(1 << fmt.bits, dtype=bool)
-    found[fmt.codes()] = False
-    return found
-
-
-def _refused(fmt: Format, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Reserved codes among those of a format that is too wide for a list of all codes."""
-    valid = fmt.valid(fmt.code_word)
-    if valid.constant:
-        return array.reshape(-1)[:0]
-    bad: np.ndarray[Any, Any] = array[_compiled(valid, fmt.code_dtype, np.uint8)(array) == 0]
-    return bad
+def _validator(fmt: Format) -> Run | None:
+    """Which codes are valid, as a map to 0 and 1; None if all are."""
+    if fmt.bits > 16:
+        valid = fmt.valid(fmt.code_word)
+    else:
+        table = np.zeros(1 << fmt.bits, dtype=np.int64)
+        table[fmt.codes()] = 1
+        valid = const(1) if table.all() else lookup(fmt.code_word, table.tolist())
+    return None if valid.constant else _compiled(valid, fmt.code_dtype, np.uint8)
 
 
 def decode(fmt: Format, codes: Any) -> Any:
     array = check_codes(fmt, codes)
-    if fmt.bits <= 16:
-        return like(np.asarray(_values(fmt)[array]), codes)
     carrier = "float32" if holds(fmt, "float32") else "float64"
-    if not _reaches(fmt, carrier):
-        raise HwqError(f"float64 does not reach to the ends of {fmt}; use its value(code), which is exact")
-    return like(_decoder(fmt, carrier)(array).view(carrier), codes)
-
-
-@cache
-def _values(fmt: Format) -> np.ndarray[Any, Any]:
-    """The value of every code, from the specification, in the dtype of `decode`; 0 where the code is reserved."""
-    carrier = "float32" if holds(fmt, "float32") else "float64"
-    if carrier == "float64" and not holds(fmt, "float64"):
+    if not (_reaches if fmt.bits > 16 else holds)(fmt, carrier):
         raise HwqError(f"float64 cannot hold every value of {fmt}; use its value(code), which is exact")
-    table = np.zeros(1 << fmt.bits, dtype=carrier)
-    for code in fmt.codes().tolist():
-        value = fmt.value(code)
-        table[code] = -0.0 if fmt.negative_zero(code) else value.value if isinstance(value, Special) else value
-    table.setflags(write=False)
-    return table
+    return like(_decoder(fmt, carrier)(array).view(carrier), codes)
 
 
 def quantize(fmt: Format, x: Any, rounding: str = "rne", seed: int = 1) -> Any:

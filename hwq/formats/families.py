@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
 from operator import index
+from pkgutil import iter_modules
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +16,7 @@ import numpy as np
 from hwq.errors import HwqError
 from hwq.formats.base import Format
 
-__all__ = ["FAMILIES", "arguments", "family", "index_fields", "options", "whole_numbers"]
+__all__ = ["FAMILIES", "arguments", "family", "find_families", "index_fields", "options", "whole_numbers"]
 
 Parser = Callable[[list[str], str], Format]
 F = TypeVar("F", bound=Parser)
@@ -27,12 +31,21 @@ def family(word: str) -> Callable[[F], F]:
 
     def enter(parser: F) -> F:
         known = FAMILIES.setdefault(word, parser)
-        if known.__qualname__ != parser.__qualname__ or known.__module__ != parser.__module__:
+        if known.__qualname__ != parser.__qualname__:  # the same one again, as in a notebook, replaces itself
             raise HwqError(f"the family {word!r} is taken by {known.__module__}; choose another word")
         FAMILIES[word] = parser
         return parser
 
     return enter
+
+
+@cache
+def find_families() -> None:
+    """Load what may enter families and names: the files of this package, and installed packages that say so."""
+    for module in iter_modules(import_module("hwq.formats").__path__):
+        import_module(f"hwq.formats.{module.name}")
+    for plugin in entry_points(group="hwq.formats"):
+        plugin.load()
 
 
 def index_fields(fmt: Format, *names: str) -> None:

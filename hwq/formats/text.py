@@ -7,7 +7,7 @@ import re
 from hwq.errors import HwqError
 from hwq.formats.base import Format
 from hwq.formats.catalog import catalog
-from hwq.formats.families import FAMILIES, arguments
+from hwq.formats.families import FAMILIES, arguments, find_families
 
 __all__ = ["parse_format"]
 
@@ -26,8 +26,12 @@ def parse_format(text: str | Format) -> Format:
         raise HwqError(f"a zero point is part of the format, as in uint(8,zp=128), not loaded as in {text!r}")
     call = _CALL.fullmatch(text)
     if call is None:
+        if text not in catalog:
+            find_families()
         return catalog[text]
     word, inner = call.groups()
+    if word not in FAMILIES:
+        find_families()
     if word not in FAMILIES:
         raise HwqError(f"format family must be one of {', '.join(sorted(FAMILIES))}, not {word!r}")
     return FAMILIES[word](arguments(inner), text)
