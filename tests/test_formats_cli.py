@@ -19,7 +19,7 @@ from hwq.cli import explore
 from hwq.cli.main import run
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
-from hwq.formats import ROUNDINGS, Format, catalog, parse_format
+from hwq.formats import ROUNDINGS, catalog, parse_format
 from hwq.golden import reader
 from hwq.golden.pack import PACK_VERSION, write_pack
 from hwq.golden.points import boundaries
@@ -215,7 +215,7 @@ def test_names_in_a_comparison_do_not_overlap(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["bogus"], "format must be a catalogue name ("),
+        (["fp(0,3)"], "fp(e,m) needs 1 <= e <= 11"),
         (["int8", "int4"], "one format is shown at a time, not 2; add --compare"),
         (["--compare"], "--compare needs formats, such as hwq formats --compare A B, not none"),
         (["int8", "--device", "xc7"], "--device goes with --compare, which prices formats; add it"),

@@ -241,7 +241,9 @@ def _notes(rows: list[dict[str, Any]], devices: tuple[str, ...]) -> None:
     print(f"one element that multiplies two numbers of the format; {explore.ACCUMULATOR}")
     for device in devices:
         costs = [(row["name"], row["cost"][device]) for row in rows]
-        for level in dict.fromkeys(f"{c['unit']}, {c['level']}: {c['source']}" for _, c in costs if "level" in c):
+        for level in dict.fromkeys(
+            f"{c['unit']}, {c['level']}, fitted to {c['source']}" for _, c in costs if "level" in c
+        ):
             print(f"{device}: {level}")
         for name, cost in costs:
             if "unavailable" in cost:

@@ -93,7 +93,9 @@ def _caption(rows: Sequence[Row], devices: Sequence[str], note: str) -> str:
     told = [f"{note[:1].upper()}{note[1:]}.", "Bars: the intervals of estimated areas; orange: the front."]
     for device in devices:
         costs = {row["name"]: row["cost"][device] for row in rows}
-        told += dict.fromkeys(f"{device}: {c['level']}, {c['source']}." for c in costs.values() if "level" in c)
+        told += dict.fromkeys(
+            f"{device}: {c['level']}, fitted to {c['source']}." for c in costs.values() if "level" in c
+        )
         missing = [name for name, cost in costs.items() if "unavailable" in cost]
         if missing:
             told.append(f"No price on {device}: {', '.join(missing)}.")
