@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -187,23 +186,17 @@ def test_the_front_leaves_out_what_does_not_compare() -> None:
 
 
 def test_names_in_a_comparison_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contextlib import contextmanager
-
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
 
-    from hwq.plot import tradeoff
-
     figures: list[Figure] = []
-    drawing = tradeoff.drawing
+    save = Figure.savefig
 
-    @contextmanager
-    def kept(path: Path | str, width: float, height: float) -> Iterator[Figure]:
-        with drawing(path, width, height) as figure:
-            yield figure
-            figures.append(figure)
+    def kept(self: Figure, *arguments: object, **options: object) -> None:
+        figures.append(self)
+        save(self, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tradeoff, "drawing", kept)
+    monkeypatch.setattr(Figure, "savefig", kept)
     rows = [row(f"format{at:02}", (50 + at, 50 + at, 51 + at), 20 + (at * 7) % 13 / 3) for at in range(16)]
     plot.format_tradeoff(rows, ["xc7"], "a note", tmp_path / "a.png")
     notes = [text for text in figures[0].axes[0].texts if isinstance(text, Annotation)]

@@ -1,5 +1,6 @@
-"""Reference models in C99 for testbenches: the model, a DPI-C wrapper, vectors and a self-test."""
+"""What other people's testbenches are given: reference models in C99, and conformance packs of number formats."""
 
 from hwq.golden.emit import Manifest, emit
+from hwq.golden.pack import write_pack
 
-__all__ = ["Manifest", "emit"]
+__all__ = ["Manifest", "emit", "write_pack"]

@@ -8,10 +8,11 @@ from __future__ import annotations
 from importlib import import_module
 
 from hwq.errors import HwqError
+from hwq.zoo.layers import layer_weights
 from hwq.zoo.model import Data, Model
 from hwq.zoo.score import Score, accuracy, difference, wilson
 
-__all__ = ["Data", "Model", "Score", "accuracy", "difference", "load", "models", "wilson"]
+__all__ = ["Data", "Model", "Score", "accuracy", "difference", "layer_weights", "load", "models", "wilson"]
 
 _MODULES = {"resnet8": "hwq.zoo.resnet8"}
 
