@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "register"]
 
 Clock = Annotated[float | None, typer.Option("--clock", metavar="MHZ", help="Pick the cuts that reach this clock.")]
-Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the breakdown as PNG or SVG.")]
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the breakdown as PNG, SVG or PDF.")]
 
 
 def register(app: typer.Typer) -> None:

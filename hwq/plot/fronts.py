@@ -32,7 +32,7 @@ MOST_KEY_LINES = 27
 def front(
     study: Study, path: Path | str, x: str, y: str, title: str = "", final: tuple[Sequence[Point], Axis] | None = None
 ) -> None:
-    """Draw two objectives of a study, x and y by name, to a .png or .svg file.
+    """Draw two objectives of a study, x and y by name, to a .png, .svg or .pdf file.
 
     Feasible points are faint dots, infeasible ones crosses, limits dashed lines. The step line runs through the front
     of these two objectives; points that owe their place on the study's front to a third objective are open circles.
