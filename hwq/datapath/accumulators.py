@@ -40,9 +40,8 @@ class Fixed:
         object.__setattr__(self, "bits", whole("accumulator bits", self.bits, 2, MAX_EXACT_BITS))
         if self.frac is not None:
             object.__setattr__(self, "frac", whole("accumulator frac", self.frac, -MAX_EXACT_BITS, MAX_EXACT_BITS))
-        if self.overflow not in ("wrap", "sat"):
-            raise HwqError(f"accumulator overflow must be wrap or sat, not {self.overflow!r}")
-        _check_rounding("accumulator rounding", self.rounding, ("rdn", "rne", "rtz"))
+        _check_word("accumulator overflow", self.overflow, ("wrap", "sat"))
+        _check_word("accumulator rounding", self.rounding, ("rdn", "rne", "rtz"))
 
     @property
     def text(self) -> str:
@@ -95,9 +94,11 @@ class Align:
     def __post_init__(self) -> None:
         object.__setattr__(self, "lanes", whole("align lanes", self.lanes, 1, MAX_LANES))
         object.__setattr__(self, "bits", whole("align bits", self.bits, 1, MAX_KEPT_BITS))
-        _check_rounding("align mode", self.mode, ("rtz", "rne"))
-        object.__setattr__(self, "rounding", self.rounding or self.mode)
-        _check_rounding("align rounding", self.rounding, ("rtz", "rne"))
+        _check_word("align mode", self.mode, ("rtz", "rne"))
+        object.__setattr__(
+            self, "rounding", self.mode if isinstance(self.rounding, str) and not self.rounding else self.rounding
+        )
+        _check_word("align rounding", self.rounding, ("rtz", "rne"))
         _check_float(self.format)
         if self.rounding == "rtz" and self.format.overflow != "sat" and top_binade(self.format) is None:
             raise HwqError(
@@ -122,8 +123,8 @@ class Align:
 Accumulator = Exact | Fixed | Float | Align
 
 
-def _check_rounding(what: str, mode: str, modes: tuple[str, ...]) -> None:
-    if mode not in modes:
+def _check_word(what: str, mode: str, modes: tuple[str, ...]) -> None:
+    if not isinstance(mode, str) or mode not in modes:
         raise HwqError(f"{what} must be {', '.join(modes[:-1])} or {modes[-1]}, not {mode!r}")
 
 

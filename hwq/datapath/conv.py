@@ -22,6 +22,7 @@ from hwq.formats.intake import is_torch, like
 __all__ = ["conv2d"]
 
 Pair = tuple[int, int]
+_MOST = 1 << 20  # a stride, dilation or padding: beyond any image, within what numpy can add up
 
 
 def conv2d(
@@ -76,7 +77,7 @@ def _check_shapes(x: tuple[int, ...], w: tuple[int, ...], groups: int) -> int:
 
 def _pair(name: str, value: int | Pair, least: int) -> Pair:
     pair = tuple(value) if isinstance(value, Sequence) else (value, value)
-    if len(pair) != 2 or not all(isinstance(v, Integral) and v >= least for v in pair):
+    if len(pair) != 2 or not all(isinstance(v, Integral) and least <= v <= _MOST for v in pair):
         raise HwqError(f"{name} must be one or two whole numbers of at least {least}, not {value!r}")
     return int(pair[0]), int(pair[1])
 

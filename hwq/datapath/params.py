@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from hwq.bits import Word
 from hwq.bits.loops import array_dtype, to_wide
+from hwq.datapath.checks import check_kind
 from hwq.datapath.spec import Mac
 from hwq.datapath.steps import SEED, parameters
 from hwq.errors import HwqError
@@ -38,6 +40,7 @@ class Params:
 
 def columns(mac: Mac, params: Params | None, n: int) -> dict[str, np.ndarray[Any, Any]]:
     """Each parameter that the Mac reads, as an array [n] in the dtype of its word; refuses what does not fit."""
+    check_kind("the parameters must be Params(...) or None", params, Params | None)
     given = params or Params()
     wanted = parameters(mac)
     if SEED in wanted and given.seed is None:
@@ -52,7 +55,8 @@ def _column(name: str, word: Word, codes: Any, n: int) -> np.ndarray[Any, Any]:
     if codes is None:
         raise HwqError(f"params.{name} must be given for a {_NEEDS[name]} step, not None; pass Params({name}=codes)")
     array = to_numpy(codes)
-    if array.dtype.kind not in "iuO":
+    whole = array.dtype.kind in "iu" or array.dtype == object and all(isinstance(x, Integral) for x in array.flat)
+    if not whole:
         raise HwqError(f"params.{name} must be codes (integers), not {array.dtype}")
     if array.shape not in ((n,), ()):
         raise HwqError(f"params.{name} must have one code per output channel ({n}), not shape {array.shape}")

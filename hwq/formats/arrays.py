@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ def encode(fmt: Format, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
     return like(_encoder(fmt, carrier, rounding)(raw, *_noise(rounding, seed, raw)), x)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def holds(fmt: Format, carrier: str) -> bool:
     """True if every finite value of `fmt` is a number of the carrier, bit for bit."""
     source = CARRIERS[carrier][0]
@@ -109,7 +109,7 @@ def check_codes(fmt: Format, codes: Any) -> np.ndarray[Any, Any]:
     return array
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _validator(fmt: Format) -> Run | None:
     """Which codes are valid, as a map to 0 and 1; None if all are."""
     if fmt.bits > 16:

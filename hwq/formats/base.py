@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from functools import cache, wraps
-from operator import index
+from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
 
 from hwq.bits import Word, const, evaluate, negate_if, variable
 from hwq.errors import HwqError
+from hwq.formats.fields import whole
 from hwq.formats.rounding import Rounding
 
 __all__ = ["Format", "Special", "Unpacked"]
@@ -221,14 +221,12 @@ def _of_whole_codes(method: Callable[[Any, int], Any]) -> Callable[[Any, int], A
 
     @wraps(method)
     def call(self: Any, code: int) -> Any:
-        if isinstance(code, bool | np.bool_) or not hasattr(code, "__index__"):
-            raise HwqError(f"a code must be a whole number, not {code!r}")
-        return method(self, index(code))
+        return method(self, whole("a code", code))
 
     return call
 
 
-@cache
+@lru_cache(maxsize=65536)
 def _extremes(fmt: Format) -> tuple[Fraction, Fraction]:
     out = fmt.unpack(fmt.code_word)
     if fmt.bits <= 16:
@@ -242,7 +240,7 @@ def _extremes(fmt: Format) -> tuple[Fraction, Fraction]:
     return min(ends), max(ends)
 
 
-@cache
+@lru_cache(maxsize=65536)
 def _least_positive(fmt: Format) -> Fraction:
     if fmt.bits > 16:
         # every value is a multiple of the last place: rounded up, one last place is the first of them
@@ -260,7 +258,7 @@ def _least_positive(fmt: Format) -> Fraction:
     return found[0]
 
 
-@cache
+@lru_cache(maxsize=128)  # of up to half a megabyte each
 def _integers(fmt: Format) -> np.ndarray[Any, Any]:
     if fmt.bits > 16:
         raise HwqError(f"a table of values needs a format to 16 bits, not {fmt} with {fmt.bits}")

@@ -7,21 +7,27 @@ lie at half codes: the option `axis` does as they do. Scales are the host's: a l
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 from hwq.errors import HwqError
 from hwq.formats.base import Format
 from hwq.formats.families import family
+from hwq.formats.fields import exact, flag_fields, index_fields, word_field
 from hwq.formats.table import Table
 
 __all__ = ["CURVES", "Curve", "Shape"]
 
 FRAC = 12  # default fractional bits of a level
 _POINT = 8  # further bits of a decision point on the curve's axis
+_DIGITS = 18  # of a denominator
+_WHOLE = "[0-9]{1,5}"
+_NUMBER = rf"-?[0-9]{{1,{_DIGITS + 3}}}(/[1-9][0-9]{{0,{_DIGITS - 1}}}|\.[0-9]{{1,{_DIGITS - 1}}})?"
 _ADALOG_STEPS = 37  # of an octave, in the paper
 
 Level = Callable[[Fraction, int, Fraction, int], Fraction]
@@ -132,8 +138,10 @@ class Curve(Table):
     zero: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in CURVES:
-            raise HwqError(f"a curve must be one of {', '.join(CURVES)}, not {self.kind!r}")
+        word_field(self, "kind", tuple(CURVES), f"a curve must be one of {', '.join(CURVES)}")
+        index_fields(self, "width", "frac")
+        flag_fields(self, "axis", "zero")
+        object.__setattr__(self, "parameter", _number(self.kind, self.parameter))
         shape = self._shape
         if not 2 <= self.width <= 8 or not 1 <= self.frac <= 24:
             raise HwqError(f"{self.kind} takes 2 to 8 bits and a frac of 1 to 24, not {self.width} and {self.frac}")
@@ -190,20 +198,26 @@ class Curve(Table):
         return Fraction(code - (1 << self.width) if self._shape.signed and code >> (self.width - 1) else code)
 
 
+def _number(kind: str, number: Any) -> Fraction:
+    """The number as a fraction that a text can hold."""
+    found = exact(f"{kind}'s number", number)
+    if found.denominator >= 10**_DIGITS:
+        raise HwqError(f"{kind}'s number must have a denominator of up to {_DIGITS} digits, not {number!r}; round it")
+    return found
+
+
 def _parser(kind: str) -> Callable[[list[str], str], Format]:
     def parse(args: list[str], text: str) -> Format:
         flags = [a for a in args if a in ("axis", "zero")]
         frac = [a[5:] for a in args if a.startswith("frac=")]
         numbers = [a for a in args if a not in flags and not a.startswith("frac=")]
-        try:
-            width, *parameter = map(Fraction, numbers)
-            places = [int(f) for f in frac]
-        except (ValueError, ZeroDivisionError):
-            width, parameter, places = Fraction(1, 2), [], []
-        if width.denominator > 1 or max(len(parameter), len(frac)) > 1 or len(set(flags)) < len(flags):
-            raise HwqError(f"{kind} takes bits, a number, frac=N, axis, zero, in this order, not {text!r}")
-        number = parameter[0] if parameter else CURVES[kind].default
-        return Curve(kind, int(width), number, places[0] if places else FRAC, "axis" in flags, "zero" in flags)
+        width, *parameter = numbers or [""]
+        fits = re.fullmatch(_WHOLE, width) and all(re.fullmatch(_NUMBER, p) for p in parameter)
+        once = max(len(parameter), len(frac)) <= 1 and len(set(flags)) == len(flags)
+        if not fits or not once or not all(re.fullmatch(_WHOLE, f) for f in frac):
+            raise HwqError(f"{kind} takes bits, a number such as 1/2 or 0.5, frac=N, axis, zero, not {text!r}")
+        number = Fraction(parameter[0]) if parameter else CURVES[kind].default
+        return Curve(kind, int(width), number, int(frac[0]) if frac else FRAC, "axis" in flags, "zero" in flags)
 
     parse.__qualname__ = f"curve_{kind}"
     return parse

@@ -7,21 +7,19 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from operator import index
 from pkgutil import iter_modules
 from typing import TypeVar
-
-import numpy as np
 
 from hwq.errors import HwqError
 from hwq.formats.base import Format
 
-__all__ = ["FAMILIES", "arguments", "family", "find_families", "index_fields", "options", "whole_numbers"]
+__all__ = ["FAMILIES", "arguments", "family", "find_families", "options", "whole_numbers"]
 
 Parser = Callable[[list[str], str], Format]
 F = TypeVar("F", bound=Parser)
 
 FAMILIES: dict[str, Parser] = {}
+_DEEPEST = 8  # parentheses: more than any format has, and few enough for a parser that calls itself
 
 
 def family(word: str) -> Callable[[F], F]:
@@ -48,26 +46,19 @@ def find_families() -> None:
         plugin.load()
 
 
-def index_fields(fmt: Format, *names: str) -> None:
-    """Make fields of a frozen format Python integers, or refuse what is no whole number."""
-    for name in names:
-        value = getattr(fmt, name)
-        if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
-            raise HwqError(f"{name} must be a whole number, not {value!r}")
-        object.__setattr__(fmt, name, index(value))
-
-
 def arguments(inner: str) -> list[str]:
     """The arguments of a call, split at the commas outside inner parentheses."""
     found, depth = [""], 0
     for letter in inner:
         depth += (letter == "(") - (letter == ")")
-        if depth < 0:
+        if depth < 0 or depth > _DEEPEST:
             break
         if letter == "," and not depth:
             found.append("")
         else:
             found[-1] += letter
+    if depth > _DEEPEST:
+        raise HwqError(f"parentheses must be at most {_DEEPEST} deep, not as in {inner[:80]!r}")
     if depth:
         raise HwqError(f"parentheses must be closed as often as opened, not as in {inner[:80]!r}")
     return [argument.strip() for argument in found] if inner.strip() else []

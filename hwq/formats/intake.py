@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,18 @@ from hwq.formats.base import Format
 from hwq.formats.integer import Int
 from hwq.formats.minifloat import MiniFloat
 
-__all__ = ["CARRIERS", "WHOLE", "as_floats", "bits_of", "float_bits_of", "is_torch", "like", "like_numbers", "to_numpy"]
+__all__ = [
+    "CARRIERS",
+    "WHOLE",
+    "as_floats",
+    "bits_of",
+    "float64_of",
+    "float_bits_of",
+    "is_torch",
+    "like",
+    "like_numbers",
+    "to_numpy",
+]
 
 # How numbers arrive from and return to the host. Not catalogue formats: they have no name in texts.
 CARRIERS: dict[str, tuple[MiniFloat, Any]] = {
@@ -39,12 +50,24 @@ def _plain(x: Any) -> Any:
     """A tensor on the host, dense, without gradient, conjugation and subclass."""
     import torch
 
-    if x.layout != torch.strided or x.is_meta or x.is_quantized:
-        kind = "meta" if x.is_meta else "quantized" if x.is_quantized else str(x.layout).removeprefix("torch.")
+    masked = isinstance(x, torch.masked.MaskedTensor)
+    if x.layout != torch.strided or x.is_meta or x.is_quantized or masked:
+        kinds = {"meta": x.is_meta, "quantized": x.is_quantized, "masked": masked}
+        kind = next((k for k, found in kinds.items() if found), str(x.layout).removeprefix("torch."))
         raise HwqError(
             f"a tensor must be dense and hold its numbers, not {kind}; convert it with to_dense() or the like"
         )
     return x.detach().as_subclass(torch.Tensor).resolve_conj().resolve_neg().cpu().contiguous()
+
+
+def _host(plain: Any) -> np.ndarray[Any, Any]:
+    """A plain tensor as numpy, if numpy has such numbers."""
+    try:
+        if plain.is_floating_point() and plain.dtype.itemsize == 1:
+            plain = plain.float()  # exact
+        return plain.numpy()  # type: ignore[no-any-return]
+    except (TypeError, RuntimeError) as error:
+        raise HwqError(f"a tensor must be of numbers that numpy has, not {plain.dtype}: {error}") from None
 
 
 def to_numpy(x: Any) -> np.ndarray[Any, Any]:
@@ -53,7 +76,7 @@ def to_numpy(x: Any) -> np.ndarray[Any, Any]:
         plain = _plain(x)
         if plain.is_floating_point() or plain.is_complex():
             raise HwqError(f"codes must be unsigned integers, not {str(x.dtype)[6:]}; encode(x) makes codes")
-        array = plain.numpy()
+        array = _host(plain)
     else:
         array = _array(x)
     return np.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))
@@ -87,9 +110,7 @@ def bits_of(x: Any) -> Patterns:
         plain = _plain(x)
         if plain.dtype == torch.bfloat16:
             return plain.view(torch.int16).numpy().view(np.uint16), "bfloat16"
-        if plain.is_floating_point() and plain.dtype.itemsize == 1:
-            plain = plain.float()  # exact
-        array = plain.numpy()
+        array = _host(plain)
     else:
         array = _array(x)
     kind = {"b": "int64", "i": "int64", "u": "uint64"}.get(array.dtype.kind)
@@ -114,6 +135,15 @@ def float_bits_of(x: Any) -> Patterns:
     return raw, carrier
 
 
+def float64_of(x: Any) -> np.ndarray[Any, Any]:
+    """Numbers of any kind as float64, rounded where they are whole numbers beyond 2**53."""
+    raw, carrier = bits_of(x)
+    if carrier == "bfloat16":  # the upper half of float32
+        raw, carrier = raw.astype(np.uint32) << 16, "float32"
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        return np.asarray(raw.view(carrier).astype(np.float64))
+
+
 def as_floats(raw: np.ndarray[Any, Any], carrier: str) -> Patterns:
     """Whole numbers as float64, if that holds them; floats as they are."""
     if carrier in CARRIERS:
@@ -134,7 +164,7 @@ def like_numbers(raw: np.ndarray[Any, Any], carrier: str, x: Any) -> Any:
     return torch.from_numpy(raw.view(f"i{raw.itemsize}")).view(x.dtype).to(x.device)
 
 
-@cache
+@lru_cache(maxsize=256)
 def _carrier(dtype: np.dtype[Any]) -> str:
     """The carrier of that dtype; a dtype's name takes longer to spell than a short array to round."""
     if dtype.name not in CARRIERS:

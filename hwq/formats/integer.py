@@ -8,7 +8,8 @@ from fractions import Fraction
 from hwq.bits import Word, const, maximum, minimum, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Unpacked
-from hwq.formats.families import family, index_fields, options, whole_numbers
+from hwq.formats.families import family, options, whole_numbers
+from hwq.formats.fields import flag_fields, index_fields, word_field
 from hwq.formats.rounding import Rounding, most_places, round_shift
 
 __all__ = ["Int", "SignMagnitude"]
@@ -32,6 +33,7 @@ class Int(Format):
 
     def __post_init__(self) -> None:
         index_fields(self, "width", "frac", "zero")
+        flag_fields(self, "signed", "narrow")
         low = 2 if self.signed else 1
         if not low <= self.width <= 1024:
             raise HwqError(f"bits must be between {low} and 1024, not {self.width}")
@@ -42,8 +44,7 @@ class Int(Format):
         least, most = self._stored
         if not least <= self.zero <= most:
             raise HwqError(f"the zero point must be a number of the format, {least} to {most}, not {self.zero}")
-        if self.overflow not in ("sat", "wrap"):
-            raise HwqError(f"an integer's overflow must be sat or wrap, not {self.overflow!r}")
+        word_field(self, "overflow", ("sat", "wrap"), "an integer's overflow must be sat or wrap")
         if self.overflow == "wrap" and self.narrow:
             raise HwqError("ovf=wrap needs all codes, but narrow drops one; leave one of them out")
 

@@ -12,7 +12,8 @@ from fractions import Fraction
 from hwq.bits import Word, const, ilog2, maximum, minimum, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special, Unpacked
-from hwq.formats.families import family, index_fields, options, whole_numbers
+from hwq.formats.families import family, options, whole_numbers
+from hwq.formats.fields import flag_fields, index_fields, word_field
 from hwq.formats.rounding import Rounding, leaves, most_places, round_shift
 
 __all__ = ["MiniFloat"]
@@ -47,11 +48,10 @@ class MiniFloat(Format):
         index_fields(self, "exp", "man")
         if not 1 <= self.exp <= 11 or not 0 <= self.man <= 52:
             raise HwqError(f"fp(e,m) needs 1 <= e <= 11 and 0 <= m <= 52, not fp({self.exp},{self.man})")
-        if self.specials not in _SPECIALS or self.overflow not in _OVERFLOWS:
-            raise HwqError(
-                f"fp options are bias=N, inf, nan, fnuz, p3109, nosub, unsigned, nozero, ovf=sat|nan|inf, not "
-                f"{self.overflow if self.specials in _SPECIALS else self.specials!r}"
-            )
+        flag_fields(self, "subnormals", "signed", "zero")
+        known = "fp options are bias=N, inf, nan, fnuz, p3109, nosub, unsigned, nozero, ovf=sat|nan|inf"
+        word_field(self, "specials", _SPECIALS, known)
+        word_field(self, "overflow", _OVERFLOWS, known)
         if self.bias is None:
             object.__setattr__(self, "bias", (1 << (self.exp - 1)) - 1)
         index_fields(self, "bias")

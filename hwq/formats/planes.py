@@ -16,6 +16,7 @@ from hwq.bits import Word, const, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Unpacked
 from hwq.formats.families import family, whole_numbers
+from hwq.formats.fields import index_fields, index_list, word_field
 from hwq.formats.integer import Int
 from hwq.formats.rounding import Rounding
 from hwq.formats.table import Table
@@ -37,8 +38,8 @@ class Planes(Table):
     weights: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if self.digit not in _DIGITS:
-            raise HwqError(f"planes are of {' or '.join(_DIGITS)}, not {self.digit!r}")
+        word_field(self, "digit", tuple(_DIGITS), f"planes are of {' or '.join(_DIGITS)}")
+        index_list(self, "weights")
         if not 1 <= len(self.weights) <= 4 or not all(1 <= w < 1 << 16 for w in self.weights):
             raise HwqError(f"planes have 1 to 4 weights from 1 to 65535, not {self.weights}")
 
@@ -79,6 +80,7 @@ class Range(Format):
     most: int
 
     def __post_init__(self) -> None:
+        index_fields(self, "least", "most")
         if not self.least < self.most or max(-self.least, self.most) >= 1 << 15:
             raise HwqError(f"range(lo,hi) needs lo < hi within 16 bits, not {self.least} and {self.most}")
 

@@ -62,7 +62,7 @@ Rounding = str | Stochastic
 def check_rounding(mode: str, stochastic: bool = False) -> str:
     """The mode, if it is one; "sr" only where the caller has noise for it."""
     known = (*ROUNDINGS, STOCHASTIC) if stochastic else tuple(ROUNDINGS)
-    if mode not in known:
+    if not isinstance(mode, str) or mode not in known:
         raise HwqError(f"round must be one of {', '.join(known)}, not {mode!r}")
     return mode
 

@@ -22,11 +22,15 @@ from hwq.bits import Word, const, evaluate, lookup, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Unpacked
 from hwq.formats.families import family
+from hwq.formats.fields import exact, index_fields, index_list, listed, whole
+from hwq.formats.intake import float64_of
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.rounding import TO_ODD, Rounding, Stochastic
 
 __all__ = ["Codebook", "Table", "lloyd_max"]
 
+_DIGITS = 18  # of a number in a codebook's text
+_FRACTION = 1024  # most fractional bits of a codebook
 _SPLIT = 12  # bits of magnitude from which a decoder may rather give a significand and an exponent
 
 
@@ -160,6 +164,8 @@ def _ruler(points: Sequence[Fraction]) -> MiniFloat:
     low, high = min(map(_top, some)), max(map(_top, some)) + 1
     man = max(_top(p) - _places(p) for p in some) + 1
     exp = (high - low + 2).bit_length()
+    if man > 52 or exp > 11:
+        raise HwqError("an encoder needs levels whose midpoints have 53 bits within 2000 binades; take closer numbers")
     return MiniFloat(exp, max(man, 1), bias=1 - low)
 
 
@@ -178,10 +184,14 @@ class Codebook(Table):
     numbers: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        index_fields(self, "frac")
+        index_list(self, "numbers")
         if not 2 <= len(self.numbers) <= 1 << 16 or len(set(self.numbers)) < 2:
             raise HwqError(f"a codebook has 2 to 65536 numbers, two of them different, not {self.numbers[:8]}")
-        if abs(self.frac) > 1024:
-            raise HwqError(f"fractional bits must be between -1024 and 1024, not {self.frac}")
+        if max(map(abs, self.numbers)) >= 10**_DIGITS:
+            raise HwqError(f"a codebook's numbers have at most {_DIGITS} digits, not {max(self.numbers, key=abs)}")
+        if abs(self.frac) > _FRACTION:
+            raise HwqError(f"fractional bits must be between -{_FRACTION} and {_FRACTION}, not {self.frac}")
 
     @cached_property
     def _levels(self) -> tuple[Fraction | None, ...]:
@@ -198,10 +208,11 @@ class Codebook(Table):
     @classmethod
     def of(cls, values: Sequence[float | Fraction], frac: int | None = None) -> Codebook:
         """A codebook of these values, exactly, or rounded to multiples of 2**-frac."""
-        exact = [Fraction(v) for v in values]
+        levels = [exact("a level", v) for v in listed("levels", values)]
         if frac is None:
-            frac = max(0, -min((_places(v) for v in exact if v), default=0))
-        return cls(frac, tuple(round(v * Fraction(2) ** frac) for v in exact))
+            frac = max(0, -min((_places(v) for v in levels if v), default=0))
+        frac = max(-_FRACTION - 1, min(whole("frac", frac), _FRACTION + 1))  # beyond is refused, and never computed
+        return cls(frac, tuple(round(v * Fraction(2) ** frac) for v in levels))
 
 
 def lloyd_max(x: Any, count: int, frac: int, rounds: int = 200) -> Codebook:
@@ -209,9 +220,10 @@ def lloyd_max(x: Any, count: int, frac: int, rounds: int = 200) -> Codebook:
 
     Lloyd's iteration (IEEE Trans. Information Theory 1982) from evenly spaced quantiles; sorted, so that code is rank.
     """
-    data = np.sort(np.asarray(x, dtype=np.float64).ravel())
-    if data.size < count or not np.isfinite(data).all():
-        raise HwqError(f"{count} levels need as many finite numbers, not {data.size}")
+    data = np.sort(float64_of(x).ravel())
+    count, frac, rounds = whole("levels", count), whole("frac", frac), whole("rounds", rounds)
+    if not 2 <= count <= max(2, data.size) or not np.isfinite(data).all():
+        raise HwqError(f"levels must be from 2 to as many as there are finite numbers, not {count} of {data.size}")
     sums = np.concatenate([[0.0], np.cumsum(data)])
     levels = data[(np.arange(count) * 2 + 1) * data.size // (2 * count)]
     for _ in range(rounds):
@@ -226,7 +238,7 @@ def lloyd_max(x: Any, count: int, frac: int, rounds: int = 200) -> Codebook:
 
 @family("codebook")
 def _codebook(args: list[str], text: str) -> Format:
-    if len(args) < 3 or not all(re.fullmatch(r"-?[0-9]{1,18}", a) for a in args):
+    if len(args) < 3 or not all(re.fullmatch(rf"-?[0-9]{{1,{_DIGITS}}}", a) for a in args):
         raise HwqError(f"codebook takes frac and two or more whole numbers, each times 2**-frac, not {text[:80]!r}")
     frac, *numbers = map(int, args)
     return Codebook(frac, tuple(numbers))

@@ -87,9 +87,10 @@ class Nearest:
     def _wrapped(self, x: Array, rounding: str, noise: Array | None) -> Array:
         """The codes of evenly spaced values that go round: the number of steps from the least value, modulo them."""
         least, step = self.values[0], self.values[1] - self.values[0]
-        whole = np.floor(x / step)
-        up = _rounds_up(x / step, whole, whole + 1, rounding, noise, False, whole % 2 == 1) & (x / step != whole)
         count = len(self.values)
+        x = np.fmod(x, count * step) / step  # exact, and within float64 whatever the step
+        whole = np.floor(x)
+        up = _rounds_up(x, whole, whole + 1, rounding, noise, False, whole % 2 == 1) & (x != whole)
         return np.asarray(self.codes[np.mod(np.mod(whole, count) + up - least / step, count).astype(np.int64)])
 
     def canonical(self, codes: Array) -> Array:
