@@ -83,6 +83,9 @@ def estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
     return [found[at] for at in range(len(datapaths))]
 
 
+_UNMEASURED = ("float sums: no such element was measured, and the interval is that of others",)
+
+
 @contextmanager
 def _no_collection() -> Iterator[None]:
     """No garbage collection meanwhile: everything made here is kept, looking through it is wasted."""
@@ -117,7 +120,7 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
             target.source,
             dict(zip(columns, figures, strict=True)),
             partial(_parts, pieces, at),
-            UNMODELLED[target.name],
+            UNMODELLED[target.name] + _UNMEASURED * (first.mac.floats is not None),
         )
 
 
