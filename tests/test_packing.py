@@ -12,16 +12,19 @@ import torch
 
 from hwq import HwqError, catalog, parse_format
 from hwq.formats import Block, Format, pack_bits, packed_bytes, unpack_bits
+from hwq.formats.scaled import Scaled
 
 SHAPES = [(), (1,), (7,), (8,), (64,), (3, 5), (2, 3, 37), (0,), (4, 0), (0, 4)]
 
 
 def some_codes(fmt: Format, shape: tuple[int, ...], seed: int = 0) -> np.ndarray[Any, Any]:
     rng = np.random.default_rng(seed)
-    if isinstance(fmt, Block):
+    if isinstance(fmt, Scaled):
         length = shape[-1] if shape else 1
         elements, scales = some_codes(fmt.element, shape, seed), some_codes(fmt.scale, (*shape[:-1], length), seed + 1)
         first = np.arange(length) // fmt.size * fmt.size
+        zeros = fmt.shared_bits - fmt.scale.bits
+        scales = (scales.astype(np.uint64) << zeros) + rng.integers(0, 1 << zeros, scales.shape, dtype=np.uint64)
         scale = scales[..., first].reshape(shape).astype(fmt.code_dtype)
         return np.asarray((scale << fmt.element.bits) | elements, dtype=fmt.code_dtype)
     if fmt.bits <= 16:
@@ -47,11 +50,11 @@ def stream(fmt: Format, codes: np.ndarray[Any, Any], dense: bool) -> bytes:
     total, at = 0, 0
     for row in codes.reshape(-1, codes.shape[-1] if codes.ndim else 1).tolist() if codes.size else []:
         fields: list[tuple[int, int]] = []
-        if isinstance(fmt, Block):
+        if isinstance(fmt, Scaled):
             low = fmt.element.bits
             for start in range(0, len(row), fmt.size):
                 part = row[start : start + fmt.size]
-                fields += [(part[0] >> low, fmt.scale.bits)]
+                fields += [(part[0] >> low, fmt.shared_bits)]
                 fields += digits(fmt.element, [c & ((1 << low) - 1) for c in part], dense)
         else:
             fields = digits(fmt, row, dense)

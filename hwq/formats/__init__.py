@@ -5,6 +5,7 @@ from hwq.formats.block import Block
 from hwq.formats.catalog import Catalog, catalog
 from hwq.formats.curves import CURVES, Curve
 from hwq.formats.families import family, options, whole_numbers
+from hwq.formats.group import Group
 from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.packing import pack_bits, packed_bytes, unpack_bits
@@ -32,6 +33,7 @@ __all__ = [
     "Codebook",
     "Curve",
     "Format",
+    "Group",
     "Int",
     "MiniFloat",
     "Planes",

@@ -2,64 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from hwq.bits import Word, variable
-from hwq.bits.blocks import LARGEST, SHARED
+from hwq.bits.blocks import SHARED
 from hwq.errors import HwqError
 from hwq.formats.arrays import _mode, _noise, check_codes, holds
 from hwq.formats.arrays import decode as plain_decode
-from hwq.formats.block import Block
 from hwq.formats.intake import CARRIERS, as_floats, bits_of, float_bits_of, like, like_numbers
 from hwq.formats.rounding import STOCHASTIC, check_rounding
-from hwq.formats.scales import element_code, scale_code
+from hwq.formats.scaled import Scaled
 
 __all__ = ["decode", "encode", "quantize", "texts"]
 
 
-def texts(fmt: Block, carrier: str, rounding: str) -> tuple[Word, Word, Word, Word]:
-    """(measure, shared, code, number) as `compile_blocks` takes them; code and number over "code" and "shared"."""
+def texts(fmt: Scaled, carrier: str, rounding: str) -> tuple[Mapping[str, Word], Word, Word, Word]:
+    """(measures, shared, code, number) as `compile_blocks` takes them; code and number over "code" and "shared"."""
     source = CARRIERS[carrier][0]
-    measure = source.code_word.low(source.exp + source.man)
-    chosen = scale_code(fmt, variable(LARGEST, measure.lo, measure.hi), source)
+    chosen = fmt.shared_code(source)
     shared = variable(SHARED, chosen.lo, chosen.hi)
-    element = element_code(fmt, source.unpack(source.code_word), source, shared, _mode(rounding))
-    number = source.pack(fmt.number(element, shared), fmt.lsb, "rne")
-    return measure, chosen, element | (shared << fmt.element.bits), number
+    element = fmt.element_code(source.unpack(source.code_word), source, shared, _mode(rounding))
+    code = element | (shared << fmt.element.bits)
+    number = source.pack(fmt.unpack(code), fmt.lsb, "rne")
+    return fmt.measures(source.code_word, source), chosen, code, number
 
 
 @lru_cache(maxsize=256)
-def _compiled(fmt: Block, carrier: str, rounding: str, to_number: bool) -> Any:
+def _compiled(fmt: Scaled, carrier: str, rounding: str, to_number: bool) -> Any:
     from hwq.bits.blocks import compile_blocks
 
     raw = CARRIERS[carrier][1]
-    measure, chosen, code, number = texts(fmt, carrier, rounding)
+    measures, chosen, code, number = texts(fmt, carrier, rounding)
     output, result = (number, raw) if to_number else (code, fmt.code_dtype)
     inputs = {"code": raw} | ({"noise": np.uint16} if rounding == STOCHASTIC else {})
-    return compile_blocks(measure, chosen, [output], inputs, [result], fmt.size)
+    return compile_blocks(measures, chosen, [output], inputs, [result], fmt.size)
 
 
-def _run(fmt: Block, raw: np.ndarray[Any, Any], carrier: str, rounding: str, seed: int, to_number: bool) -> Any:
+def _run(fmt: Scaled, raw: np.ndarray[Any, Any], carrier: str, rounding: str, seed: int, to_number: bool) -> Any:
     """The texts over raw patterns; blocks run along the last axis, a lone number is a block."""
     arrays = (raw, *_noise(rounding, seed, raw))
     rows = [a.reshape(-1, a.shape[-1] if a.ndim and a.size else 1) for a in arrays]
     return _compiled(fmt, carrier, rounding, to_number)(rows)[0].reshape(raw.shape)
 
 
-def encode(fmt: Block, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
+def encode(fmt: Scaled, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
     check_rounding(rounding, stochastic=True)
     raw, carrier = as_floats(*bits_of(x))
     return like(_run(fmt, raw, carrier, rounding, seed, False), x)
 
 
 @lru_cache(maxsize=64)
-def _values(fmt: Block) -> np.ndarray[Any, Any]:
-    """The value of every code, from those of elements and scales, in the dtype of `decode`."""
+def _values(fmt: Scaled) -> np.ndarray[Any, Any]:
+    """The value of every code, from those of factors and scales, in the dtype of `decode`."""
     parts = []
-    for part in (fmt.scale, fmt.element):
+    for part in (fmt.scale, fmt.factor):
         table = np.zeros(1 << part.bits)
         table[part.codes()] = part.decode(part.codes())
         parts.append(table)
@@ -70,14 +70,14 @@ def _values(fmt: Block) -> np.ndarray[Any, Any]:
     return table
 
 
-def decode(fmt: Block, codes: Any) -> Any:
+def decode(fmt: Scaled, codes: Any) -> Any:
     array = check_codes(fmt, codes)
     if fmt.bits > 16:
         return plain_decode(fmt, codes)
     return like(np.asarray(_values(fmt)[array]), codes)
 
 
-def quantize(fmt: Block, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
+def quantize(fmt: Scaled, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
     check_rounding(rounding, stochastic=True)
     raw, carrier = float_bits_of(x)
     digits = (fmt.unpack(fmt.code_word).mag.hi - 1).bit_length()

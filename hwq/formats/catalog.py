@@ -12,6 +12,7 @@ from hwq.formats.base import Format
 from hwq.formats.block import Block
 from hwq.formats.curves import Curve
 from hwq.formats.families import FAMILIES
+from hwq.formats.group import Group
 from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.planes import Planes, Range
@@ -124,6 +125,9 @@ catalog.add("nvfp4", Block(MiniFloat(2, 1), MiniFloat(4, 3, specials="nan"), 16)
 # Darvish Rouhani et al., NeurIPS 2020: sign and 3 to 7 mantissa bits under a shared exponent of 8 bits, 16 to a box
 for _bits in (12, 13, 14, 15, 16):
     catalog.add(f"msfp{_bits}", Block(SignMagnitude(_bits - 8, _bits - 10), _MX, 16))
+# W4A16 g128 and W2A16 g64 of GPTQ, AWQ and OmniQuant: integers less a zero point, times a half-precision scale
+for _bits, _size in ((4, 128), (2, 64)):
+    catalog.add(f"w{_bits}g{_size}", Group(Int(_bits, signed=False), MiniFloat(5, 10, specials="inf"), _size))
 
 # -1 and +1; nine even levels as two trit-planes (PTQTP, arXiv 2509.16989); 2**2 + 1 levels (ABQ-LLM, arXiv 2408.08554)
 catalog.add("binary", Planes("signs", (1,)))

@@ -20,7 +20,6 @@ import numpy as np
 
 from hwq.errors import HwqError
 from hwq.formats.base import Format
-from hwq.formats.block import Block
 
 __all__ = ["DISTRIBUTIONS", "Fidelity", "Source", "distribution", "fidelity", "squared_error"]
 
@@ -137,7 +136,7 @@ def squared_error(fmt: Format, source: Source, clip: float) -> float:
     """
     if not fmt.max > 0 or fmt.bits > 64:
         raise HwqError(f"a fidelity needs a positive value and at most 64 bits, not {fmt} with {fmt.bits}")
-    x, weights = (source.series, None) if isinstance(fmt, Block) else (source.nodes, source.weights)
+    x, weights = (source.series, None) if fmt.blocked else (source.nodes, source.weights)
     x = np.abs(x) if fmt.min >= 0 else x
     scale = clip / fmt.max
     with np.errstate(over="ignore", invalid="ignore"):  # beyond float64 is beyond the format too

@@ -1,12 +1,12 @@
 """Codes as bits in memory: one stream, the first code in the lowest bits of the first byte, nothing between codes.
 
-A plain format takes `bits` a code. A block format takes for each block its scale's code once, and then the codes of
-its elements; a short block at the end of a row takes fewer. `dense` writes digits instead of codes where the number v
-of valid codes is no power of two: groups of g codes in the fewest bits b that hold v**g numbers, at most 8, as the
-number `sum(rank(code i) * v**i)`, where a code's rank is its place among the valid ones. Of all g it is the one with
-the fewest bits a code, and of those the least: five trits in 8 bits, three digits of five levels in 7, three of six in
-8. Where that saves nothing codes are written as they are. The last group of a row, or of a block, is filled up with
-rank 0, and the last byte with zeros.
+A plain format takes `bits` a code. A block format takes for each block what it shares once, the scale's code (above a
+group's zero point), and then the codes of its elements; a short block at the end of a row takes fewer. `dense` writes
+digits instead of codes where the number v of valid codes is no power of two: groups of g codes in the fewest bits b
+that hold v**g numbers, at most 8, as the number `sum(rank(code i) * v**i)`, where a code's rank is its place among the
+valid ones. Of all g it is the one with the fewest bits a code, and of those the least: five trits in 8 bits, three
+digits of five levels in 7, three of six in 8. Where that saves nothing codes are written as they are. The last group of
+a row, or of a block, is filled up with rank 0, and the last byte with zeros.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import numpy as np
 from hwq.errors import HwqError
 from hwq.formats.arrays import check_codes
 from hwq.formats.base import Format
-from hwq.formats.block import Block
 from hwq.formats.intake import like, to_numpy
+from hwq.formats.scaled import Scaled
 
 __all__ = ["pack_bits", "packed_bytes", "unpack_bits"]
 
@@ -36,7 +36,7 @@ def pack_bits(fmt: Format, codes: Any, dense: bool = False) -> Any:
     if not array.size:
         return like(np.empty(0, dtype=np.uint8), codes)
     rows = array.reshape(math.prod(array.shape[:-1]), -1)
-    stream = _block_bits(fmt, rows, dense) if isinstance(fmt, Block) else _bits(*_symbols(fmt, rows, dense))
+    stream = _block_bits(fmt, rows, dense) if isinstance(fmt, Scaled) else _bits(*_symbols(fmt, rows, dense))
     return like(np.packbits(stream.reshape(-1), bitorder="little"), codes)
 
 
@@ -51,14 +51,14 @@ def unpack_bits(fmt: Format, data: Any, shape: tuple[int, ...], dense: bool = Fa
     length = shape[-1] if shape else 1
     rows = math.prod(shape) // length
     stream = np.unpackbits(stored, count=rows * _row_bits(fmt, length, dense), bitorder="little").reshape(rows, -1)
-    codes = _block_codes(fmt, stream, length, dense) if isinstance(fmt, Block) else _codes(fmt, stream, length, dense)
+    codes = _block_codes(fmt, stream, length, dense) if isinstance(fmt, Scaled) else _codes(fmt, stream, length, dense)
     return like(check_codes(fmt, codes.reshape(shape)), data)
 
 
 def packed_bytes(fmt: Format, shape: tuple[int, ...], dense: bool = False) -> int:
     """Bytes of a packed array: `ceil(rows * bits of a row / 8)`.
 
-    A row of n codes has `n * bits` of a plain format; `ceil(n / size) * scale.bits + n * element.bits` of a block
+    A row of n codes has `n * bits` of a plain format; `ceil(n / size) * shared_bits + n * element.bits` of a block
     format; dense `ceil(n / g) * b`, in a block format for each of its blocks.
     """
     shape = _checked_shape(shape)
@@ -74,10 +74,10 @@ def _checked_shape(shape: Any) -> tuple[int, ...]:
 
 
 def _row_bits(fmt: Format, length: int, dense: bool) -> int:
-    if isinstance(fmt, Block):
+    if isinstance(fmt, Scaled):
         full, rest = divmod(length, fmt.size)
         return sum(
-            count * (fmt.scale.bits + _row_bits(fmt.element, n, dense))
+            count * (fmt.shared_bits + _row_bits(fmt.element, n, dense))
             for count, n in ((full, fmt.size), (int(rest > 0), rest))
         )
     group, bits = _group(fmt) if dense else (1, fmt.bits)
@@ -141,36 +141,36 @@ def _numbers(stream: Array, dtype: np.dtype[Any]) -> Array:
     return raw.view(dtype.newbyteorder("<"))[..., 0].astype(dtype, copy=False)
 
 
-def _parts(fmt: Block, length: int) -> list[tuple[slice, int, int]]:
+def _parts(fmt: Scaled, length: int) -> list[tuple[slice, int, int]]:
     """(which codes, blocks, codes of each): the full blocks of a row, and the short one."""
     full = length // fmt.size
     parts = [(slice(full * fmt.size), full, fmt.size), (slice(full * fmt.size, None), 1, length - full * fmt.size)]
     return [part for part in parts if part[1] * part[2]]
 
 
-def _block_bits(fmt: Block, rows: Array, dense: bool) -> Array:
+def _block_bits(fmt: Scaled, rows: Array, dense: bool) -> Array:
     streams = []
     for where, count, size in _parts(fmt, rows.shape[1]):
         codes = rows[:, where].reshape(len(rows), count, size)
-        scales = (codes[..., :1] >> fmt.element.bits).astype(fmt.scale.code_dtype)
-        if (codes >> fmt.element.bits != scales).any():
+        shared = codes[..., :1] >> fmt.element.bits
+        if (codes >> fmt.element.bits != shared).any():
             raise HwqError(
                 f"codes of a block of {fmt} must share one scale, not have several; encode along the last axis"
             )
         elements = (codes & ((1 << fmt.element.bits) - 1)).astype(fmt.element.code_dtype)
-        fields = (_bits(scales, fmt.scale.bits), _bits(*_symbols(fmt.element, elements, dense)))
+        fields = (_bits(shared, fmt.shared_bits), _bits(*_symbols(fmt.element, elements, dense)))
         streams.append(np.concatenate(fields, axis=-1).reshape(len(rows), -1))
     return np.concatenate(streams, axis=1)
 
 
-def _block_codes(fmt: Block, stream: Array, length: int, dense: bool) -> Array:
+def _block_codes(fmt: Scaled, stream: Array, length: int, dense: bool) -> Array:
     codes = np.empty((len(stream), length), dtype=fmt.code_dtype)
     at = 0
     for where, count, size in _parts(fmt, length):
-        bits = fmt.scale.bits + _row_bits(fmt.element, size, dense)
+        bits = fmt.shared_bits + _row_bits(fmt.element, size, dense)
         fields = stream[:, at : at + count * bits].reshape(len(stream), count, bits)
-        scales = _numbers(fields[..., None, : fmt.scale.bits], fmt.code_dtype)
-        elements = _codes(fmt.element, fields[..., fmt.scale.bits :], size, dense)
-        codes[:, where] = ((scales << fmt.element.bits) | elements).reshape(len(stream), -1)
+        shared = _numbers(fields[..., None, : fmt.shared_bits], fmt.code_dtype)
+        elements = _codes(fmt.element, fields[..., fmt.shared_bits :], size, dense)
+        codes[:, where] = ((shared << fmt.element.bits) | elements).reshape(len(stream), -1)
         at += count * bits
     return codes

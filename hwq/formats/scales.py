@@ -1,44 +1,72 @@
-"""The texts of `encode` for blocks: a scale from the largest magnitude, and a number over its scale."""
+"""The texts of `encode` for blocks: a scale from the largest magnitude or the range, and a number over its scale."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from functools import cache
+from typing import TYPE_CHECKING
 
-from hwq.bits import Word, const, evaluate, ilog2, lookup, minimum, mux
+from hwq.bits import Word, const, evaluate, ilog2, lookup, maximum, minimum, mux
 from hwq.formats.base import Format, Unpacked
-from hwq.formats.block import Block
-from hwq.formats.integer import Int
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.rounding import Rounding
 
-__all__ = ["element_code", "scale_code"]
+if TYPE_CHECKING:
+    from hwq.formats.block import Block
+    from hwq.formats.group import Group
+
+__all__ = ["quotient_code", "scale_code", "span_code"]
+
+_SPAN_ROUNDING = {"near": "rne", "up": "rup"}
 
 
 def scale_code(fmt: Block, largest: Word, source: MiniFloat) -> Word:
     """The code of a block's scale, from the pattern of its largest magnitude in `source`."""
     u = source.unpack(largest)
-    least, most = _ends(fmt.scale)
     code = _quotient(fmt, u, source) if fmt.rule == "max" else _power(fmt, u, source)
-    code = mux(u.mag.eq(0), const(least), code.clamp(least, most))
-    nan = _code(fmt.scale, _number(0, nan=1), 0, "rne") if fmt.scale.has_nan else most
-    return mux(u.nan | u.inf, const(nan), code)
+    return _limited(fmt.scale, code, u.mag.eq(0), u.nan | u.inf)
 
 
-def element_code(fmt: Block, u: Unpacked, source: MiniFloat, shared: Word, rounding: Rounding) -> Word:
+def span_code(fmt: Group, low: Word, high: Word, source: MiniFloat) -> Word:
+    """The code of a group's scale, from the patterns of the magnitudes of its least and its largest number."""
+    swap = low > high  # patterns ascend with magnitudes
+    x, y = (source.unpack(mux(swap, *pair)) for pair in ((low, high), (high, low)))
+    divisor, digits = const(fmt.element.integer_range[1]), fmt.divisor.mag.hi.bit_length()
+    # Of x + y the top bits, the last of them for all that is below it. Where there is anything, x is a normal number,
+    # and so many places are kept that the sum is divided without its last two.
+    guard = max(0, digits + divisor.hi.bit_length() + 1 - source.man)
+    apart = minimum(maximum(x.exp - y.exp, 0), source.man + 1 + guard)
+    more, whole = y.mag << guard, (y.mag << guard) >> apart
+    lost = const(1) - (whole << apart).eq(more)
+    total = (((x.mag << guard) + whole) << 1) | lost
+    width = source.man + 3 + guard
+    lead = ilog2(total).within(0, width - 1)
+    normal = (total << (const(width - 1) - lead)).within(0, (1 << width) - 1)
+    mag, cut = _divide(normal, divisor, digits, width)
+    code = fmt.scale.pack(_number(mag, x.exp + lead), source.lsb - guard - width + cut, _SPAN_ROUNDING[fmt.rule])
+    return _limited(fmt.scale, code, total.eq(0), x.nan | x.inf | y.nan | y.inf)
+
+
+def _limited(scale: Format, code: Word, zero: Word, special: Word) -> Word:
+    """A scale's code between those of the least positive and the largest, and that of a block without numbers."""
+    least, most = _ends(scale)
+    nan = _code(scale, _number(0, nan=1), 0, "rne") if scale.has_nan else most
+    return mux(special, const(nan), mux(zero, const(least), code.clamp(least, most)))
+
+
+def quotient_code(
+    element: Format, scale: Format, u: Unpacked, source: MiniFloat, shared: Word, rounding: Rounding
+) -> Word:
     """The code of the element of a number `u`, unpacked from `source`, over the scale of code `shared`."""
-    s, element, lsb = fmt.scale.unpack(shared), fmt.element, source.lsb - fmt.scale.lsb
+    s, lsb = scale.unpack(shared), source.lsb - scale.lsb
     mag, cut = u.mag, 0
-    if not fmt.powers:
+    if s.mag.hi > 1:
         digits = element.unpack(element.code_word).mag.hi.bit_length()
         mag, cut = _divide(u.mag, s.mag, digits, element.lsb - lsb)
     # with an exponent of that any normal number is beyond the largest element: more would change nothing
     enough = _top(element)[0] + 2 - source.man - lsb + s.mag.hi.bit_length()
     exp = minimum(u.exp - s.exp, max(0, enough))
-    nan, inf = (const(0), const(0)) if fmt.scale.has_nan else (u.nan, u.inf)
-    if isinstance(element, Int) and element.signed and element.overflow == "sat" and not element.zero:
-        element = replace(element, narrow=True)
+    nan, inf = (const(0), const(0)) if scale.has_nan else (u.nan, u.inf)
     code = element.pack(Unpacked(u.neg, mag, exp, nan, inf), lsb + cut, rounding)
     return mux(s.nan, const(0), code)
 
