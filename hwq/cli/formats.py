@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwq.cli import explore
-from hwq.cli.console import PRICED, Json, show, table
+from hwq.cli.console import PRICED, Json, progress, show, table
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
@@ -122,6 +122,10 @@ def _number(x: float | None) -> str:
 
 def _one(fmt: Format, plot: Path | None, as_json: bool) -> None:
     """All that is known of a format; its values unless they are more than a table holds."""
+    if plot is not None:
+        from hwq.plot import check_drawable
+
+        check_drawable(fmt)
     rows = [(code, explore.value(fmt, code)) for code in fmt.codes().tolist()] if fmt.bits <= 16 else []
     found = {
         **explore.summary(fmt),
@@ -254,10 +258,11 @@ def _notes(rows: list[dict[str, Any]], devices: tuple[str, ...]) -> None:
 
 
 def _write_vectors(texts: list[str], folder: Path, as_json: bool) -> None:
-    from hwq.formats import parse_format
-    from hwq.golden.pack import write_pack
+    from hwq.formats import catalog, parse_format
+    from hwq.golden import write_pack
 
-    manifest = write_pack([parse_format(text) for text in texts], folder)
+    with progress("vectors of", len(texts) or len(catalog)) as tick:
+        manifest = write_pack([parse_format(text) for text in texts], folder, tick)
     if as_json:
         show(manifest)
         return

@@ -42,7 +42,7 @@ def search(
     calibration: Calibration = None,
     objective: Annotated[list[str] | None, typer.Option("--objective", help="Figures of the front.")] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="The sampler's seed.")] = 0,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the front as PNG, SVG or PDF.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the front: PNG, SVG, PDF.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Let points that failed before run again.")] = False,
     as_json: Json = False,
 ) -> None:

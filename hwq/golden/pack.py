@@ -71,10 +71,13 @@ class Vectors:
         }
 
 
-def write_pack(formats: Sequence[Format], folder: str | Path) -> dict[str, Any]:
-    """Write a pack of these formats, or of all the catalogue's of one number and at most 16 bits, and its manifest.
+def write_pack(
+    formats: Sequence[Format], folder: str | Path, tick: Callable[[str], object] = lambda name: None
+) -> dict[str, Any]:
+    """Write a pack of these formats, or of all the catalogue's of one number and at most 16 bits; its manifest.
 
     Everything is computed before the folder is touched; it must be new, empty, or an earlier pack, which is replaced.
+    `tick` is called with the name of each format that is done.
     """
     path = Path(folder)
     old = _earlier(path)
@@ -85,6 +88,7 @@ def write_pack(formats: Sequence[Format], folder: str | Path) -> dict[str, Any]:
     made: dict[str, tuple[Vectors, str]] = {}
     for fmt in chosen:
         made.update((v.name, (v, v.text)) for v in _vectors(fmt, left_out))
+        tick(str(fmt))
     texts = {name: text for name, (_, text) in made.items()}
     here = Path(__file__).parent
     texts |= {"reader.py": (here / "reader.py").read_text("utf-8"), "README.md": (here / "pack.md").read_text("utf-8")}

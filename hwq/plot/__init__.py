@@ -5,11 +5,12 @@ from hwq.plot.formats import formats_compare
 from hwq.plot.fronts import front
 from hwq.plot.labels import differences
 from hwq.plot.progress import progress
-from hwq.plot.sheet import format_sheet
+from hwq.plot.sheet import check_drawable, format_sheet
 from hwq.plot.style import check_picture
 from hwq.plot.tradeoff import format_tradeoff
 
 __all__ = [
+    "check_drawable",
     "check_picture",
     "cost_breakdown",
     "differences",

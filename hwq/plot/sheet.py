@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hwq.formats import Format
 
-__all__ = ["format_sheet"]
+__all__ = ["check_drawable", "format_sheet"]
 
 LINEAR = 2.0**7
 """A larger ratio of the largest to the least positive value is drawn on an axis that is linear around zero alone."""
@@ -31,11 +31,8 @@ def format_sheet(fmt: Format, ratios: Sequence[tuple[str, float | None]], path: 
 
     `ratios` are (source, signal to quantization noise in dB, None where nothing is lost). Formats to 16 bits.
     """
-    if fmt.bits > 16:
-        raise HwqError(f"a picture shows every code of a format to 16 bits, not {fmt} with {fmt.bits}")
+    check_drawable(fmt)
     values = positive_values(fmt)
-    if not len(values):
-        raise HwqError(f"a picture needs a positive value, which {fmt} has not")
     with drawing(path, 10.0, 6.4) as figure:
         figure.suptitle(title or _title(fmt), x=0.01, ha="left", fontsize=12)
         halves = figure.subfigures(1, 2, width_ratios=[1.0, 1.2], squeeze=False)[0]
@@ -48,6 +45,14 @@ def format_sheet(fmt: Format, ratios: Sequence[tuple[str, float | None]], path: 
         errors.set_title(errors.get_ylabel())
         errors.set_ylabel("")
         set_octaves(errors)
+
+
+def check_drawable(fmt: Format) -> None:
+    """Refuse a format whose codes are too many to be drawn, or that has no positive value."""
+    if fmt.bits > 16:
+        raise HwqError(f"a picture shows every code of a format to 16 bits, not {fmt} with {fmt.bits}")
+    if fmt.max <= 0:
+        raise HwqError(f"a picture needs a positive value, which {fmt} has not")
 
 
 def _title(fmt: Format) -> str:
