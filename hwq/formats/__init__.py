@@ -5,6 +5,7 @@ from hwq.formats.block import Block
 from hwq.formats.catalog import Catalog, catalog
 from hwq.formats.curves import CURVES, Curve
 from hwq.formats.families import family, options, whole_numbers
+from hwq.formats.fidelity import DISTRIBUTIONS, Fidelity, Source, distribution, fidelity, squared_error
 from hwq.formats.group import Group
 from hwq.formats.integer import Int, SignMagnitude
 from hwq.formats.minifloat import MiniFloat
@@ -26,12 +27,14 @@ from hwq.formats.text import parse_format
 
 __all__ = [
     "CURVES",
+    "DISTRIBUTIONS",
     "ROUNDINGS",
     "STOCHASTIC",
     "Block",
     "Catalog",
     "Codebook",
     "Curve",
+    "Fidelity",
     "Format",
     "Group",
     "Int",
@@ -40,13 +43,16 @@ __all__ = [
     "Range",
     "Rounding",
     "SignMagnitude",
+    "Source",
     "Special",
     "Table",
     "Ternary",
     "Unpacked",
     "catalog",
     "check_rounding",
+    "distribution",
     "family",
+    "fidelity",
     "lloyd_max",
     "next_noise",
     "noise",
@@ -56,6 +62,7 @@ __all__ = [
     "packed_bytes",
     "parse_format",
     "round_shift",
+    "squared_error",
     "unpack_bits",
     "whole_numbers",
 ]
