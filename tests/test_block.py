@@ -524,10 +524,18 @@ def test_what_has_no_zero_pads_nothing(text: str) -> None:
         conv2d(mac, x, w, padding=1)
 
 
-def test_no_datapath_ends_in_a_block() -> None:
-    """A processing element has one number at a time."""
-    with pytest.raises(HwqError, match=r"^an output must round one number alone, not mxfp4_e2m1, whose scale is"):
-        matmul(Datapath.parse("int4*int4 ->mxfp4_e2m1").mac, np.ones((1, 1), np.uint8), np.ones((1, 1), np.uint8))
+@pytest.mark.parametrize("text", ["mxfp4_e2m1", "nvfp4", "mxint8[bias,relu]", "w4g128"])
+def test_no_datapath_ends_in_a_block(text: str) -> None:
+    """A processing element has one number at a time: neither an output nor an accumulator can be of a block."""
+    name = text.partition("[")[0]
+    fmt = parse_format(name)
+    message = rf"^an output must round one number alone, not {name}, whose scale is that of a block; use a format such"
+    with pytest.raises(HwqError, match=message):
+        Datapath.parse(f"int4*int4 ->{text}")
+    with pytest.raises(HwqError, match=message):
+        Mac(parse_format("int4"), parse_format("int4"), out=fmt)
+    with pytest.raises(HwqError, match=r"^an (output must round one number alone|accumulator must be a float)"):
+        Datapath.parse(f"int4*int4 +{name}")
 
 
 # texts and messages

@@ -334,10 +334,3 @@ def test_texts() -> None:
 def test_messages(text: str, message: str) -> None:
     with pytest.raises(HwqError, match=f"^{re.escape(message)}"):
         parse_format(text)
-
-
-def test_no_datapath_ends_in_a_group() -> None:
-    with pytest.raises(HwqError, match=r"^an output must round one number alone, not group"):
-        matmul(
-            Datapath.parse("int4*int4 ->group(uint4,bf16,8)").mac, np.ones((1, 1), np.uint8), np.ones((1, 1), np.uint8)
-        )

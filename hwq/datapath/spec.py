@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
+from hwq.bits import const
 from hwq.datapath.accumulators import MAX_EXACT_BITS, Accumulator, Align, Exact, Fixed, Float
 from hwq.datapath.checks import check_kind, whole
 from hwq.errors import HwqError
-from hwq.formats import STOCHASTIC, Format, Int, check_rounding
+from hwq.formats import STOCHASTIC, Format, Int, Unpacked, check_rounding
 from hwq.formats.flagged import Flagged
 
 __all__ = ["Array", "Bias", "Datapath", "Mac", "Relu", "Requant", "Step", "check_mac"]
@@ -90,6 +91,8 @@ class Mac:
             "an accumulator must be Exact(), Fixed(bits), Float(format) or Align(lanes, bits)", self.acc, Accumulator
         )
         check_kind("an output must be a Format or None", self.out, Format | None)
+        if self.out is not None and self.out.blocked:
+            self.out.pack(Unpacked.of(const(0)), self.out.lsb, "rne")  # refuses, in the words of the format
         check_kind("an epilogue must be a tuple of steps", self.epilogue, tuple)
         for step in self.epilogue:
             check_kind("an epilogue step must be Bias(), Requant() or Relu()", step, Step)
