@@ -1,8 +1,8 @@
 """Every scalar format of the catalogue, in every rounding and overflow mode that it has, on every 16-bit float.
 
 The specification is `hwq.testing.Nearest`: the nearest of the values that `value` gives, found by comparing numbers.
-Inputs: all bfloat16 and all float16 numbers; in float32 every value, every midpoint between two neighbours and the first
-beyond the ends, each with both its neighbours. `pytest -s` (`make test-all`) prints the counts.
+Inputs: all bfloat16 and all float16 numbers; in float32 every value, every midpoint between two neighbours and the
+first beyond the ends, each with both its neighbours. `make test-all` prints the counts.
 """
 
 from __future__ import annotations

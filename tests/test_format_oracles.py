@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from hwq import catalog, parse_format
-from hwq.formats import ROUNDINGS, Block, Format, Int, MiniFloat, Special
+from hwq.formats import ROUNDINGS, Format, Int, MiniFloat, Range, Special, Ternary
 
 Array = np.ndarray[Any, Any]
 Oracle = Callable[[Array], Array]
@@ -69,17 +69,18 @@ TORCH = {
 def with_overflows(formats: list[Format]) -> Iterator[str]:
     """Each floating-point format in every overflow mode that gfloat knows for it."""
     for fmt in formats:
-        if isinstance(fmt, MiniFloat) and fmt.bits <= 16:
+        if isinstance(fmt, MiniFloat) and fmt.bits <= 16 and fmt.zero:
             yield fmt.text
             if fmt.specials:
-                yield fmt.text[:-1] + (",ovf=inf)" if fmt.specials == "inf" else ",ovf=nan)")
+                yield fmt.text[:-1] + (",ovf=inf)" if fmt.has_inf else ",ovf=nan)")
 
 
 GFLOAT = [
     *with_overflows([catalog[name] for name in catalog]),
     *["fp(1,2)", "fp(3,1)", "fp(4,2)", "fp(5,3,bias=12)", "fp(6,3)", "fp(4,3,inf)", "fp(3,4,inf,ovf=inf)"],
+    *["fp(5,3,bias=16,p3109)", "fp(5,3,p3109,unsigned,ovf=inf)", "fp(3,4,unsigned)", "fp(7,1,inf,unsigned)"],
 ]
-INTEGERS = [str(fmt) for fmt in (catalog[name] for name in catalog) if not isinstance(fmt, MiniFloat | Block)]
+INTEGERS = [str(fmt) for fmt in (catalog[name] for name in catalog) if isinstance(fmt, Int | Ternary | Range)]
 INTEGERS += ["int(7,narrow)", "fixed(8,4)", "fixed(9,-3)", "ufixed(8,8)", "fixed(12,20,narrow)"]
 
 
@@ -141,16 +142,18 @@ def gfloat_oracle(fmt: MiniFloat, rounding: str) -> Oracle:
         k=fmt.bits,
         precision=fmt.man + 1,
         bias=fmt.offset,
-        is_signed=True,
+        is_signed=fmt.signed,
         domain=gfloat.Domain.Extended if fmt.has_inf else gfloat.Domain.Finite,
-        has_nz=fmt.specials != "fnuz",
-        num_high_nans={"": 0, "nan": 1, "inf": 2**fmt.man - 1, "fnuz": 0}[fmt.specials],
+        has_nz=fmt.signed and not fmt.one_zero,
+        num_high_nans={"": 0, "nan": 1, "inf": 2**fmt.man - 1, "fnuz": 0, "p3109": 1 - fmt.signed}[fmt.specials],
         has_subnormals=fmt.subnormals,
         is_twos_complement=False,
     )
     mode = GFLOAT_ROUNDINGS[rounding]
 
     def run(x: Array) -> Array:
+        if not fmt.signed:  # to us what is below the least value becomes that, in any mode
+            x = np.where(x < 0, 0.0, x)
         # An infinity is no overflow to us: where it has a code it stays one, also in a format that saturates.
         stays = np.isinf(x) & fmt.has_inf
         out = np.array(gfloat.round_ndarray(info, np.where(stays, 0.0, x), mode, sat=fmt.overflow == "sat"))
@@ -206,6 +209,40 @@ def test_numpy_integers(text: str, rounding: str) -> None:
     assert mismatches == 0
 
 
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("text", ["tf32", "fp(8,10)", "fp(4,14,nan)", "fp(9,9,inf,ovf=inf)"])
+def test_gfloat_on_formats_of_19_bits(text: str, rounding: str) -> None:
+    """All 16-bit floats, and float32 numbers of every exponent."""
+    fmt = parse_format(text)
+    assert isinstance(fmt, MiniFloat) and fmt.bits == 19
+    bf16, fp16 = every_16_bit_float()
+    some = np.random.default_rng(4).integers(0, 1 << 32, 1 << 16, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    x = np.concatenate([bf16.float().numpy(), fp16.float().numpy(), some])
+    x = x[np.isfinite(x) | fmt.has_nan]
+    got, wide = fmt.decode(fmt.encode(x, rounding)).astype(np.float64), widen(x)
+    kept = np.ones(len(x), dtype=bool) if fmt.has_nan else ~np.isnan(wide)
+    want = gfloat_oracle(fmt, rounding)(wide)
+    assert kept.sum() > NUMBERS
+    assert (((got == want) | (np.isnan(got) & np.isnan(want)))[kept]).all()
+
+
+@pytest.mark.parametrize("name", ["ml_dtypes", "torch"])
+def test_scales_of_powers_of_two(name: str) -> None:
+    """E8M0, which others define for positive numbers from its least value up."""
+    fmt = parse_format("e8m0")
+    bf16, fp16 = every_16_bit_float()
+    x = np.concatenate([bf16.float().numpy(), fp16.float().numpy(), boundaries(fmt)])
+    x = x[np.isfinite(x) & (x >= np.float32(2.0**-126))]
+    if name == "torch":
+        want = torch.from_numpy(x).to(torch.float8_e8m0fnu).view(torch.uint8).numpy()
+    else:
+        want = x.astype(ml_dtypes.float8_e8m0fnu).view(np.uint8)
+    got = fmt.encode(x)
+    inside = want != 255  # to them what rounds past the largest is NaN
+    assert inside.sum() > 60_000 and (got[~inside] == 254).all()
+    assert np.array_equal(got[inside], want[inside])
+
+
 def test_float32_is_the_identity_on_float32() -> None:
     fmt = catalog["fp32"]
     x = np.random.default_rng(1).integers(0, 1 << 32, 1 << 20, dtype=np.uint64).astype(np.uint32).view(np.float32)
@@ -239,5 +276,6 @@ def test_float64_to_float32(rounding: str) -> None:
 
 def test_the_catalogue_is_covered() -> None:
     covered = {str(parse_format(text)) for text in (*GFLOAT, *INTEGERS)}
-    assert set(catalog) - covered == {"fp32"}  # which has tests of its own
+    left = {name for name in set(catalog) - covered if isinstance(catalog[name], Int | MiniFloat)}
+    assert left == {"fp32", "tf32", "e8m0"}  # which have tests of their own; and so have tables and blocks
     assert all(isinstance(parse_format(text), Int | MiniFloat) or text in catalog for text in INTEGERS)

@@ -190,7 +190,8 @@ class Expr:
             shifted = self.let(f"lshr i{wide} {self.get(index, wide)}, {bit}")
             flag = self.let(f"trunc i{wide} {shifted} to i1")
             pairs = [rows[at : at + 2] for at in range(0, len(rows), 2)]
-            rows = [self.let(f"select i1 {flag}, i{size} {p[1]}, i{size} {p[0]}") if len(p) > 1 else p[0] for p in pairs]
+            chosen = [f"select i1 {flag}, i{size} {p[-1]}, i{size} {p[0]}" for p in pairs]
+            rows = [self.let(line) if len(p) > 1 else p[0] for line, p in zip(chosen, pairs, strict=True)]
             bit += 1
         return rows[0]
 
