@@ -20,10 +20,16 @@ __all__ = ["Codes", "Draw"]
 Codes = np.ndarray[Any, Any]
 
 _SOME = 1 << 13  # random codes of a format that has too many to list
+_CLOSE = 6  # binades of an operand whose numbers are close
 
 
 class Draw:
-    """Random and corner values for one Mac."""
+    """Random and corner values for one Mac.
+
+    Of operands that reach over many binades (a block's scale alone over 254) most products would leave the accumulator,
+    or vanish below it. So half of their tiles are of close numbers: those of a few binades of either operand, whose
+    products are somewhere in the accumulator's range. The numbers of a block with near scales are such numbers.
+    """
 
     def __init__(self, mac: Mac, seed: int) -> None:
         self.mac = mac
@@ -32,14 +38,32 @@ class Draw:
         self.corners = {"a": _corners(mac.a), "w": _corners(mac.w)}
         self.finite = {"a": _ordered(mac.a)[0], "w": _ordered(mac.w)[0]}
         self.words = parameters(mac)
+        self.wide = any(most - least > 2 * _CLOSE for least, most in (_binades(mac.a), _binades(mac.w)))
+        self.close: dict[str, Codes] | None = None
 
     def operand(self, side: str, shape: tuple[int, int]) -> Codes:
-        """Codes of a lane each: any code, or corners, or finite numbers, or nothing but zero."""
-        kinds = (self.codes, self.finite, self.finite, self.corners)
+        """Codes of a lane each: any code, or corners, or finite numbers, or nothing but zero; or close numbers alone.
+
+        Draw "a" first: whether numbers are close, and which those of "w" then are, is chosen with it.
+        """
+        if side == "a":
+            self.close = self._closely() if self.wide and self.rng.random() < 0.5 else None
+        kinds = (self.codes, self.finite, self.finite, self.corners) if self.close is None else (self.close,)
         rows = [self.rng.choice(kinds[self.rng.integers(len(kinds))][side], shape[1]) for _ in range(shape[0])]
         if self.rng.random() < 0.1:
             rows[self.rng.integers(shape[0])][:] = self.zero(side)
         return np.stack(rows)
+
+    def _closely(self) -> dict[str, Codes]:
+        """Codes of numbers within a few binades of each operand, and whose products meet the accumulator's range."""
+        mac, rng = self.mac, self.rng
+        (least_a, most_a), (least_w, most_w) = (_binades(fmt) for fmt in (mac.a, mac.w))
+        least = max(mac.acc_format.lsb - mac.product_lsb, least_a + least_w - 1)
+        most = min(mac.acc_format.lsb - mac.product_lsb + mac.acc_format.integer_range[1].bit_length(), most_a + most_w)
+        product = int(rng.integers(least, max(least, most) + 1))
+        low, high = max(least_a, product - most_w), min(most_a, product - least_w)
+        at = int(rng.integers(low, high + 1)) if low <= high else min(max(low, least_a), most_a)
+        return {"a": _around(mac.a, at), "w": _around(mac.w, product - at)}
 
     def zero(self, side: str) -> int:
         fmt = self.mac.a if side == "a" else self.mac.w
@@ -99,10 +123,11 @@ def _shift_to(mac: Mac, largest: int) -> int:
 
 
 def _corners(fmt: Format) -> Codes:
-    """Codes of the extremes, the specials, the zeros and the numbers next to zero."""
+    """Codes of the extremes, a NaN and the infinities, the zeros and the numbers next to zero."""
     order, numbers = _ordered(fmt)
     middle = int(np.abs(numbers).argmin())
-    specials = np.setdiff1d(_listed(fmt), order)
+    kinds = {fmt.value(code): code for code in np.setdiff1d(_listed(fmt), order).tolist()}  # a NaN has many codes
+    specials = np.array([*kinds.values()], dtype=order.dtype)
     return np.unique(np.concatenate([order[:2], order[-2:], order[max(0, middle - 2) : middle + 3], specials]))
 
 
@@ -127,3 +152,23 @@ def _ordered(fmt: Format) -> tuple[Codes, np.ndarray[Any, Any]]:
     codes, number = codes[finite], np.broadcast_to(number, codes.shape)[finite]
     order = np.argsort(number, kind="stable")
     return codes[order], number[order]
+
+
+@lru_cache(maxsize=64)
+def _lengths(fmt: Format) -> np.ndarray[Any, Any]:
+    """Bits of the magnitude of each number of `_ordered`, in units of `2**lsb`; 0 for a zero."""
+    return np.array([abs(int(number)).bit_length() for number in _ordered(fmt)[1]])
+
+
+def _binades(fmt: Format) -> tuple[int, int]:
+    """(least, largest) bits of a number that is not zero."""
+    found = _lengths(fmt)
+    return int(found[found > 0].min()), int(found.max())
+
+
+def _around(fmt: Format, length: int) -> Codes:
+    """Codes of zero and of numbers of that many bits or a few less; of the nearest length, where there is none."""
+    lengths = _lengths(fmt)
+    apart = np.abs(lengths - (length - _CLOSE // 2))
+    reach = max(_CLOSE // 2, int(apart[lengths > 0].min()))
+    return np.asarray(_ordered(fmt)[0][(apart <= reach) | (lengths == 0)])
