@@ -540,7 +540,7 @@ CODES = np.zeros((2, 4), dtype=np.uint8)
             lambda: hwq.matmul(
                 Datapath.parse("fp8_e5m2*fp8_e5m2").mac, torch.zeros(1, 1, dtype=torch.uint8), CODES[:1, :1]
             ),
-            r"torch holds codes of up to 64 bits, not 80 of flagged\(77,32,inf\); add ->format or use numpy",
+            r"torch holds codes of up to 64 bits, not 80 of flagged\(fixed\(77,32\),inf\); add ->format or use numpy",
         ),
         (lambda: hwq.matmul("int8*int8", CODES, CODES), r"the numerics must be a Mac, not str int8\*int8; "),
         (

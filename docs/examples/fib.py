@@ -12,8 +12,8 @@ class Fibonacci(Table):
     width: int
 
     def __post_init__(self) -> None:
-        if not 2 <= self.width <= 8:
-            raise HwqError(f"fib takes 2 to 8 bits, not {self.width}")
+        if not 2 <= self.width <= 7:
+            raise HwqError(f"fib takes 2 to 7 bits, not {self.width}")
 
     @property
     def text(self) -> str:
