@@ -63,7 +63,7 @@ def test_texts_are_canonical(text: str, canonical: str) -> None:
         ("int8*uint8[zp]", ZERO_POINT),
         ("int8*int8 ->uint8[zp]", ZERO_POINT),
         ("int8*int8 ->uint8[zp][requant,relu]", ZERO_POINT),
-        ("int8*int8 round=rand", "round must be one of rne, rna, rtz, rdn, rup, not 'rand'"),
+        ("int8*int8 round=rand", "round must be one of rne, rna, rtz, rdn, rup, sr, not 'rand'"),
         *((f"{name}*int8", FORMAT) for name in ("posit8_1", "float")),
     ],
 )

@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from hwq.datapath.emulate import block_rows, product
 from hwq.datapath.kernels import Ints
+from hwq.datapath.operand import zero_code
 from hwq.datapath.params import Params, columns
 from hwq.datapath.spec import Mac, check_mac
 from hwq.errors import HwqError
@@ -84,8 +85,8 @@ def _pair(name: str, value: int | Pair, least: int) -> Pair:
 
 def _zero(fmt: Format) -> int:
     """The code of 0."""
-    code = int(fmt.encode(np.zeros(1))[0])
-    if fmt.value(code) != 0:
+    code = zero_code(fmt)
+    if code is None:
         raise HwqError(f"padding needs a code of 0, but {fmt} has none; choose a format with a zero, or padding=0")
     return code
 

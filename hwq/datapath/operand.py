@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwq.bits import Word, const, mux, variable
+from hwq.bits import Word, const, evaluate, mux, variable
 from hwq.datapath.accumulators import Align
-from hwq.formats import Format
+from hwq.formats import Format, Unpacked
 
 if TYPE_CHECKING:
     from hwq.datapath.spec import Mac
@@ -83,7 +83,11 @@ class Operand:
 @lru_cache(maxsize=1024)
 def zero_code(fmt: Format) -> int | None:
     """The code of zero, or None where no code means zero."""
-    code = int(np.asarray(fmt.encode(np.zeros(1)))[0])
+    if fmt.blocked:
+        code = int(np.asarray(fmt.encode(np.zeros(1)))[0])
+    else:  # read once, its text need not be compiled: this is asked of every datapath that is parsed
+        zero = Unpacked.of(const(0))
+        code = int(evaluate([fmt.pack(zero, fmt.lsb, "rne")], {})[0])
     return code if fmt.value(code) == 0 else None
 
 

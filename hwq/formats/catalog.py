@@ -69,6 +69,8 @@ class Catalog(Mapping[str, Format]):
             return ""
         if wide := re.fullmatch("(u?int)([0-9]{1,4})", name):
             return f"; write {wide[1]}({wide[2]})"
+        if name in FAMILIES:
+            return f"; {name}(...) takes arguments, see docs/formats.md"
         lower = name.lower().replace("bfloat", "bf").replace("float", "fp")
         near = [known for known in self if lower and known.endswith(lower)]
         near = near or get_close_matches(lower, self, 3, 0.7)

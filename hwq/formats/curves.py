@@ -147,6 +147,8 @@ class Curve(Table):
             raise HwqError(f"{self.kind} takes 2 to 8 bits and a frac of 1 to 24, not {self.width} and {self.frac}")
         if not shape.low <= self.parameter <= shape.high:
             raise HwqError(f"{self.kind}'s number must be between {shape.low} and {shape.high}, not {self.parameter}")
+        if self.kind == "twin" and self.parameter.denominator > 1:
+            raise HwqError(f"twin's number is of places to shift, a whole one, not {self.parameter}")
         if self.zero and shape.signed:
             raise HwqError(f"zero gives a curve without sign a code of 0; {self.kind} has one")
         if len(self.ranked) < 2:

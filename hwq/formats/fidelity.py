@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -110,7 +110,7 @@ def _laws() -> dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array
 DISTRIBUTIONS = tuple(_laws())
 
 
-@cache
+@lru_cache(maxsize=16)
 def distribution(name: str) -> Source:
     """One of the laws in `DISTRIBUTIONS`, of mean 0 and variance 1."""
     if name not in DISTRIBUTIONS:

@@ -12,7 +12,7 @@ a row, or of a block, is filled up with rank 0, and the last byte with zeros.
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import lru_cache
 from numbers import Integral
 from typing import Any
 
@@ -84,7 +84,7 @@ def _row_bits(fmt: Format, length: int, dense: bool) -> int:
     return -(-length // group) * bits
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _group(fmt: Format) -> tuple[int, int]:
     """(codes, bits) of a dense group; one code as it is where nothing is gained."""
     if fmt.bits > _GROUP_BITS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hwq.bits import Word, const, evaluate, ilog2, lookup, maximum, minimum, mux
@@ -116,14 +116,14 @@ def _divide(mag: Word, divisor: Word, digits: int, finest: int) -> tuple[Word, i
     return (quotient << 1) | (const(1) - exact), cut - 1
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _ends(scale: Format) -> tuple[int, int]:
     """The codes of the least positive and the largest value."""
     beyond = _floor_log2(scale.extremes[1]) + 1
     return _code(scale, _number(1), scale.lsb, "rup"), _code(scale, _number(1), beyond, "rtz")
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _top(element: Format) -> tuple[int, Fraction, int]:
     """(e, t, m): the largest value is t * 2**e, 1 <= t < 2, and the step below it 2**(e - m), or a little more."""
     below, most = sorted({v for c in element.codes().tolist() if isinstance(v := element.value(c), Fraction)})[-2:]
