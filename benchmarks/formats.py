@@ -49,7 +49,7 @@ def measure() -> Iterator[Line]:
     every = []
     for name in (*MINIFLOATS, *TABLES):
         fmt = hwq.parse_format(name)
-        codes = fmt.encode(x)
+        codes = fmt.encode(x.numpy())
         calls = [lambda: fmt.quantize(x), lambda: fmt.encode(x.numpy()), lambda: fmt.decode(codes)]  # noqa: B023
         quantize, encode, decode, *plain = best_of([*calls, *copies.values()])
         every.append(plain)

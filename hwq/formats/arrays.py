@@ -20,6 +20,8 @@ __all__ = ["check_codes", "decode", "encode", "holds", "quantize"]
 
 Run = Callable[..., np.ndarray[Any, Any]]
 
+_COMPARED = 4  # reserved codes up to which a code is compared with each
+
 
 def _compiled(output: Word, code: Any, result: Any, noisy: bool = False) -> Run:
     """The text of `output`, a function of "code" (and "noise"), from arrays of one dtype to an array of another."""
@@ -103,21 +105,28 @@ def check_codes(fmt: Format, codes: Any) -> np.ndarray[Any, Any]:
             raise HwqError(f"codes of {fmt} must be between 0 and {top}, not {low if low < 0 else high}")
     array = array.astype(fmt.code_dtype, copy=False)
     if array.size and (valid := _validator(fmt)) is not None:
-        bad = array[np.asarray(valid(array) == 0)]
-        if bad.size:
-            raise HwqError(f"code {int(bad.reshape(-1)[0])} of {fmt} is reserved; valid codes are in codes()")
+        good = valid(array)
+        if not good.all():
+            bad = int(array[np.asarray(good == 0)].reshape(-1)[0])
+            raise HwqError(f"code {bad} of {fmt} is reserved; valid codes are in codes()")
     return array
 
 
 @lru_cache(maxsize=1024)
 def _validator(fmt: Format) -> Run | None:
     """Which codes are valid, as a map to 0 and 1; None if all are."""
+    code = fmt.code_word
     if fmt.bits > 16:
-        valid = fmt.valid(fmt.code_word)
+        valid = fmt.valid(code)
     else:
         table = np.zeros(1 << fmt.bits, dtype=np.int64)
         table[fmt.codes()] = 1
-        valid = const(1) if table.all() else lookup(fmt.code_word, table.tolist())
+        missing = np.flatnonzero(table == 0).tolist()
+        valid = const(1)
+        for each in missing[:_COMPARED]:
+            valid = valid & (const(1) - code.eq(each))
+        if len(missing) > _COMPARED:
+            valid = lookup(code, table.tolist())
     return None if valid.constant else _compiled(valid, fmt.code_dtype, np.uint8)
 
 
