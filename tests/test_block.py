@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -16,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from hwq import Datapath, HwqError, Mac, conv2d, matmul, parse_format
+from hwq import Datapath, HwqError, Mac, catalog, conv2d, matmul, parse_format
 from hwq.bits import evaluate
-from hwq.formats import ROUNDINGS, Block, Format, Special
+from hwq.formats import ROUNDINGS, Block, Format, Special, packed_bytes
 from hwq.formats.blockwise import texts
 from hwq.formats.intake import CARRIERS
 from hwq.testing.nearest import Nearest
@@ -586,7 +587,7 @@ def test_messages_of_arrays() -> None:
         (lambda: wide.quantize(np.ones(8, np.float16)), "float16 cannot hold the 15 digits of block(int8,bf16,8,max)"),
         (lambda: fmt.quantize(np.ones(8, np.int32)), "quantize needs a float array, not integers"),
         (lambda: fmt.encode(np.ones(8), "up"), "round must be one of"),
-        (lambda: fmt.outer_scale(float("nan")), "the largest magnitude must be a finite number of at least 0, not nan"),
+        (lambda: fmt.outer_scale(float("nan")), "the largest magnitude must be a whole number, a fraction or a finite"),
         (lambda: fmt.value(1 << 20), "block(int4,bf16,8,max) has no code 1048576"),
     ):
         with pytest.raises(HwqError, match=f"^{re.escape(message)}"):
@@ -601,3 +602,23 @@ def test_the_outer_scale_spans_the_tensor() -> None:
     found = fmt.quantize(x / outer) * outer
     assert (found - x).std() < 0.12 * x.std() and not fmt.quantize(x).any()
     assert (fmt.encode(x / outer) >> 4).max() == fmt.scale.encode(np.array([448.0]))[0]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Block(np.ones(3), catalog["e8m0"], 32), "a block is made of two formats, not array"),  # type: ignore[arg-type]
+        (lambda: Block("int8", catalog["e8m0"], 32), "a block is made of two formats, not 'int8'"),  # type: ignore[arg-type]
+        (lambda: Block(catalog["int8"], catalog["e8m0"], True), "size must be a whole number, not True"),
+        (lambda: Block(catalog["int8"], catalog["e8m0"], 8, np.ones(2)), "a scale's rule must be one of"),  # type: ignore[arg-type]
+        (lambda: catalog["nvfp4"].outer_scale(np.ones(3)), "the largest magnitude must be a whole number, a fraction"),  # type: ignore[attr-defined]
+        (lambda: catalog["nvfp4"].outer_scale(-1.0), "the largest magnitude must be a finite number of at least 0"),  # type: ignore[attr-defined]
+        (lambda: packed_bytes(catalog["int4"], None), "a shape must be a list of numbers, not None"),  # type: ignore[arg-type]
+        (lambda: packed_bytes(catalog["int4"], (2, -1)), "a shape must be whole numbers of at least 0"),
+        (lambda: packed_bytes(catalog["int4"], (2, 1.5)), "a size must be a whole number, not 1.5"),  # type: ignore[arg-type]
+    ],
+)
+def test_blocks_and_packing_refuse_in_one_line(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(HwqError) as error:
+        call()
+    assert message in str(error.value) and "\n" not in str(error.value)

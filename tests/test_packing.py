@@ -168,7 +168,7 @@ def test_layout_by_hand() -> None:
         ),
         ("a shape must be whole numbers of at least 0, not (-1,)", lambda f: packed_bytes(f, (-1,))),
         (
-            "a shape must be whole numbers of at least 0, not (2.5,)",
+            "a size must be a whole number, not 2.5",
             lambda f: unpack_bits(f, np.zeros(1, np.uint8), (2.5,)),
         ),
         ("codes of int4 must be between 0 and 15, not 16", lambda f: pack_bits(f, np.array([16]))),

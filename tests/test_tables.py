@@ -19,7 +19,7 @@ TEXTS = [
     *["tan(3)", "tan(6,7/5,frac=16)", "tan(4,1,axis)", "power(4)", "power(8,1/2)", "power(5,3/4,axis)"],
     *["lognp(4)", "lognp(4,1/4,axis)", "twin(4,3)", "twin(6,0)", "twin(8,4)"],
     *["trits(1)", "trits(3,1)", "trits(9,3,1)", "trits(5,2)", "signs(1)", "signs(4,2,1)", "signs(3,3)"],
-    *["range(-2,2)", "range(0,5)", "range(-1,6)", "range(3,9)", "range(-9,-2)"],
+    *["range(-2,2)", "range(0,5)", "range(-1,6)", "range(3,9)", "range(-9,-2)", "range(-1,0)"],
 ]
 
 

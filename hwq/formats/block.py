@@ -27,6 +27,7 @@ from hwq.bits import Word, variable
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Unpacked
 from hwq.formats.families import family, whole_numbers
+from hwq.formats.fields import exact
 from hwq.formats.integer import Int
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.rounding import Rounding
@@ -71,9 +72,10 @@ class Block(Scaled):
 
         `largest` is the largest magnitude of the whole tensor, which then gets the largest scale and element.
         """
-        if not 0 <= largest < float("inf"):
+        exactly = exact("the largest magnitude", largest)
+        if exactly < 0:
             raise HwqError(f"the largest magnitude must be a finite number of at least 0, not {largest}")
-        return largest / (self.element.max * self.scale.max) or 1.0
+        return float(exactly / (self.element.extremes[1] * self.scale.extremes[1])) or 1.0
 
 
 @family("block")

@@ -21,6 +21,7 @@ import numpy as np
 from hwq.errors import HwqError
 from hwq.formats.arrays import check_codes
 from hwq.formats.base import Format
+from hwq.formats.fields import listed, whole
 from hwq.formats.intake import like, to_numpy
 from hwq.formats.scaled import Scaled
 
@@ -67,10 +68,11 @@ def packed_bytes(fmt: Format, shape: tuple[int, ...], dense: bool = False) -> in
 
 
 def _checked_shape(shape: Any) -> tuple[int, ...]:
-    sizes = (shape,) if isinstance(shape, Integral) else tuple(shape)
-    if not all(isinstance(n, Integral) and int(n) >= 0 for n in sizes):
+    one = isinstance(shape, Integral) and not isinstance(shape, bool)
+    sizes = tuple(whole("a size", n) for n in ([shape] if one else listed("a shape", shape)))
+    if min(sizes, default=0) < 0:
         raise HwqError(f"a shape must be whole numbers of at least 0, not {shape!r}")
-    return tuple(map(int, sizes))
+    return sizes
 
 
 def _row_bits(fmt: Format, length: int, dense: bool) -> int:

@@ -88,7 +88,7 @@ class Range(Format):
     def _carrier(self) -> Int:
         if self.least >= 0:
             return Int(self.most.bit_length(), signed=False)
-        return Int(max((~self.least).bit_length(), max(0, self.most).bit_length()) + 1)
+        return Int(max((~self.least).bit_length(), max(0, self.most).bit_length(), 1) + 1)
 
     @property
     def bits(self) -> int:

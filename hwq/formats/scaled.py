@@ -21,6 +21,7 @@ import numpy as np
 from hwq.bits import Word, const, lookup, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special, Unpacked
+from hwq.formats.fields import index_fields, word_field
 from hwq.formats.integer import Int
 from hwq.formats.minifloat import MiniFloat
 from hwq.formats.rounding import Rounding
@@ -64,9 +65,13 @@ class Scaled(Format):
 
     def __post_init__(self) -> None:
         word = self.word
+        for each in (self.element, self.scale):
+            if not isinstance(each, Format):
+                raise HwqError(f"a {word} is made of two formats, not {each!r}; parse_format(text) makes one")
+        index_fields(self, "size")
         if isinstance(self.element, Scaled) or isinstance(self.scale, Scaled):
             raise HwqError(f"a {word}'s element and scale must be plain formats, not blocks")
-        if not isinstance(self.size, int) or not 1 <= self.size <= 1 << 16:
+        if not 1 <= self.size <= 1 << 16:
             raise HwqError(f"a {word} must have between 1 and 65536 numbers, not {self.size}")
         if max(self.element.bits, self.scale.bits) > _MOST_BITS:
             raise HwqError(
@@ -81,10 +86,9 @@ class Scaled(Format):
             raise HwqError(
                 f"a scale must have at most {_MOST_DIGITS} significant bits, not {digits} as {self.scale} has"
             )
-        if not self.rule:
+        if isinstance(self.rule, str) and not self.rule:
             object.__setattr__(self, "rule", self.defaults[not self.powers])
-        if self.rule not in self.rules:
-            raise HwqError(f"a scale's rule must be one of {', '.join(self.rules)}, not {self.rule!r}")
+        word_field(self, "rule", self.rules, f"a scale's rule must be one of {', '.join(self.rules)}")
 
     @property
     def bits(self) -> int:
