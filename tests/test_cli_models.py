@@ -14,8 +14,8 @@ from hwq.cli.objectives import Subject, code_digest
 from hwq.cli.ptq import print_accumulators
 from hwq.costmodel import estimate
 from hwq.datapath import Datapath
+from hwq.datapath.ranges import reach, width
 from hwq.errors import HwqError
-from hwq.ptq.constants import reach, width
 
 torch.set_num_threads(1)
 

@@ -142,7 +142,7 @@ class ArrayConformance:
         ends = np.array([-(1 << 62), 1 << 62])
         assert np.array_equal(fmt.encode(ends), fmt.encode(ends.astype(np.float64)))
 
-    def test_bad_input_isone_line(self, fmt: Format) -> None:
+    def test_bad_input_is_one_line(self, fmt: Format) -> None:
         one = np.ones(1)
         top = 1 << fmt.bits
         self.refused("x must be an array of numbers", fmt.encode, one.astype(complex))

@@ -103,7 +103,7 @@ class FormatConformance(ArrayConformance):
         assert [n * unit for n in fmt.integer_range] == [min(numbers), max(numbers)]
         assert all((v / unit).denominator == 1 for v in numbers)
 
-    def test_integers_embed_thevalues(self, fmt: Format) -> None:
+    def test_integers_embed_the_values(self, fmt: Format) -> None:
         if max(map(abs, fmt.integer_range)) >= 1 << 62:
             with pytest.raises(HwqError, match="62 bits"):
                 fmt.integers()
