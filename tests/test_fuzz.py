@@ -49,15 +49,15 @@ NARROW = 10  # bits of formats whose codes are compared with a table
 @contextmanager
 def in_time(what: object) -> Iterator[None]:
     def late(*_: object) -> None:
-        raise AssertionError(f"more than {SECONDS} s: {what!r}")
+        raise AssertionError(f"more than {SECONDS} s of a processor: {what!r}")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def answer(call: Callable[..., Any], *given: Any) -> Any:
