@@ -17,7 +17,7 @@ from typing import Any
 
 from hwq.errors import HwqError
 from hwq.formats.base import Format
-from hwq.formats.families import family
+from hwq.formats.families import family, word_of
 from hwq.formats.fields import exact, flag_fields, index_fields, word_field
 from hwq.formats.table import Table
 
@@ -208,22 +208,16 @@ def _number(kind: str, number: Any) -> Fraction:
     return found
 
 
-def _parser(kind: str) -> Callable[[list[str], str], Format]:
-    def parse(args: list[str], text: str) -> Format:
-        flags = [a for a in args if a in ("axis", "zero")]
-        frac = [a[5:] for a in args if a.startswith("frac=")]
-        numbers = [a for a in args if a not in flags and not a.startswith("frac=")]
-        width, *parameter = numbers or [""]
-        fits = re.fullmatch(_WHOLE, width) and all(re.fullmatch(_NUMBER, p) for p in parameter)
-        once = max(len(parameter), len(frac)) <= 1 and len(set(flags)) == len(flags)
-        if not fits or not once or not all(re.fullmatch(_WHOLE, f) for f in frac):
-            raise HwqError(f"{kind} takes bits, a number such as 1/2 or 0.5, frac=N, axis, zero, not {text!r}")
-        number = Fraction(parameter[0]) if parameter else CURVES[kind].default
-        return Curve(kind, int(width), number, int(frac[0]) if frac else FRAC, "axis" in flags, "zero" in flags)
-
-    parse.__qualname__ = f"curve_{kind}"
-    return parse
-
-
-for _kind in CURVES:
-    family(_kind)(_parser(_kind))
+@family(*CURVES)
+def _curve(args: list[str], text: str) -> Format:
+    kind = word_of(text)
+    flags = [a for a in args if a in ("axis", "zero")]
+    frac = [a[5:] for a in args if a.startswith("frac=")]
+    numbers = [a for a in args if a not in flags and not a.startswith("frac=")]
+    width, *parameter = numbers or [""]
+    fits = re.fullmatch(_WHOLE, width) and all(re.fullmatch(_NUMBER, p) for p in parameter)
+    once = max(len(parameter), len(frac)) <= 1 and len(set(flags)) == len(flags)
+    if not fits or not once or not all(re.fullmatch(_WHOLE, f) for f in frac):
+        raise HwqError(f"{kind} takes bits, a number such as 1/2 or 0.5, frac=N, axis, zero, not {text!r}")
+    number = Fraction(parameter[0]) if parameter else CURVES[kind].default
+    return Curve(kind, int(width), number, int(frac[0]) if frac else FRAC, "axis" in flags, "zero" in flags)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from hwq.errors import HwqError
 from hwq.formats.base import Format
 
-__all__ = ["FAMILIES", "arguments", "family", "find_families", "options", "whole_numbers"]
+__all__ = ["FAMILIES", "arguments", "family", "find_families", "options", "whole_numbers", "word_of"]
 
 Parser = Callable[[list[str], str], Format]
 F = TypeVar("F", bound=Parser)
@@ -22,16 +22,18 @@ FAMILIES: dict[str, Parser] = {}
 _DEEPEST = 8  # parentheses: more than any format has, and few enough for a parser that calls itself
 
 
-def family(word: str) -> Callable[[F], F]:
-    """Enter the parser of the texts `word(...)`: it takes the list of arguments, and the whole text for its errors."""
-    if not re.fullmatch("[a-z][a-z0-9]*", word):
-        raise HwqError(f"a family's word must be small letters and digits, not {word!r}")
+def family(*words: str) -> Callable[[F], F]:
+    """Enter the parser of the texts `word(...)`: it takes the list of arguments, and the whole text, word included."""
+    for word in words:
+        if not re.fullmatch("[a-z][a-z0-9]*", word):
+            raise HwqError(f"a family's word must be small letters and digits, not {word!r}")
 
     def enter(parser: F) -> F:
-        known = FAMILIES.setdefault(word, parser)
-        if known.__qualname__ != parser.__qualname__:  # the same one again, as in a notebook, replaces itself
-            raise HwqError(f"the family {word!r} is taken by {known.__module__}; choose another word")
-        FAMILIES[word] = parser
+        for word in words:
+            known = FAMILIES.get(word, parser)
+            if known.__qualname__ != parser.__qualname__:  # the same one again, as in a notebook, replaces itself
+                raise HwqError(f"the family {word!r} is taken by {known.__module__}; choose another word")
+            FAMILIES[word] = parser
         return parser
 
     return enter
@@ -64,11 +66,16 @@ def arguments(inner: str) -> list[str]:
     return [argument.strip() for argument in found] if inner.strip() else []
 
 
+def word_of(text: str) -> str:
+    """The family's word at the head of a text."""
+    return text.split("(")[0]
+
+
 def whole_numbers(args: list[str], counts: tuple[int, ...], text: str) -> list[int]:
     """The arguments as whole numbers, if there are that many."""
     if len(args) not in counts or not all(re.fullmatch(r"-?[0-9]{1,5}", a) for a in args):
         wanted = " or ".join(map(str, counts))
-        raise HwqError(f"{text.split('(')[0]}(...) takes {wanted} whole number(s), not {text!r}")
+        raise HwqError(f"{word_of(text)}(...) takes {wanted} whole number(s), not {text!r}")
     return [int(a) for a in args]
 
 
@@ -80,6 +87,6 @@ def options(args: list[str], flags: tuple[str, ...], settings: dict[str, str], t
         fits = arg in flags or key in settings and re.fullmatch(settings[key], value)
         if not fits or key in found:
             known = ", ".join((*flags, *(f"{k}=" for k in settings)))
-            raise HwqError(f"{text.split('(')[0]}(...) has the options {known}, each once, not {arg!r} in {text!r}")
+            raise HwqError(f"{word_of(text)}(...) has the options {known}, each once, not {arg!r} in {text!r}")
         found[key] = value
     return found

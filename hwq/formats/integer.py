@@ -8,7 +8,7 @@ from fractions import Fraction
 from hwq.bits import Word, const, maximum, minimum, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Unpacked
-from hwq.formats.families import family, options, whole_numbers
+from hwq.formats.families import family, options, whole_numbers, word_of
 from hwq.formats.fields import flag_fields, index_fields, word_field
 from hwq.formats.rounding import Rounding, most_places, round_shift
 
@@ -166,32 +166,15 @@ class SignMagnitude(Format):
         return mux(x.nan, const(0), magnitude + (x.neg << (self.width - 1)))
 
 
-def _integer(args: list[str], text: str, signed: bool, places: int) -> Format:
+@family("int", "uint", "fixed", "ufixed")
+def _integer(args: list[str], text: str) -> Format:
     """`int` and `uint` take a width, `fixed` and `ufixed` a width and fractional bits."""
+    word = word_of(text)
+    signed, places = not word.startswith("u"), 2 if word.endswith("fixed") else 1
     width, *frac = whole_numbers(args[:places], (places,), text)
     flags = ("narrow",) if signed else ()
     given = options(args[places:], flags, {"zp": "-?[0-9]{1,9}", "ovf": "sat|wrap"}, text)
     return Int(width, signed, sum(frac), "narrow" in given, int(given.get("zp", 0)), given.get("ovf", "sat"))
-
-
-@family("int")
-def _int(args: list[str], text: str) -> Format:
-    return _integer(args, text, True, 1)
-
-
-@family("uint")
-def _uint(args: list[str], text: str) -> Format:
-    return _integer(args, text, False, 1)
-
-
-@family("fixed")
-def _fixed(args: list[str], text: str) -> Format:
-    return _integer(args, text, True, 2)
-
-
-@family("ufixed")
-def _ufixed(args: list[str], text: str) -> Format:
-    return _integer(args, text, False, 2)
 
 
 @family("sm")

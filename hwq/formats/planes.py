@@ -15,7 +15,7 @@ from itertools import product
 from hwq.bits import Word, const, mux
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Unpacked
-from hwq.formats.families import family, whole_numbers
+from hwq.formats.families import family, whole_numbers, word_of
 from hwq.formats.fields import index_fields, index_list, word_field
 from hwq.formats.integer import Int
 from hwq.formats.rounding import Rounding
@@ -124,14 +124,9 @@ class Range(Format):
         return mux(x.nan, const(max(self.least, min(0, self.most))), number).low(self.bits)
 
 
-@family("trits")
-def _trits(args: list[str], text: str) -> Format:
-    return Planes("trits", tuple(whole_numbers(args, (1, 2, 3, 4), text)))
-
-
-@family("signs")
-def _signs(args: list[str], text: str) -> Format:
-    return Planes("signs", tuple(whole_numbers(args, (1, 2, 3, 4), text)))
+@family(*_DIGITS)
+def _planes(args: list[str], text: str) -> Format:
+    return Planes(word_of(text), tuple(whole_numbers(args, (1, 2, 3, 4), text)))
 
 
 @family("range")

@@ -42,12 +42,23 @@ def one_line(error: pytest.ExceptionInfo[HwqError]) -> str:
     return text
 
 
+@cache
+def _nearest(fmt: Format, beyond: Fraction | None) -> Nearest:
+    return Nearest(fmt, beyond)
+
+
 class ArrayConformance:
     """The part of `FormatConformance` that is about arrays."""
 
+    def beyond(self, fmt: Format) -> Fraction | None:
+        """The number after the largest, if the format went on: where an overflow begins.
+
+        None means the same step again, which is right unless the largest number is the first of its binade.
+        """
+        return None
+
     def nearest(self, fmt: Format) -> Nearest:
-        """The table of the format's values."""
-        raise NotImplementedError
+        return _nearest(fmt, self.beyond(fmt))
 
     def boundaries(self, fmt: Format, dtype: str) -> Array:
         """Every value, midpoint and end, with both neighbours in `dtype`; zeros, infinities and nan; in that dtype."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,18 +15,12 @@ from hwq.formats import ROUNDINGS, STOCHASTIC, Format, Special, Unpacked, noise,
 from hwq.formats.intake import CARRIERS
 from hwq.formats.rounding import first_state
 from hwq.testing.arrays import TORCH, ArrayConformance, one_line, values_of
-from hwq.testing.nearest import Nearest
 
 __all__ = ["FormatConformance"]
 
 Array = np.ndarray[Any, Any]
 SOME = 4096  # numbers put through the integer reader, which is slow, where a format has more boundaries than that
 every_rounding = pytest.mark.parametrize("rounding", ROUNDINGS)
-
-
-@cache
-def _nearest(fmt: Format, beyond: Fraction | None) -> Nearest:
-    return Nearest(fmt, beyond)
 
 
 class FormatConformance(ArrayConformance):
@@ -41,16 +34,6 @@ class FormatConformance(ArrayConformance):
     @pytest.fixture
     def fmt(self) -> Format:
         return self.format
-
-    def beyond(self, fmt: Format) -> Fraction | None:
-        """The number after the largest, if the format went on: where an overflow begins.
-
-        None means the same step again, which is right unless the largest number is the first of its binade.
-        """
-        return None
-
-    def nearest(self, fmt: Format) -> Nearest:
-        return _nearest(fmt, self.beyond(fmt))
 
     # what a code means
 
