@@ -30,9 +30,10 @@ def register(app: typer.Typer) -> None:
 def calibrate(device: Device, source: From = None, rows: Rows = Path("rows.jsonl"), output: Output = None) -> None:
     """Fit a device's prices to synthesised designs; an interrupted run goes on where it was."""
     from hwq.costmodel.calibrate import calibrate as fit
-    from hwq.synth.target import target
+    from hwq.synth.target import TARGETS, target
 
-    target(device)  # refuses a device without a flow
+    if target(device).liberty:
+        raise HwqError(f"prices are fitted to {', '.join(sorted(TARGETS))}, not to {device}; hwq synth measures cells")
     path = output or Path(__file__).parents[1] / "devices" / f"{device}.json"
     check_folder("--output", path)
     measured = _measure(device, rows) if source is None else read_rows(source, device)

@@ -34,6 +34,9 @@ DEVICES: Mapping[str, tuple[str, Rows]] = {
     "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True)),
     "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
     "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False)),
+    "nangate45": ("Nangate 45 nm cells; not priced", Rows(kept=False)),
+    "sky130": ("SkyWater 130 nm high-density cells; not priced", Rows(kept=False)),
+    "asap7": ("ASAP7 predictive 7 nm cells; not priced", Rows(kept=False)),
 }
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hwq.errors import ToolError
+from hwq.synth.efforts import Point
 from hwq.synth.job import Job
+from hwq.synth.liberty import gate_files, library_text
 from hwq.synth.row import Row, Spread
-from hwq.synth.target import target
 from hwq.synth.tools import python, require
 
 __all__ = ["Started", "run_batch", "run_netlist", "stop"]
@@ -53,14 +54,27 @@ def _entry(folder: Path, index: int, job: Job, netlist: str) -> dict[str, Any]:
     sources = [f"s{position}.v" for position in range(len(job.files))]
     for source, path in zip(sources, job.files, strict=True):
         shutil.copyfile(path, folder / str(index) / source)
-    return {"job": str(index), "module": job.module, "sources": sources, "seeds": job.seeds, "netlist": netlist}
+    names = {"job": str(index), "module": job.module, "netlist": netlist}
+    return {**names, "sources": sources, "seeds": job.seeds, "efforts": job.efforts}
+
+
+def _libraries(folder: Path, job: Job) -> dict[str, list[str]]:
+    """The cell library's files, unpacked, by their names as seen from a job's own folder; those with gates again."""
+    names = {path: f"cells{index}.lib" for index, path in enumerate(job.liberty)}
+    for path, name in names.items():
+        (folder / name).write_text(library_text(path), encoding="utf-8")
+    return {
+        "liberty": [f"../{name}" for name in names.values()],
+        "gates": [f"../{names[path]}" for path in gate_files(job.liberty)],
+    }
 
 
 def _work(
     folder: Path, jobs: Sequence[Job], netlist: str, finished: Callable[[Job, Row], None], started: Started
 ) -> None:
     require("pyosys")
-    entries = [_entry(folder, index, job, netlist) for index, job in enumerate(jobs)]
+    libraries = _libraries(folder, jobs[0])
+    entries = [_entry(folder, index, job, netlist) | libraries for index, job in enumerate(jobs)]
     (folder / "jobs.json").write_text(json.dumps({"device": jobs[0].device, "jobs": entries}), encoding="utf-8")
     failed = set(range(len(jobs)))
     with (folder / "errors.txt").open("w", encoding="utf-8") as errors:
@@ -85,15 +99,17 @@ def _work(
 
 def _said(folder: Path, job: str) -> str:
     """The tool's own words: its last line that names an error, else its last line."""
-    files = [path for path in (folder / "errors.txt", folder / job / "errors.txt") if path.is_file()]
+    told = (folder / "errors.txt", folder / job / "errors.txt", folder / job / "report.txt")
+    files = [path for path in told if path.is_file()]
     text = "\n".join(path.read_text(encoding="utf-8") for path in files)
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
     return ([line for line in lines if "rror" in line] or lines)[-1]
 
 
 def _row(job: Job, fields: dict[str, Any]) -> Row:
-    counts = target(job.device).count(fields["breakdown"])
+    counts = job.count(fields["breakdown"])
     clock = fields.pop("fmax_mhz", None)
+    points = tuple(Point(*point) for point in fields.pop("points", ()))
     return Row(
         design=job.design,
         module=job.module,
@@ -107,5 +123,6 @@ def _row(job: Job, fields: dict[str, Any]) -> Row:
         dsp=counts.dsp,
         bram=counts.bram,
         fmax_mhz=Spread(**clock) if clock else None,
+        points=points,
         **fields,
     )

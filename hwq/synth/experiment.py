@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hwq.datapath import Datapath, plan
 from hwq.rtl import emit, leaves, top_name
+from hwq.synth.efforts import AREA_EFFORTS
 from hwq.synth.job import Job
 from hwq.synth.measure import measure_many
 from hwq.synth.row import Row
@@ -20,6 +21,8 @@ def measure_designs(
     device: str,
     *,
     place_and_route: bool = False,
+    liberty: Sequence[Path] = (),
+    efforts: Sequence[str] = AREA_EFFORTS,
     workers: int = 2,
     store: Path | None = None,
     on_row: Callable[[Row], None] | None = None,
@@ -31,17 +34,30 @@ def measure_designs(
     `store` keeps every row as it is measured, so that an interrupted run goes on where it stopped.
     """
     with tempfile.TemporaryDirectory() as name:
-        jobs = [_job(Path(name) / str(j), dp, part, device, place_and_route) for j, (dp, part) in enumerate(designs)]
+        jobs = []
+        for at, (dp, part) in enumerate(designs):
+            files, module = _written(Path(name) / str(at), dp, part, device)
+            jobs.append(
+                Job.of(
+                    files,
+                    module,
+                    device,
+                    place_and_route=place_and_route,
+                    design=str(dp),
+                    liberty=liberty,
+                    efforts=efforts,
+                )
+            )
         return measure_many(jobs, workers=workers, on_row=on_row, store=store)
 
 
-def _job(folder: Path, dp: Datapath, part: str, device: str, place_and_route: bool) -> Job:
+def _written(folder: Path, dp: Datapath, part: str, device: str) -> tuple[list[Path], str]:
+    """The Verilog files of a part, and the name of its module."""
     if part == "top":
         manifest = emit(dp, folder, device)
-        files = [folder / name for name in manifest.files]
-        return Job.of(files, manifest.top, device, place_and_route=place_and_route, design=str(dp))
+        return [folder / name for name in manifest.files], manifest.top
     leaf = leaves(plan(dp, device), top_name(dp))[part]  # alone: the array around it need not be written
     folder.mkdir()
     file = folder / f"{leaf.name}.v"
     file.write_text(leaf.text, encoding="utf-8")
-    return Job.of([file], leaf.name, device, place_and_route=place_and_route, design=str(dp))
+    return [file], leaf.name

@@ -9,6 +9,7 @@ from threading import Lock
 
 from hwq.errors import ToolError
 from hwq.synth.batch import Started, run_batch, stop
+from hwq.synth.efforts import AREA_EFFORTS
 from hwq.synth.job import SEEDS, Job
 from hwq.synth.row import Row
 from hwq.synth.store import Store
@@ -24,9 +25,15 @@ def measure(
     place_and_route: bool = False,
     seeds: Sequence[int] = SEEDS,
     design: str = "",
+    liberty: Sequence[str | Path] = (),
+    efforts: Sequence[str] = AREA_EFFORTS,
 ) -> Row:
-    """Synthesise one module of some Verilog files; on ecp5 with place and route also its clock over the seeds."""
-    return measure_many([Job.of(files, module, device, place_and_route, seeds, design)], workers=1)[0]
+    """Synthesise one module of some Verilog files; on ecp5 with place and route also its clock over the seeds.
+
+    A device of standard cells takes its Liberty files from `liberty`, else from where `library_files` finds them.
+    """
+    job = Job.of(files, module, device, place_and_route, seeds, design, liberty, efforts)
+    return measure_many([job], workers=1)[0]
 
 
 def measure_many(
@@ -50,7 +57,7 @@ def measure_many(
                     on_row(row)
 
     pending = [job for job in keys if kept.get(keys[job]) is None]
-    shares = [share for one in _by_device(pending) for at in range(workers) if (share := one[at::workers])]
+    shares = [share for one in _by_libraries(pending) for at in range(workers) if (share := one[at::workers])]
     processes: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(max_workers=workers) as pool:
         try:
@@ -66,9 +73,12 @@ def measure_many(
     return [replace(kept.row(keys[job]), design=job.design) for job in jobs]
 
 
-def _by_device(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs of each device; its libraries are read once for all of them."""
-    return [[job for job in jobs if job.device == device] for device in dict.fromkeys(job.device for job in jobs)]
+def _by_libraries(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The jobs of each device and its cells; their libraries are read once for all of them."""
+    groups: dict[object, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.device, job.liberty), []).append(job)
+    return list(groups.values())
 
 
 def _attempt(jobs: Sequence[Job], finished: Callable[[Job, Row], None], started: Started) -> ToolError | None:

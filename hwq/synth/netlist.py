@@ -6,27 +6,31 @@ from pathlib import Path
 
 from hwq.synth.batch import run_netlist
 from hwq.synth.job import Job
+from hwq.synth.liberty import clock_gates
 from hwq.synth.target import gates, target
 from hwq.synth.tools import share
 
 __all__ = ["netlist"]
 
 
-def netlist(files: Sequence[str | Path], module: str, device: str, folder: str | Path) -> Path:
+def netlist(
+    files: Sequence[str | Path], module: str, device: str, folder: str | Path, liberty: Sequence[str | Path] = ()
+) -> Path:
     """Write <module>_<device>.v: the mapped module under its own name and ports, and the models of its cells."""
-    job = Job.of(files, module, device)
+    job = Job.of(files, module, device, liberty=liberty)
     Path(folder).mkdir(parents=True, exist_ok=True)
     path = Path(folder) / f"{module}_{device}.v"
     run_netlist(job, path)
     text = path.read_text(encoding="utf-8")
-    path.write_text(text + "".join(_models(text, device)), encoding="utf-8")
+    path.write_text(text + "".join(_models(text, job)), encoding="utf-8")
     return path
 
 
-def _models(text: str, device: str) -> list[str]:
+def _models(text: str, job: Job) -> list[str]:
     """Models of the cells that a netlist names, and of those that these models name."""
-    known = _vendor_models(target(device).models) if target(device).models else _gate_models()
-    found: dict[str, str] = {}
+    vendor = target(job.device).models
+    known = clock_gates(job.liberty) if job.liberty else _vendor_models(vendor) if vendor else _gate_models()
+    found: dict[str, str] = {}  # Yosys itself writes those of a cell library, all but its clock gates
     todo = [text]
     while todo:
         words = set(re.findall(r"\w+", todo.pop()))

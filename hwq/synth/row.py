@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hwq.errors import HwqError
+from hwq.synth.efforts import Point
 
 __all__ = ["Row", "Spread"]
 
@@ -31,7 +32,8 @@ class Row:
     """One measurement. A field that has no meaning on the device is None, never zero.
 
     lut: LUT1-6 + SRL + LUTRAM on xc7 (no inverters, no wide multiplexers), LUT4 + 2 CCU2C on ecp5. ge: NAND2
-    equivalents with flip-flops. bram: blocks of 18 Kbit. logic_ns: the longest path without any routing.
+    equivalents with flip-flops. bram: blocks of 18 Kbit. logic_ns: the longest path without any routing. area_um2: cell
+    area of the smallest of a cell library's `points` (one an effort); breakdown and logic_ns are of that one.
     level: "T1" are synthesis cells, mapped for area; "T2" adds an open place and route of the same module mapped for
     speed: comb_post_route and ff_post_route are its area, fmax_mhz its clock.
     """
@@ -48,15 +50,18 @@ class Row:
     seconds: float
     lut: int | None = None
     ge: float | None = None
+    area_um2: float | None = None
     logic_ns: float | None = None
     comb_post_route: int | None = None
     ff_post_route: int | None = None
     fmax_mhz: Spread | None = None
     seeds: tuple[int, ...] = field(default=())
+    points: tuple[Point, ...] = field(default=())
 
     def to_json(self) -> str:
         """One line of JSON, keys sorted, meaningless fields absent."""
-        known = {key: value for key, value in asdict(self).items() if value is not None}
+        fields = {key: value for key, value in asdict(self).items() if key != "points" or value}
+        known = {key: value for key, value in fields.items() if value is not None}
         return json.dumps(known, sort_keys=True)
 
     @classmethod
@@ -66,7 +71,8 @@ class Row:
             fields: dict[str, Any] = json.loads(text)
             spread = fields.get("fmax_mhz")
             clock = Spread(**spread) if spread else None
-            row = cls(**{**fields, "seeds": tuple(fields["seeds"]), "fmax_mhz": clock})
+            points = tuple(Point(*point) for point in fields.get("points", ()))
+            row = cls(**{**fields, "seeds": tuple(fields["seeds"]), "fmax_mhz": clock, "points": points})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise HwqError(
                 f"a measured row must be as hwq calibrate keeps it, not one with {type(error).__name__}: {error}"
@@ -83,7 +89,7 @@ class Row:
 
 def _figures(row: Row) -> dict[str, object]:
     """The numbers that a row has, by name."""
-    names = ("lut", "ge", "ff", "dsp", "bram", "logic_ns", "comb_post_route", "ff_post_route", "seconds")
+    names = ("lut", "ge", "area_um2", "ff", "dsp", "bram", "logic_ns", "comb_post_route", "ff_post_route", "seconds")
     clock = {} if row.fmax_mhz is None else asdict(row.fmax_mhz)
     found = {name: getattr(row, name) for name in names} | clock
     return {name: value for name, value in found.items() if value is not None}

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from hwq.errors import HwqError
+from hwq.synth.liberty import LIBRARIES
 
 __all__ = ["GENLIB", "TARGETS", "Counts", "Target", "gates", "genlib", "target"]
 
@@ -44,6 +45,7 @@ class Target:
     models: tuple[str, ...]
     timed: bool = False
     fast: tuple[str, ...] = ()
+    liberty: bool = False  # a cell library's: {liberty} in the passes stands for its files
 
     @property
     def routed(self) -> bool:
@@ -157,9 +159,27 @@ TARGETS: Mapping[str, Target] = {
     ),
 }
 
+# Up to flip-flops and clock gates; the logic between them is mapped with an effort of `efforts`.
+_LIBRARY = (
+    "opt_expr",
+    "opt_dff -nosdff",  # a synchronous reset becomes logic, or the enable would not be free to gate the clock
+    "synth -noabc -top m -run coarse:check",
+    "dfflegalize -cell $_DFFE_PP_ 01 -cell $_DFF_P_ 01",
+    "clockgate -min_net_size 4 {liberty}",  # a clock gate costs about three of the multiplexers that it saves
+    "dfflibmap {liberty}",
+    "opt_clean",
+)
+
+
+def _count_cells(cells: Mapping[str, int]) -> Counts:
+    raise AssertionError("the flip-flops of a cell library are counted by its files")
+
 
 def target(device: str) -> Target:
     """The flow of a device; HwqError if this package has none."""
+    if device in LIBRARIES:
+        return Target(device, (), (), (), _LIBRARY, _count_cells, (), liberty=True)
     if device not in TARGETS:
-        raise HwqError(f"device must be one of {', '.join(sorted(TARGETS))} to be synthesised, not {device!r}")
+        names = ", ".join(sorted([*TARGETS, *LIBRARIES]))
+        raise HwqError(f"device must be one of {names} to be synthesised, not {device!r}")
     return TARGETS[device]

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from pyosys import libyosys
 
+from hwq.synth.efforts import EFFORTS, Point
 from hwq.synth.pnr import place_and_route
 from hwq.synth.target import GENLIB, Target, genlib, target
 
@@ -61,6 +62,29 @@ def _logic_ns(yosys: Yosys) -> float | None:
     return int(found.group(1)) / 1000 if found else None
 
 
+def _statistics(yosys: Yosys, options: str = "") -> dict[str, Any]:
+    """Cells of the mapped module, and their area where `options` name libraries."""
+    found: dict[str, Any] = json.loads(yosys.caught(f"stat -json {options}"))["modules"][f"\\{NAME}"]
+    return found
+
+
+def _smallest(yosys: Yosys, liberty: str, job: dict[str, Any]) -> dict[str, Any]:
+    """Map the logic with every effort; the design becomes the smallest result. Fields of the row."""
+    yosys.run("design -save registers")
+    gates = " ".join(f"-liberty {name}" for name in job["gates"])
+    points = []
+    for effort in job["efforts"]:
+        yosys.run("design -load registers")
+        script = f"{EFFORTS[effort]}; topo; stime -p".replace("; ", ";").replace(" ", ",")
+        said = yosys.caught(f"abc {gates} -script +{script}")
+        found = re.findall(r"Delay =\s*([\d.]+) ps", re.sub(r"\x1b\[[\d;]*m", "", said))
+        yosys.run("opt_clean", f"design -save {effort}")
+        points.append(Point(effort, round(_statistics(yosys, liberty)["area"], 4), float(found[-1]) if found else 0.0))
+    best = min(points, key=lambda point: point.area_um2)
+    yosys.run(f"design -load {best.effort}")
+    return {"points": points, "area_um2": best.area_um2, "logic_ns": round(best.delay_ps / 1000, 5)}
+
+
 def _measure(yosys: Yosys, flow: Target, job: dict[str, Any]) -> dict[str, Any]:
     """The fields of a job's row that this process knows."""
     start = time.monotonic()
@@ -68,13 +92,18 @@ def _measure(yosys: Yosys, flow: Target, job: dict[str, Any]) -> dict[str, Any]:
     if GENLIB in " ".join(flow.mapping):
         shutil.copyfile(genlib(), GENLIB)
     _prepare(yosys, flow, job)
-    yosys.run(*flow.mapping)
-    cells = json.loads(yosys.caught("stat -json"))["modules"][f"\\{NAME}"].get("num_cells_by_type", {})
-    row: dict[str, Any] = {"job": job["job"], "breakdown": dict(sorted(cells.items()))}
+    liberty = " ".join(f"-liberty {name}" for name in job["liberty"])
+    yosys.run(*(one.format(liberty=liberty) for one in flow.mapping))
+    row: dict[str, Any] = {"job": job["job"]}
+    if flow.liberty:
+        row |= _smallest(yosys, liberty, job)
+    row["breakdown"] = dict(sorted(_statistics(yosys).get("num_cells_by_type", {}).items()))
     if flow.timed:
         row["logic_ns"] = _logic_ns(yosys)
     if job["netlist"]:
-        yosys.run(f"rename {NAME} {job['module']}", f"write_verilog -selected -noattr {job['netlist']}")
+        yosys.run(f"rename {NAME} {job['module']}")
+        yosys.run(*(f"read_liberty -overwrite -ignore_miss_func {name}" for name in job["liberty"]))
+        yosys.run(f"hierarchy -top {job['module']}", f"write_verilog -selected -noattr {job['netlist']}")
     if job["seeds"]:
         yosys.run("design -load flat", *flow.fast, f"write_json -selected {NAME}.json")
         row |= place_and_route(f"{NAME}.json", NAME, job["seeds"])
