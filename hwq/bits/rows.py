@@ -18,9 +18,9 @@ __all__ = ["Lowering"]
 class Lowering(Sums):
     """Builds one block from texts. `cuts` are the stages that are followed by a register."""
 
-    def input(self, word: Word, cycle: int | None = 0) -> Net:
+    def input(self, word: Word, cycle: int | None = 0, name: str = "") -> Net:
         """Enter a variable of the text as a port; a `cycle` of None holds still (a parameter, a state)."""
-        net = Net(self.fresh(str(word.attr)), word.width, word.signed)
+        net = Net(self.fresh(name or str(word.attr)), word.width, word.signed)
         self._net[word] = net
         self.cycle[net] = cycle
         if cycle is not None or word.op == "var":

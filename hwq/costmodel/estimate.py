@@ -75,7 +75,8 @@ def estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
     alike: dict[object, list[int]] = {}
     for at, dp in enumerate(datapaths):
         # by identity, which texts of one Mac share: to hash it takes longer than to price one more array
-        alike.setdefault((id(dp.mac), dp.decode, dp.cuts), []).append(at)
+        kind = dp.array.lanes, dp.array.dataflow
+        alike.setdefault((id(dp.mac), dp.decode, dp.cuts, dp.uses, kind), []).append(at)
     found: dict[int, Cost] = {}
     with _no_collection():
         for places in alike.values():
@@ -99,7 +100,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
-    """The costs of datapaths that differ in their array alone."""
+    """The costs of datapaths that differ in the size of their array alone."""
     first, arrays = datapaths[0], [dp.array for dp in datapaths]
     made = plan(first, target.name)
     pieces = _pieces(made, np.array([a.rows for a in arrays]), np.array([a.cols for a in arrays]), target)
@@ -134,7 +135,9 @@ class _Piece:
 
 
 def _pieces(made: Plan, rows: Counts, cols: Counts, target: Device) -> list[_Piece]:
-    blocks = [_Piece(n, count, _priced(made.blocks[n], target)) for n, count in modules(rows, cols).items()]
+    blocks = [
+        _Piece(n, count, _priced(made.blocks[n], target)) for n, count in modules(made.dp.array, rows, cols).items()
+    ]
     once = np.ones_like(rows)
     added = surroundings(made, rows, cols).items()
     return blocks + [_Piece(name, once, _figures(counts, AROUND, target)) for name, counts in added]

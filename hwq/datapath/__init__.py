@@ -10,11 +10,15 @@ from hwq.datapath.paths import Path
 from hwq.datapath.plans import Plan, plan
 from hwq.datapath.presets import PRESETS
 from hwq.datapath.ranges import narrowest_safe
-from hwq.datapath.spec import Array, Bias, Datapath, Mac, Relu, Requant
+from hwq.datapath.spec import Bias, Mac, Relu, Requant
+from hwq.datapath.structure import DATAFLOWS, Array, Datapath
+from hwq.datapath.variants import VARIANTS
 
 __all__ = [
+    "DATAFLOWS",
     "DEVICES",
     "PRESETS",
+    "VARIANTS",
     "Accumulator",
     "Align",
     "Array",

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from hwq.datapath.device import DEVICES, device
 from hwq.datapath.plans import plan
-from hwq.datapath.spec import Datapath
 from hwq.datapath.stages import output_stages, pe_stages, row_count
+from hwq.datapath.structure import Datapath
 from hwq.datapath.timing import critical_path, path_ns
 from hwq.errors import HwqError
 

@@ -10,8 +10,9 @@ import numpy as np
 from hwq.bits.cells import Block, Net
 from hwq.datapath import steps
 from hwq.datapath.operand import operands
-from hwq.datapath.plans import Plan
+from hwq.datapath.plans import FIRST, OPERAND, SUM, WEIGHT, Plan
 from hwq.datapath.schedule import Size, output_depth, pe_depth, skew
+from hwq.datapath.structure import Array
 from hwq.formats import STOCHASTIC
 from hwq.formats.rounding import SEED_BITS
 
@@ -19,18 +20,22 @@ __all__ = ["Counts", "around", "modules", "structure", "surroundings"]
 
 Counts = np.ndarray[Any, Any]  # one for each of many arrays
 
-STATES = 5  # clear, run, flush, drain, tail: one flip-flop each
+STATES = {"os": 5, "tree": 5, "ws": 4}  # clear, run, flush, drain, tail; clear, load, run, tail: one flip-flop each
 
 
-def modules(rows: Size, cols: Size) -> dict[str, Size]:
-    """How many of each block the top holds."""
-    return {"pe": rows * cols, "decode_a": rows, "decode_w": cols, "epilogue": cols}
+def modules(array: Array, rows: Size, cols: Size) -> dict[str, Size]:
+    """How many of each block a top of that kind holds."""
+    first = cols if array.dataflow == "ws" else 0 * cols
+    found = {"pe": rows * cols - first, FIRST: first, "decode_a": rows * array.lanes, "decode_w": cols * array.lanes}
+    if array.dataflow != "ws":
+        del found[FIRST]
+    return found | {"epilogue": cols}
 
 
 def structure(plan: Plan) -> list[tuple[str, int, Block]]:
     """(name, count, block) of every module in the top."""
     array = plan.dp.array
-    return [(name, count, plan.blocks[name]) for name, count in modules(array.rows, array.cols).items()]
+    return [(name, count, plan.blocks[name]) for name, count in modules(array, array.rows, array.cols).items()]
 
 
 def around(plan: Plan) -> list[tuple[str, Mapping[str, float]]]:
@@ -45,35 +50,43 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
 
     Counts: `ff` flip-flops; `gate` code bits forced to zero outside a run; `read` result bits times the 4:1 stages of a
     selection among the rows; `control` the state machine, `count` its counter's bits. `merged` are flip-flops that a
-    synthesiser finds twice: an operand's delay within an element is also the next element's operand register.
+    synthesiser finds twice: an operand's delay within an element is also the next element's operand register, or, where
+    operands reach all elements at once, that of each of them.
     """
     dp = plan.dp
-    mac, depth = dp.mac, output_depth(dp)
-    longest = np.maximum(np.maximum(skew(rows, cols) + pe_depth(dp) - 1, rows), depth) - 1
+    mac, array, depth = dp.mac, dp.array, output_depth(dp)
+    flow, streaming = array.dataflow, array.dataflow == "ws"
+    going = skew(flow, rows, cols) + pe_depth(dp)
+    longest = (np.maximum(rows, going + depth) if streaming else np.maximum(np.maximum(going - 1, rows), depth)) - 1
     count = np.frexp(longest)[1]  # the binary exponent of an integer is its bit length
-    sums = sum(w.width for w in steps.state(mac).words.values())
+    sums = sum(w.width for w in steps.state(mac, array.lanes).words.values())
     held = sum(w.width for w in steps.parameters(mac).values())
     delays = _delays(plan.blocks["pe"])
-    a, w = (operand.bits for operand in operands(mac))
-    delayed = a * (rows * (rows - 1) // 2) + w * (cols * (cols - 1) // 2)
+    a, w = (operand.bits * array.lanes for operand in operands(mac))
+    delayed = (a * (rows * (rows - 1) // 2) + w * (cols * (cols - 1) // 2) * (not streaming)) * (flow != "tree")
+    late = mac.output.bits * (cols * (cols - 1) // 2) * streaming
+    valid = going + depth if streaming else depth - (rows * depth == 1)
     return {
-        "edge": {"gate": rows * a + cols * w, "ff": delayed},
+        "edge": {"gate": rows * a + cols * w * (not streaming), "ff": delayed},
         # with stochastic rounding a seed is loaded, or goes on
         "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
-        "read_out": {"read": cols * sums * -(-(rows - 1) // 3), "ff": cols * mac.output.bits},
+        "read_out": {
+            "read": cols * sums * -(-(rows - 1) // 3) * (not streaming),
+            "ff": cols * mac.output.bits + late,
+        },
         # of one row, and without output registers, the last state is the valid bit
-        "control": {"control": np.ones_like(rows), "count": count, "ff": STATES + count + depth - (rows * depth == 1)},
+        "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid},
         "parameters": {"ff": cols * held},
-        "merged": {"ff": -(delays["a"] * rows * (cols - 1) + delays["w"] * cols * (rows - 1))},
+        "merged": {"ff": -(delays["a"] * rows * (cols - 1) + delays["w"] * cols * (rows - 1) * (not streaming))},
     }
 
 
 def _delays(element: Block) -> dict[str, int]:
     """Bits of each operand that an element holds beyond its operand registers: further delays of the same value."""
-    side: dict[Net, str] = {}
+    side: dict[Net, str] = {net: net.name[0] for net in element.inputs if not net.name.startswith(SUM)}
     bits = {"a": 0, "w": 0}
     for cell in element.cells:
-        if cell.op == "reg" and cell.attr == "operand":
+        if cell.op == "reg" and cell.attr in (OPERAND, WEIGHT):
             side[cell.out] = cell.out.name[0]
         elif cell.op in ("reg", "view") and cell.args[0] in side:
             side[cell.out] = side[cell.args[0]]

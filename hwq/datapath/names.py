@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from hwq.datapath.spec import Datapath
+from hwq.datapath.structure import Datapath
 
 __all__ = ["top_name", "write_files"]
 

@@ -79,6 +79,10 @@ class Operand:
         """The same fields as inputs of a processing element, `<prefix>_<field>`; constants stay constants."""
         return {name: variable(f"{prefix}_{name}", w.lo, w.hi) for name, w in self.fields.items()}
 
+    def codes(self, prefix: str) -> dict[str, Word]:
+        """The code itself as an input."""
+        return {"code": variable(f"{prefix}_code", 0, (1 << self.bits) - 1)}
+
 
 @lru_cache(maxsize=1024)
 def zero_code(fmt: Format) -> int | None:

@@ -6,21 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from hwq.bits import Word, variable
-from hwq.bits.cells import Block
+from hwq.bits import Word
+from hwq.bits.cells import Block, Net
 from hwq.bits.rows import Lowering
 from hwq.datapath import steps
 from hwq.datapath.accumulators import Align
 from hwq.datapath.device import DEVICES, Rows, check_device
 from hwq.datapath.operand import Operand, operands, zero_code
 from hwq.datapath.schedule import pe_depth
-from hwq.datapath.spec import Datapath, Mac
+from hwq.datapath.spec import Mac
 from hwq.datapath.stages import output_stages, pe_stages
+from hwq.datapath.structure import Datapath
+from hwq.datapath.variants import magnitude_table, product_form
 from hwq.errors import HwqError
 
-__all__ = ["Plan", "plan"]
+__all__ = ["FIRST", "OPERAND", "SUM", "WEIGHT", "Plan", "plan"]
 
 PARAMETERS = ("bias", "mul", "shift")
+OPERAND, WEIGHT = "operand", "weight"  # registers: of what passes through an element, of what a tile leaves there
+FIRST = "pe_first"  # the element of a weight-stationary column's first row
+SUM = "sum_"  # before the name of a sum that comes from the element above
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,27 @@ class Plan:
 def plan(dp: Datapath, device: str = "portable", clock: float | None = None) -> Plan:
     """Lower a datapath for a device. `clock` (MHz) picks cuts that reach it, or refuses by name."""
     check_device(device)
-    _check_hardware(dp.mac)
+    _check_hardware(dp)
     return _plan(dp if clock is None else _cut_for(dp, device, clock), device)
 
 
-def _check_hardware(mac: Mac) -> None:
+def _check_hardware(dp: Datapath) -> None:
+    mac, lanes = dp.mac, dp.array.lanes
+    shape = f"@{dp.array.rows}x{dp.array.cols}"
     if isinstance(mac.acc, Align):
-        raise HwqError(f"hardware must take one product a cycle, not {mac.acc.lanes} side by side as +{mac.acc.text}")
-    if mac.tree > 1:  # an array feeds zero products while it waits, which a count of terms must not see
+        if lanes != mac.acc.lanes:
+            raise HwqError(
+                f"+{mac.acc.text} takes {mac.acc.lanes} products at once, not {lanes}; write {shape}x{mac.acc.lanes}"
+            )
+        kept = mac.acc.format.unpack(mac.acc.format.code_word).mag.width - 1
+        if mac.acc.bits < kept:  # an array feeds zeros while it waits, which must leave every sum as it is
+            raise HwqError(f"+{mac.acc.text} must keep the {kept} fraction bits of its sum in hardware, not cut them")
+    elif mac.tree not in (1, lanes):
+        raise HwqError(f"order=tree({mac.tree}) takes as many products at once, not {lanes}; write {shape}x{mac.tree}")
+    if dp.array.terms > 1 and operands(mac)[0].rests:
         raise HwqError(
-            f"hardware must add in order, not order=tree({mac.tree}), which needs a valid bit with each term"
+            f"lanes and weight-stationary columns are filled up with zeros, which {mac.a}*{mac.w} has none of; "
+            f"write {shape}"
         )
 
 
@@ -65,61 +81,109 @@ def _plan(dp: Datapath, device: str) -> Plan:
     a, w = operands(dp.mac)
     if dp.decode == "pe" and (a.idle or zero_code(a.fmt) is None) and (w.idle or zero_code(w.fmt) is None):
         raise HwqError(f"decode=pe needs an operand whose code 0 is zero, as reset leaves it, not {a.fmt}*{w.fmt}")
-    registered = "unpack" in dp.cuts and dp.decode == "edge"
-    product_cuts = tuple(c for c in dp.cuts if c in pe_stages(dp.mac) and not (c == "unpack" and registered))
+    cuts = tuple(c for c in dp.cuts if c in pe_stages(dp.mac))
+    at_edge = tuple(c for c in cuts if c == "unpack" and dp.decode == "edge")
+    pe = _Element(
+        replace(dp.mac, out=None, epilogue=(), round="rne", k=dp.mac.k),
+        dp.decode,
+        tuple(c for c in cuts if c not in at_edge),
+        product_form(dp.mac, dp.uses),
+        dp.array.lanes,
+        dp.array.dataflow,
+    )
+    if dp.array.dataflow == "tree":
+        at_edge += (OPERAND,)
     blocks = {
-        "decode_a": _decoder("decode_a", a, dp.decode, registered),
-        "decode_w": _decoder("decode_w", w, dp.decode, registered),
-        "pe": _pe(replace(dp.mac, out=None, epilogue=(), round="rne", k=dp.mac.k), dp.decode, product_cuts),
-        "epilogue": _epilogue(dp.mac, tuple(c for c in dp.cuts if c in output_stages(dp.mac))),
+        "decode_a": _decoder("decode_a", a, pe.packed, at_edge),
+        "decode_w": _decoder("decode_w", w, pe.packed, at_edge),
+        "pe": _pe(pe),
+        **({FIRST: _pe(replace(pe, first=True))} if dp.array.dataflow == "ws" else {}),
+        "epilogue": _epilogue(dp.mac, dp.array.lanes, tuple(c for c in dp.cuts if c in output_stages(dp.mac))),
     }
-    assert blocks["pe"].depth + 1 == pe_depth(dp) - registered, "schedule and plan differ"
+    stays = dp.array.dataflow != "ws"  # a sum that stays is a state, beyond the block's pipeline
+    assert blocks["pe"].depth + blocks["decode_a"].depth + stays == pe_depth(dp), "schedule and plan differ"
     return Plan(dp, device, DEVICES[device][1], blocks)
 
 
 @lru_cache(maxsize=4096)
-def _decoder(name: str, operand: Operand, decode: str, registered: bool) -> Block:
+def _decoder(name: str, operand: Operand, packed: bool, registers: tuple[str, ...]) -> Block:
+    """The fields of a code, through those of the registers `unpack` and OPERAND that stand at the array's edge."""
     code = operand.code_word
-    fields = {"code": code} if decode == "pe" else operand.fields
-    fields = {k: v.stage("unpack") for k, v in fields.items() if not v.constant}
-    low = Lowering(name, ("unpack",) if registered else ())
+    fields = {"code": code} if packed else operand.fields
+    fields = {k: v.stage("unpack").stage(OPERAND) for k, v in fields.items() if not v.constant}
+    low = Lowering(name, registers)
     low.input(code)
     nets = low.lower(list(fields.values()))
     return low.block(list(zip(fields, nets, strict=True)))
 
 
+@dataclass(frozen=True)
+class _Element:
+    """What a processing element depends on."""
+
+    mac: Mac
+    decode: str
+    cuts: tuple[str, ...]
+    form: str
+    lanes: int
+    dataflow: str
+    first: bool = False  # no sum comes from above
+
+    @property
+    def packed(self) -> bool:
+        """Whether operands travel as codes."""
+        return self.decode == "pe" or self.form == "table"
+
+
 @lru_cache(maxsize=65536)
-def _pe(mac: Mac, decode: str, cuts: tuple[str, ...]) -> Block:
-    """Operand registers, product, alignment, accumulator."""
-    low = Lowering("pe", cuts)
-    fields: list[dict[str, Word]] = []
-    ports: list[tuple[str, Word]] = []
-    for prefix, operand in zip("aw", operands(mac), strict=True):
-        if decode == "pe":
-            code = variable(f"{prefix}_code", 0, (1 << operand.bits) - 1)
-            inputs = {"code": code}
-            fields.append({k: v.stage("unpack") for k, v in operand.decode(code).items()})
-        else:
-            inputs = operand.inputs(prefix)
-            fields.append(inputs)
-        ports += [(f"{prefix}_{k}", v) for k, v in inputs.items() if not v.constant]
-    for _, word in ports:
-        low.register(word, low.input(word), "operand")
-    now = steps.state(mac)
-    for word in now.words.values():
-        low.state(word)
-    after = steps.step(mac, now, steps.product(mac, *fields))
-    passed = [(name, low.net(word)) for name, word in ports]
-    low.lower(list(after.words.values()))
-    for name, word in now.words.items():
-        low.feed(word, after.words[name])
-    outputs = passed + [(name, low.net(word)) for name, word in now.words.items()]
+def _pe(of: _Element) -> Block:
+    """Operand registers, products, alignment, accumulator."""
+    mac, low = of.mac, Lowering("pe", of.cuts)
+    passed: list[tuple[str, Net]] = []
+    pairs: list[list[dict[str, Word]]] = [[] for _ in range(of.lanes)]
+    for side, operand in zip("aw", operands(mac), strict=True):
+        for lane, pair in enumerate(pairs):
+            prefix = f"{side}{lane}" if of.lanes > 1 else side
+            inputs = operand.codes(prefix) if of.packed else operand.inputs(prefix)
+            pair.append(inputs)
+            for name, word in inputs.items():
+                if not word.constant:
+                    net = low.input(word)
+                    if of.dataflow != "tree":
+                        net = low.register(word, net, WEIGHT if (of.dataflow, side) == ("ws", "w") else OPERAND)
+                    passed.append((f"{prefix}_{name}", net))
+    now = steps.state(mac, of.lanes)
+    before = steps.initial() if of.first else now
+    for word in before.words.values():
+        low.input(word, None, f"{SUM}{word.attr}") if of.dataflow == "ws" else low.state(word)
+    after = steps.step(mac, before, *(_product(of, *pair) for pair in pairs)).named(now)
+    nets = dict(zip(after, low.lower(list(after.values())), strict=True))
+    outputs = [] if of.dataflow == "tree" else passed
+    if of.dataflow == "ws":
+        width = {name: word.width for name, word in now.words.items()}
+        outputs = outputs + [(name, low.fit(low.reg(net, "sum"), width[name])) for name, net in nets.items()]
+    else:
+        for name, word in now.words.items():
+            low.feed(word, after[name])
+        outputs = outputs + [(name, low.net(word)) for name, word in now.words.items()]
     return low.block(outputs, aligned=False)
 
 
-def _epilogue(mac: Mac, cuts: tuple[str, ...]) -> Block:
+def _product(of: _Element, a: dict[str, Word], w: dict[str, Word]) -> steps.Term:
+    """One product in the form that was chosen for it."""
+    if of.form == "table":
+        return magnitude_table(of.mac, a["code"], w["code"])
+    if of.packed:
+        a, w = (
+            {k: v.stage("unpack") for k, v in operand.decode(x["code"]).items()}
+            for operand, x in zip(operands(of.mac), (a, w), strict=True)
+        )
+    return steps.product(of.mac, a, w)
+
+
+def _epilogue(mac: Mac, lanes: int, cuts: tuple[str, ...]) -> Block:
     """The output path. It depends on the accumulator's grid and flags, not on what was multiplied."""
-    now, given = steps.state(mac), steps.parameters(mac)
+    now, given = steps.state(mac, lanes), steps.parameters(mac)
     code = steps.finish(mac, now, given)
     following = steps.reseeded(given) if steps.SEED in given else None
     return _output_block((*now.words.items(), *given.items()), code, following, cuts, mac.output.bits)

@@ -1,11 +1,16 @@
-"""When things happen: the closed forms that the control unit, the bench and the cost model share.
+"""When things happen in an array, and how many cycles a product takes: the one place both rtl and sim look.
 
-A tile of `rows` x `cols` results with K terms takes, without stalls,
+A tile of an output-stationary array or of dot-product units, rows x cols sums of K terms, L of them a beat, takes
 
-    1 (clear) + K (operands) + (rows - 1) + (cols - 1) (skew) + 1 + cuts before the accumulator
+    1 (clear) + ceil(K / L) (operands) + skew + 1 + cuts before the accumulator
       + rows (one beat of `cols` results each) + 1 + cuts after it (output register)
 
-cycles, and tiles follow one another without overlap.
+cycles, and tiles follow one another without overlap. The skew, (rows - 1) + (cols - 1), is that of operands which pass
+from neighbour to neighbour; dot-product units have none. A tile of a weight-stationary array, M x cols sums, takes
+
+    1 (clear) + rows (weights) + M (operands) + skew + 3 + cuts (the last sum leaves its column, then the output)
+
+cycles, a result for each operand beat.
 """
 
 from __future__ import annotations
@@ -18,41 +23,72 @@ from hwq.datapath.stages import OUTPUT
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
-    from hwq.datapath.spec import Datapath
+    from hwq.datapath.structure import Datapath
 
-__all__ = ["cycles", "flush", "latency", "output_depth", "pe_depth", "skew", "tile_cycles"]
+__all__ = [
+    "beats",
+    "cycles",
+    "flush",
+    "latency",
+    "longest",
+    "output_depth",
+    "pe_depth",
+    "results",
+    "skew",
+    "tile_cycles",
+]
 
 Size = TypeVar("Size", int, np.ndarray[Any, Any])
 
 
 def pe_depth(dp: Datapath) -> int:
-    """Clock edges from an operand at the array's edge to the accumulator that holds its product."""
+    """Clock edges from an operand at the array's edge to the register that holds the sum with its product."""
     return 2 + sum(cut not in OUTPUT for cut in dp.cuts)
 
 
 def output_depth(dp: Datapath) -> int:
-    """Clock edges from a selected accumulator to the output register that holds its result."""
+    """Clock edges from a finished sum to the output register that holds its result."""
     return 1 + sum(cut in OUTPUT for cut in dp.cuts)
 
 
-def skew(rows: Size, cols: Size) -> Size:
-    """Cycles by which the last processing element's operands come after the first one's; of many arrays at once too."""
-    far: Size = rows - 1 + cols - 1
+def skew(dataflow: str, rows: Size, cols: Size) -> Size:
+    """Cycles by which the last element's operands come after the first one's; of many arrays at once too."""
+    far: Size = (rows - 1 + cols - 1) * (dataflow != "tree")
     return far
 
 
 def flush(dp: Datapath) -> int:
-    """Cycles between the last operand beat and the first drained row."""
-    return skew(dp.array.rows, dp.array.cols) + pe_depth(dp) - 1
+    """Cycles from the last operand beat to the last element's sum: how long the array goes on without operands."""
+    return skew(dp.array.dataflow, dp.array.rows, dp.array.cols) + pe_depth(dp) - 1
 
 
 def latency(dp: Datapath) -> int:
-    """Cycles from the last accepted operands of a tile to its first result at the output."""
+    """Cycles from the last accepted operands of a tile to its first result at the output; of a stream, to theirs."""
     return flush(dp) + 1 + output_depth(dp)
 
 
-def tile_cycles(dp: Datapath, k: int) -> int:
-    return 1 + k + flush(dp) + dp.array.rows + output_depth(dp)
+def beats(dp: Datapath, k: int) -> int:
+    """Operand beats of sums of k terms; the last one is filled up with operands that add nothing."""
+    return -(-k // dp.array.lanes)
+
+
+def results(dp: Datapath, m: int) -> int:
+    """Result beats of a tile: the array's rows, whatever is asked of them, or as many as operands came (ws)."""
+    return m if dp.array.dataflow == "ws" else dp.array.rows
+
+
+def longest(dp: Datapath) -> int:
+    """The longest of the waits that the control counts, in cycles."""
+    if dp.array.dataflow == "ws":
+        return max(dp.array.rows, latency(dp))
+    return max(flush(dp), dp.array.rows, output_depth(dp))
+
+
+def tile_cycles(dp: Datapath, m: int, k: int) -> int:
+    """Cycles of one tile: m rows of results of at most `dp.array.cols` columns, sums of k terms."""
+    if dp.array.dataflow == "ws":
+        return 1 + dp.array.rows + m + latency(dp)
+    return 1 + beats(dp, k) + flush(dp) + dp.array.rows + output_depth(dp)
 
 
 def cycles(dp: Datapath, m: int, n: int, k: int) -> int:
@@ -62,5 +98,5 @@ def cycles(dp: Datapath, m: int, n: int, k: int) -> int:
             raise HwqError(f"{name} must be at least 1, not {size}")
     if k > dp.mac.k:
         raise HwqError(f"K must be at most k={dp.mac.k} of the datapath, not {k}")
-    tiles = -(-m // dp.array.rows) * -(-n // dp.array.cols)
-    return tiles * tile_cycles(dp, k)
+    down = 1 if dp.array.dataflow == "ws" else -(-m // dp.array.rows)
+    return down * -(-n // dp.array.cols) * tile_cycles(dp, m, k)

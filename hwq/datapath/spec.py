@@ -1,7 +1,4 @@
-"""What a datapath is: numerics (`Mac`) and structure (`Array`, cuts). Frozen, hashable, and equal by parameters.
-
-If it can change an output bit it is numerics; if it can change only area, energy or time it is structure.
-"""
+"""The numerics of a datapath: whatever can change an output bit. Frozen, hashable, and equal by parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from hwq.errors import HwqError
 from hwq.formats import STOCHASTIC, Format, Int, Unpacked, check_rounding
 from hwq.formats.flagged import Flagged
 
-__all__ = ["Array", "Bias", "Datapath", "Mac", "Relu", "Requant", "Step", "check_mac"]
+__all__ = ["Bias", "Mac", "Relu", "Requant", "Step", "check_mac"]
 
 MAX_SHIFT = 63
 MAX_OPERAND_BITS = 24
@@ -222,77 +219,3 @@ def _span(fmt: Format) -> int:
     """Bits of the exact sum of any two numbers of the format."""
     lo, hi = fmt.integer_range
     return max((~lo).bit_length(), hi.bit_length()) + 2
-
-
-@dataclass(frozen=True)
-class Array:
-    """Structure: `rows` x `cols` processing elements of `lanes` products each, and a dataflow."""
-
-    rows: int = 1
-    cols: int = 1
-    lanes: int = 1
-    dataflow: str = "os"
-
-    def __post_init__(self) -> None:
-        for name in ("rows", "cols"):
-            object.__setattr__(self, name, whole(name, getattr(self, name), 1, 256))
-        if self.lanes != 1:
-            raise HwqError(f"lanes must be 1, not {self.lanes}; more lanes are not available yet")
-        if self.dataflow != "os":
-            raise HwqError(
-                f"dataflow must be os (output-stationary), not {self.dataflow!r}; others are not available yet"
-            )
-
-    @property
-    def text(self) -> str:
-        return f"{self.rows}x{self.cols}"
-
-
-@dataclass(frozen=True)
-class Datapath:
-    """`Mac` + `Array` + pipeline cuts. `str(dp)` is its canonical text and `Datapath.parse` reads it back."""
-
-    mac: Mac
-    array: Array = Array()
-    decode: str = "edge"
-    cuts: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_mac(self.mac)
-        check_kind("the structure of a datapath must be an Array", self.array, Array)
-        if self.decode not in ("edge", "pe"):
-            raise HwqError(f"decode must be edge or pe, not {self.decode!r}")
-        from hwq.datapath.stages import check_cuts
-
-        object.__setattr__(self, "cuts", check_cuts(self.mac, self.cuts))
-
-    @classmethod
-    def parse(cls, text: str) -> Datapath:
-        """The datapath that `text` describes."""
-        from hwq.datapath.text import parse
-
-        return parse(text)
-
-    def __str__(self) -> str:
-        from hwq.datapath.text import write
-
-        return write(self)
-
-    def parametric(self) -> str:
-        """The text with every format written by its parameters: the same in every catalogue."""
-        from hwq.datapath.text import write
-
-        return write(self, named=False)
-
-    @property
-    def latency(self) -> int:
-        """Cycles from the last accepted operands of a tile to its first result."""
-        from hwq.datapath.schedule import latency
-
-        return latency(self)
-
-    def cycles(self, m: int, n: int, k: int) -> int:
-        """Clock cycles of an M x K by K x N product without stalls."""
-        from hwq.datapath.schedule import cycles
-
-        return cycles(self, m, n, k)

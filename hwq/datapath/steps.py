@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from hwq.bits import Word, const, mux, variable
 from hwq.datapath.accumulators import Align, Fixed
@@ -47,22 +48,30 @@ class State:
     phase: Word = ZERO
 
     @property
+    def _all(self) -> dict[str, Word]:
+        names = {"acc": self.total, "nan": self.nan, "pinf": self.pinf, "ninf": self.ninf}
+        return names | {"group": self.group, "phase": self.phase}
+
+    @property
     def words(self) -> dict[str, Word]:
         """The registers that exist, by name."""
-        names = {"acc": self.total, "nan": self.nan, "pinf": self.pinf, "ninf": self.ninf}
-        return {n: w for n, w in (names | {"group": self.group, "phase": self.phase}).items() if not w.constant}
+        return {name: word for name, word in self._all.items() if not word.constant}
+
+    def named(self, like: State) -> dict[str, Word]:
+        """The words, constant or not, that are registers of another state."""
+        return {name: self._all[name] for name in like.words}
 
 
 def initial() -> State:
     return State(const(0))
 
 
-def state(mac: Mac) -> State:
-    """The registers as inputs of `step` and `finish`."""
+def state(mac: Mac, lanes: int = 1) -> State:
+    """The registers as inputs of `step` and `finish`; a group whose products come in `lanes` at once needs none."""
     lo, hi = (0, (1 << mac.acc_bits) - 1) if mac.floats is not None else mac.acc_format.integer_range
     nan, inf = (int(there and not held) for there, held in zip((mac.has_nan, mac.has_inf), _held(mac), strict=True))
     flags = (variable("nan", 0, nan), variable("pinf", 0, inf), variable("ninf", 0, inf))
-    if mac.tree == 1:
+    if mac.tree == lanes or mac.tree == 1:
         return State(variable("acc", lo, hi), *flags)
     ends = [mac.group_terms * p for p in mac.product_range]
     group, phase = variable("group", *ends), variable("phase", 0, mac.tree - 1)
@@ -92,22 +101,39 @@ def _negative(x: dict[str, Word]) -> Word:
 
 
 def step(mac: Mac, s: State, *terms: Term) -> State:
-    """One accumulation of one term, or of as many as are aligned side by side. Flags are sticky.
+    """One accumulation of one term, or of as many as come side by side. Flags are sticky.
 
     The stage `align` carries everything that lives across it, so that a cut delays nothing apart.
     """
     if isinstance(mac.acc, Align):
         return _fused(mac, s, terms)
-    (term,) = terms
     if mac.floats is not None and mac.tree == 1:
+        (term,) = terms
         return _rounded(mac, s, addend(term.sig, term.exp, mac.product_lsb), term, staged=True)
+    terms = tuple(_placed(mac, term) for term in terms)
+    if mac.tree == 1:
+        return _accumulated(mac, s, *terms)
+    if len(terms) == mac.tree:
+        return flush(mac, s, _together(terms))
+    (term,) = terms
+    return _grouped(mac, s, term)
+
+
+def _placed(mac: Mac, term: Term) -> Term:
+    """The product as a number on its grid, or on the accumulator's where it is added there."""
     lo, hi = mac.product_range
     number = (term.sig << term.exp).within(lo, hi)
     if mac.tree == 1:
         number = on_grid(mac, number)
     number, *flags = (x.stage("align") for x in (number, term.nan, term.pinf, term.ninf))
-    term = Term(number, const(0), *flags)
-    return _accumulated(mac, s, term) if mac.tree == 1 else _grouped(mac, s, term)
+    return Term(number, const(0), *flags)
+
+
+def _together(terms: Sequence[Term]) -> Term:
+    """The exact sum of products that lie on one grid."""
+    number = reduce(lambda x, y: x + y, (t.sig for t in terms))
+    flags = [reduce(lambda x, y: x | y, kind) for kind in zip(*((t.nan, t.pinf, t.ninf) for t in terms), strict=True)]
+    return Term(number, const(0), *flags)
 
 
 def on_grid(mac: Mac, number: Word) -> Word:
@@ -115,16 +141,19 @@ def on_grid(mac: Mac, number: Word) -> Word:
     return round_shift(number, mac.acc_lsb - mac.product_lsb, mac.acc.rounding if isinstance(mac.acc, Fixed) else "rdn")
 
 
-def _accumulated(mac: Mac, s: State, term: Term) -> State:
+def _accumulated(mac: Mac, s: State, *terms: Term) -> State:
     """Exact where k terms fit, else wrapped or saturated as the Mac says."""
-    total = s.total + term.sig
+    total, nan, pinf, ninf = s.total, s.nan, s.pinf, s.ninf
+    for term in terms:
+        total = total + term.sig
+        nan, pinf, ninf = nan | term.nan, pinf | term.pinf, ninf | term.ninf
     if isinstance(mac.acc, Fixed) and mac.acc.overflow == "sat":
         total = total.clamp(s.total.lo, s.total.hi)
     elif isinstance(mac.acc, Fixed):
         total = total.wrap(mac.acc.bits)
     else:
         total = total.within(s.total.lo, s.total.hi)  # proved by k: see Mac.exact_bits
-    return State(total, s.nan | term.nan, s.pinf | term.pinf, s.ninf | term.ninf)
+    return State(total, nan, pinf, ninf)
 
 
 def _rounded(mac: Mac, s: State, number: Addend, term: Term, staged: bool = False) -> State:

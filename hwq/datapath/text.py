@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from hwq.datapath.accumulators import Accumulator, Align, Exact, Fixed, Float
 from hwq.datapath.presets import PRESETS
-from hwq.datapath.spec import Array, Bias, Datapath, Mac, Relu, Requant, Step
+from hwq.datapath.spec import Bias, Mac, Relu, Requant, Step
+from hwq.datapath.structure import Array, Datapath
 from hwq.errors import HwqError
 from hwq.formats import Format, catalog, parse_format
 
@@ -77,12 +78,11 @@ def _build(
     decode = options.pop("decode", "edge")
     order = options.pop("order", "seq")
     cuts = options.pop("cut", "")
-    if "use" in options:
-        raise HwqError(f"use= names a variant, and none is available yet, not {options['use']!r}")
+    uses = options.pop("use", "")
     if options:
         raise HwqError(f"options are k=, decode=, round=, order=, cut=, use=, not {next(iter(options))!r}")
     mac = _mac(a, w, acc, out, steps, int(k), rounding, _tree(order))
-    return Datapath(mac, array, decode, tuple(filter(None, cuts.split(","))))
+    return Datapath(mac, array, decode, *(tuple(filter(None, names.split(","))) for names in (cuts, uses)))
 
 
 def _rank(word: str, text: str) -> tuple[int, str]:
@@ -174,7 +174,7 @@ def _step(word: str) -> Step:
 def _array(word: str) -> Array:
     found = _SHAPE.fullmatch(word)
     if not found:
-        raise HwqError(f"the array is @RxC, @RxCxL or @RxC/os, not {'@' + word!r}")
+        raise HwqError(f"the array is @RxC or @RxCxL, then /os, /ws or /tree if need be, not {'@' + word!r}")
     rows, cols, lanes, dataflow = found.groups()
     return Array(int(rows), int(cols), int(lanes or 1), dataflow or "os")
 
@@ -200,7 +200,7 @@ def write_arrays(dp: Datapath, arrays: Iterable[Array], named: bool = True) -> l
         before.append(f"->{fmt(mac.out)}{f'[{steps}]' if steps else ''}")
     after = [f"k={mac.k}"] * (mac.k != 4096) + [f"decode={dp.decode}"] * (dp.decode != "edge")
     after += [f"round={mac.round}"] * (mac.round != "rne") + [f"order=tree({mac.tree})"] * (mac.tree != 1)
-    after += [f"cut={','.join(dp.cuts)}"] * bool(dp.cuts)
+    after += [f"{key}={','.join(names)}" for key, names in (("cut", dp.cuts), ("use", dp.uses)) if names]
     head, tail, default = " ".join(before), "".join(f" {word}" for word in after), Array()
     return [f"{head} @{a.text}{tail}" if a != default else head + tail for a in arrays]
 

@@ -1,212 +1,249 @@
-"""The top of a datapath: control, skewed operand edges, a grid of processing elements, read-out.
+"""The top of a datapath: streams, control, edges where operands are decoded, rows of elements, epilogues.
 
-A tile goes through five states. clear: the sums are cleared, the parameters taken; run: K operand beats enter; flush:
-the last products reach their sums; drain: one row of sums a cycle goes through the epilogues; tail: the output pipeline
-empties. `hwq.datapath.schedule` gives every length. One enable freezes all of it while a needed stream is not ready.
+One module a concept, each written once: its size grows with the rows and with the columns, not with their product.
+`hwq.datapath.schedule` gives every length of time.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, ClockSignal, Const, Elaboratable, Instance, Module, Mux, ResetSignal, Signal, Value
+from collections.abc import Iterator
+from functools import cached_property
 
 from hwq.datapath import Plan
 from hwq.datapath.operand import operands
-from hwq.datapath.schedule import flush, output_depth
+from hwq.datapath.plans import FIRST
+from hwq.datapath.schedule import output_depth, pe_depth
 from hwq.datapath.steps import SEED, parameters
-from hwq.rtl.blocks import Leaf, Port, decoder, element, epilogue
+from hwq.rtl.blocks import leaves
+from hwq.rtl.control import control
+from hwq.rtl.grid import grid_row, readout
+from hwq.rtl.modules import Leaf, Port, assigned, instance, module, part, register, wire
 
-__all__ = ["SystolicArray"]
-
-_STATES = ("clear", "run", "flush", "drain", "tail")
+__all__ = ["Top"]
 
 
-class SystolicArray(Elaboratable):  # type: ignore[misc]  # shipped without types
-    """An output-stationary array: o[m][n] = epilogue(sum over k of a[k][m] * w[k][n]) for one tile of rows x cols.
+class Top:
+    """The modules of a datapath's top: o[m][n] = epilogue(sum over k of a[m][k] * w[n][k]), a tile at a time.
 
-    *Members*: streams with valid, ready, payload and last. `a_`: a code for each row, row 0 lowest; `w_`: a code for
-    each column; both advance together, and the beat with `a_last` ends the sum. `p_`, if there are parameters: for each
-    column, lowest first, its bias, mul and shift, one beat a tile, before the operands. `o_`: a result for each column;
-    one beat a row, row 0 first, `o_last` on the last. `w_last` and `p_last` complete the streams and are not looked at.
-    *Timing*: `schedule.tile_cycles` from clear to the last result; one result beat a cycle within a tile. One cycle of
-    `rst` abandons a tile; one is needed before the first.
+    *Streams*, each with valid, ready, payload and last; a payload holds codes side by side, the first lowest.
+
+    `a_`: `lanes` codes for each row, row 0 lowest, and `w_`: `lanes` codes for each column; a beat of both is taken
+    together, and the beat with `a_last` ends the sums. Weight-stationary: first `rows` beats of `w_`, the weights of
+    row 0, of row 1, ...; then a beat of `a_` for each output, and the one with `a_last` ends the tile.
+    `p_`, if there are parameters: for each column its bias, mul, shift, seed; one beat a tile, first of all.
+    `o_`: a result for each column; a beat a row, row 0 first (ws: a beat for each of `a_`), `o_last` on the last.
+    A beat that K does not fill holds zeros. `w_last` and `p_last` complete the streams and are not looked at.
+    One cycle of `rst` abandons a tile; one is needed before the first.
     """
 
     def __init__(self, plan: Plan, name: str) -> None:
-        self.plan = plan
-        self.name = name
+        self.plan, self.name = plan, name
         dp = plan.dp
-        self.rows, self.cols = dp.array.rows, dp.array.cols
+        self.array, self.flow = dp.array, dp.array.dataflow
+        self.size = {"a": dp.array.rows, "w": dp.array.cols}
         self.operands = dict(zip("aw", operands(dp.mac), strict=True))
-        self.code_bits = {"a": dp.mac.a.bits, "w": dp.mac.w.bits}
         self.parameters = {name: word.width for name, word in parameters(dp.mac).items()}
-        self.pe = element(plan, name)
-        self.decoders = {side: decoder(plan, name, side) for side in "aw"}
-        self.epilogue = epilogue(plan, name)
-        self.streams = {
-            "a": self.rows * self.code_bits["a"],
-            "w": self.cols * self.code_bits["w"],
-            **({"p": self.cols * sum(self.parameters.values())} if self.parameters else {}),
-            "o": self.cols * dp.mac.output.bits,
+        self.blocks = leaves(plan, name)
+        self.control = control(dp, name, bool(self.parameters))
+        self.rows = [grid_row(dp.array, self.blocks["pe"], f"{name}_row")]
+        if FIRST in self.blocks:
+            self.rows.insert(0, grid_row(dp.array, self.blocks[FIRST], f"{name}_row_first"))
+        self.row = self.rows[-1]
+        self.readout = readout(dp.array.rows, self.row.widths["sums"], name) if self.flow != "ws" else None
+
+    @cached_property
+    def modules(self) -> tuple[Leaf, ...]:
+        """Every module, the top first."""
+        chosen = [self.readout] if self.readout is not None and self.array.rows > 1 else []
+        grid = self.rows[: self.array.rows]
+        elements = [leaf for kind, leaf in self.blocks.items() if kind != "pe" or self.row in grid]
+        return (self.top, self.control, *grid, *elements, *chosen)
+
+    @cached_property
+    def ports(self) -> tuple[Port, ...]:
+        """The top's ports in order, clock and reset first."""
+        array, mac = self.array, self.plan.dp.mac
+        bits = {
+            "a": array.rows * array.lanes * mac.a.bits,
+            "w": array.cols * array.lanes * mac.w.bits,
+            "p": array.cols * sum(self.parameters.values()),
+            "o": array.cols * mac.output.bits,
         }
-        self.ports: dict[str, Signal] = {
-            port: Signal(width, name=port)
-            for stream, bits in self.streams.items()
-            for port, width in _stream(stream, bits).items()
-        }
-        self.enable = Signal(name="en")
-        self.state = {name: Signal(name=name, init=name == _STATES[0]) for name in _STATES}
-        largest = max(flush(dp), self.rows, output_depth(dp)) - 1
-        self.counts = largest > 0  # else every state lasts one cycle
-        self.count = Signal(max(1, largest.bit_length()), name="count")
+        found = [Port("clk", "input", 1), Port("rst", "input", 1)]
+        for stream in [name for name, width in bits.items() if width]:
+            into, back = ("output", "input") if stream == "o" else ("input", "output")
+            found += [Port(f"{stream}_valid", into, 1), Port(f"{stream}_ready", back, 1)]
+            found += [Port(f"{stream}_payload", into, bits[stream]), Port(f"{stream}_last", into, 1)]
+        return tuple(found)
 
-    @property
-    def leaves(self) -> tuple[Leaf, ...]:
-        """The modules that the top instantiates."""
-        return (self.pe, self.decoders["a"], self.decoders["w"], self.epilogue)
-
-    @property
-    def port_list(self) -> tuple[Port, ...]:
-        """Ports in order, clock and reset first."""
-        clocks = (Port("clk", "input", 1), Port("rst", "input", 1))
-        return clocks + tuple(Port(name, _direction(name), len(signal)) for name, signal in self.ports.items())
-
-    def elaborate(self, _platform: object) -> Module:
-        m = Module()
-        self._control(m)
-        edges = {"a": self._edge(m, "a", self.rows), "w": self._edge(m, "w", self.cols)}
-        sums = self._grid(m, edges["a"], edges["w"])
-        self._read_out(m, sums)
-        return m
+    @cached_property
+    def top(self) -> Leaf:
+        array = self.array
+        about = [
+            f"{array.rows} x {array.cols} elements of {array.lanes} product(s) a cycle, dataflow {self.flow}.",
+            f"A tile takes its states in turn, see {self.name}_control. Codes lie side by side, the first lowest.",
+        ]
+        parts = (self._handshakes(), self._edge("a"), self._edge("w"), self._grid(), self._results())
+        lines = [line for part_ in parts for line in ("", *part_)]
+        return module(self.name, about, self.ports, lines)
 
     # -- control --------------------------------------------------------------------------------------------------
 
-    def _control(self, m: Module) -> None:
-        """One state is 1; `count` is how many cycles FLUSH, DRAIN and TAIL still last after this one."""
-        dp, port, state = self.plan.dp, self.ports, self.state
-        done, last = Signal(name="done"), state["run"] & port["a_last"]
-        bits = len(self.count)
-        after_flush, after_drain = Const(self.rows - 1, bits), Const(output_depth(dp) - 1, bits)
-        going = Mux(done, Mux(state["flush"], after_flush, after_drain), (self.count - Const(1, bits))[:bits])
-        waits = state["run"] & ~(port["a_valid"] & port["w_valid"]) | port["o_valid"] & ~port["o_ready"]
-        if self.parameters:
-            waits |= state["clear"] & ~port["p_valid"]
-        m.d.comb += [
-            done.eq(~self.count.any()),
-            self.enable.eq(~waits),
-            port["a_ready"].eq(state["run"] & port["w_valid"]),
-            port["w_ready"].eq(state["run"] & port["a_valid"]),
-        ]
-        if self.parameters:
-            m.d.comb += port["p_ready"].eq(state["clear"])
-        with m.If(self.enable):
-            m.d.sync += [
-                state["clear"].eq(state["tail"] & done),
-                state["run"].eq(state["clear"] | state["run"] & ~port["a_last"]),
-                state["flush"].eq(last | state["flush"] & ~done),
-                state["drain"].eq(state["flush"] & done | state["drain"] & ~done),
-                state["tail"].eq(state["drain"] & done | state["tail"] & ~done),
-            ]
-            if self.counts:
-                m.d.sync += self.count.eq(Mux(state["run"], Const(flush(dp) - 1, bits), going))
+    def _handshakes(self) -> Iterator[str]:
+        ports = {port.name: port.width for port in self.control.ports if port.direction == "output"}
+        yield from (wire(name, width) for name, width in ports.items())
+        yield from instance(self.control.name, "control", {port.name: port.name for port in self.control.ports})
+        ready = {"a": "run", "w": "load"} if self.flow == "ws" else {"a": "run & w_valid", "w": "run & a_valid"}
+        ready |= {"p": "clear"} if self.parameters else {}
+        if self.flow == "ws":
+            ready["a"] = "run & en"  # operands go on entering, or not, while results leave
+        yield from (assigned(f"{stream}_ready", f"{state} & ~rst") for stream, state in ready.items())
 
     # -- operands -------------------------------------------------------------------------------------------------
 
-    def _edge(self, m: Module, side: str, lanes: int) -> list[Value]:
-        """Decoded operands of each lane, lane j delayed by j; idle while none enter.
+    def _edge(self, side: str) -> Iterator[str]:
+        """Decoded operands of each lane of the edge, lane j delayed by j; codes of zero while none enter.
 
         A zero product leaves every sum as it is, so that no valid bit travels with the operands.
         """
-        operand, fields = self.operands[side], []
-        bits = operand.bits
-        for lane in range(lanes):
-            code: Value = self.ports[f"{side}_payload"].word_select(lane, self.code_bits[side])
-            gated = Signal(bits, name=f"{side}_{lane}")
-            m.d.comb += gated.eq(Mux(self.state["run"], code, Const(operand.idle, bits)))
-            code = gated
-            for step in range(lane):
-                later = Signal(bits, name=f"{side}_{lane}_skew{step}", init=operand.idle)
-                with m.If(self.enable):
-                    m.d.sync += later.eq(code)
-                code = later
-            (out,) = self._instance(m, self.decoders[side], f"decode_{side}_{lane}", {"code": code}, ["fields"])
-            fields.append(out)
-        return fields
+        still = self.flow == "ws" and side == "w"
+        yield f"  // {'weights' if still else 'operands'} at the edge: decoded" + (
+            "" if still or self.flow == "tree" else ", a cycle later in each further lane"
+        )
+        for lane in range(self.size[side]):
+            name = f"{side}_{lane}"
+            yield from self._codes(side, lane, name, gated=not still)
+            if lane and not still and self.flow != "tree":
+                yield from self._skewed(side, lane, name)
+                name += "_late"
+            yield from self._decoded(side, lane, name)
 
-    def _grid(self, m: Module, a: list[Value], w: list[Value]) -> list[list[dict[str, Value]]]:
-        """The processing elements: a passes on to the right, w down. Returns sums and flags by column and row."""
-        outputs = [port.name for port in self.pe.ports if port.direction == "output"]
-        sums: list[list[dict[str, Value]]] = [[] for _ in range(self.cols)]
-        for row in range(self.rows):
-            left = a[row]
-            for col in range(self.cols):
-                given = {"a": left, "w": w[col], "clear": self.state["clear"]}
-                found = dict(zip(outputs, self._instance(m, self.pe, f"pe_{row}_{col}", given, outputs), strict=True))
-                left, w[col] = found.pop("a_q"), found.pop("w_q")
-                sums[col].append(found)
-        return sums
+    def _codes(self, side: str, lane: int, name: str, gated: bool) -> Iterator[str]:
+        """The codes of one lane of the edge, or what stands there while none enter."""
+        operand, lanes = self.operands[side], self.array.lanes
+        bits = operand.fmt.bits * lanes
+        value = part(f"{side}_payload", lane * bits, bits, self.size[side] * bits)
+        if gated:
+            idle = sum(operand.idle << (operand.bits * at) for at in range(lanes))
+            entering = "run & a_valid" if self.flow == "ws" else "run"
+            value = f"{{1'b0, {value}}}" if operand.rests else value
+            value = f"{entering} ? {value} : {operand.bits * lanes}'h{idle:x}"
+        yield wire(name, operand.bits * lanes, value)
+
+    def _skewed(self, side: str, lane: int, name: str) -> Iterator[str]:
+        """The codes, `lane` cycles later."""
+        operand = self.operands[side]
+        bits = operand.bits * self.array.lanes
+        idle = sum(operand.idle << (operand.bits * at) for at in range(self.array.lanes * lane))
+        before = name if lane == 1 else f"{{{name}_skew[{bits * (lane - 1) - 1}:0], {name}}}"
+        yield from register(f"{name}_skew", bits * lane, before, reset=f"{bits * lane}'h{idle:x}")
+        yield wire(f"{name}_late", bits, part(f"{name}_skew", bits * (lane - 1), bits, bits * lane))
+
+    def _decoded(self, side: str, lane: int, name: str) -> Iterator[str]:
+        decoder, operand = self.blocks[f"decode_{side}"], self.operands[side]
+        width = decoder.widths["fields"]
+        clocks = {port.name: port.name for port in decoder.ports if port.name in ("clk", "rst", "en")}
+        yield wire(f"{side}_{lane}_fields", width * self.array.lanes)
+        for at in range(self.array.lanes):
+            code = part(name, at * operand.bits, operand.bits, operand.bits * self.array.lanes)
+            fields = part(f"{side}_{lane}_fields", at * width, width, width * self.array.lanes)
+            suffix = f"_{at}" * (self.array.lanes > 1)
+            pins = clocks | {"code": code, "fields": fields}
+            yield from instance(decoder.name, f"decode_{side}_{lane}{suffix}", pins)
+
+    # -- elements -------------------------------------------------------------------------------------------------
+
+    def _grid(self) -> Iterator[str]:
+        """The rows: operands w pass down, or weights up and sums down."""
+        row, width, rows = self.row, self.row.widths, self.array.rows
+        columns = ", ".join(f"w_{col}_fields" for col in reversed(range(self.array.cols)))
+        edge = f"{{{columns}}}" if self.array.cols > 1 else columns
+        yield "  // elements, a row an instance"
+        for at in range(rows):
+            yield wire(f"sums_{at}", width["sums"])
+            yield from [wire(f"w_from_{at}", width["w_q"])] if "w_q" in width else []
+        for at in range(rows):
+            above = at + 1 if self.flow == "ws" else at - 1  # weights enter below the last row, and go up
+            passed = f"w_from_{above}" if 0 <= above < rows and "w_q" in width else edge
+            leaf = row if at else self.rows[0]
+            pins = {"a": f"a_{at}_fields", "w": passed, "sums_in": f"sums_{at - 1}"}
+            pins |= {"sums": f"sums_{at}", "w_q": f"w_from_{at}", "load": "load & en"}
+            pins |= {name: name for name in ("clk", "rst", "en", "clear")}
+            yield from instance(leaf.name, f"row_{at}", {port.name: pins[port.name] for port in leaf.ports})
 
     # -- results --------------------------------------------------------------------------------------------------
 
-    def _read_out(self, m: Module, sums: list[list[dict[str, Value]]]) -> None:
-        """Row after row through one epilogue a column into the output register."""
-        below = self.count[: max(1, (self.rows - 1).bit_length())]  # rows that come after this one
-        valid = Signal(output_depth(self.plan.dp), name="valid")
-        tail = self.state["tail"]
-        results = []
-        for col, column in enumerate(sums):
-            given = {name: _choose([at[name] for at in reversed(column)], below) for name in column[0]}
-            held = self._parameters(m, col)
-            outputs = [port.name for port in self.epilogue.ports if port.direction == "output"]
-            code, *following = self._instance(m, self.epilogue, f"epilogue_{col}", given | held, outputs)
-            results.append(code)
-            for seed in following:  # the register that makes the noise: a word on with each row
-                with m.If(self.state["drain"] & self.enable):
-                    m.d.sync += held[SEED].eq(seed)
-        with m.If(self.enable):
-            m.d.sync += [
-                self.ports["o_payload"].eq(Cat(*results)),
-                valid.eq(Cat(self.state["drain"], valid)[: len(valid)]),
-            ]
-        m.d.comb += [
-            # of one row, without registers in the output path, the last state is the one result
-            self.ports["o_valid"].eq(tail if self.rows == len(valid) == 1 else valid[-1]),
-            self.ports["o_last"].eq(tail & ~self.count.any()),
-        ]
+    def _results(self) -> Iterator[str]:
+        """Finished sums through one epilogue a column into the output register."""
+        yield "  // results: one epilogue a column"
+        rows = self.array.rows
+        if self.readout is None or rows == 1:
+            yield wire("finished", self.row.widths["sums"], f"sums_{rows - 1}")
+        else:
+            below = (rows - 1).bit_length()  # of the count: rows that come after this one
+            pins = {f"row_{at}": f"sums_{at}" for at in range(rows)}
+            pins |= {"below": part("count", 0, below, self.control.widths["count"]), "chosen": "finished"}
+            yield wire("finished", self.row.widths["sums"])
+            yield from instance(self.readout.name, "readout", pins)
+        for col in range(self.array.cols):
+            yield from self._column(col)
+        yield from self._output()
 
-    def _parameters(self, m: Module, col: int) -> dict[str, Value]:
-        """A column's parameters, held for the tile."""
-        held: dict[str, Value] = {}
+    def _column(self, col: int) -> Iterator[str]:
+        """One column's parameters and its epilogue."""
+        leaf, cols, widths = self.blocks["epilogue"], self.array.cols, self.row.widths["sums"] // self.array.cols
+        pins = {name: name for name in ("clk", "rst", "en")}
+        at = col * widths
+        for port in self.blocks["pe"].ports:
+            if port.direction == "output" and port.name not in ("a_q", "w_q"):
+                pins[port.name] = part("finished", at, port.width, widths * cols)
+                at += port.width
+        outputs = {port.name: port.width for port in leaf.ports if port.direction == "output"}
+        yield from (wire(f"{name}_{col}", width) for name, width in outputs.items())
+        yield from self._parameters(col)
+        pins |= {name: f"{name}_{col}" for name in (*self.parameters, *outputs)}
+        yield from instance(leaf.name, f"epilogue_{col}", {port.name: pins[port.name] for port in leaf.ports})
+        late = cols - 1 - col
+        if self.flow == "ws" and late:
+            bits = outputs["code"]
+            before = f"code_{col}" if late == 1 else f"{{code_{col}_skew[{bits * (late - 1) - 1}:0], code_{col}}}"
+            yield from register(f"code_{col}_skew", bits * late, before)
+
+    def _parameters(self, col: int) -> Iterator[str]:
+        """A column's parameters, held for the tile; a seed goes on with each result."""
         bits = sum(self.parameters.values())
         at = col * bits
         for name, width in self.parameters.items():
-            held[name] = Signal(width, name=f"{name}_{col}")
-            with m.If(self.state["clear"] & self.enable):
-                m.d.sync += held[name].eq(self.ports["p_payload"][at : at + width])
+            loaded = part("p_payload", at, width, bits * self.array.cols)
+            if name == SEED:
+                goes_on = (
+                    f"valid[{pe_depth(self.plan.dp) + self.array.rows - 2 + col}]" if self.flow == "ws" else "drain"
+                )
+                value, enable = f"clear ? {loaded} : {name}_next_{col}", f"(clear | {goes_on}) & en"
+            else:
+                value, enable = loaded, "clear & en"
+            yield from register(f"{name}_{col}", width, value, enable)
             at += width
-        return held
 
-    def _instance(self, m: Module, leaf: Leaf, name: str, given: dict[str, Value], outputs: list[str]) -> list[Value]:
-        """One leaf module; its clock, reset and enable are the array's."""
-        signals = {port: Signal(leaf.widths[port], name=f"{name}_{port}") for port in outputs}
-        shared = {"clk": ClockSignal(), "rst": ResetSignal(), "en": self.enable} | given
-        pins = [("i", port.name, shared[port.name]) for port in leaf.ports if port.direction == "input"]
-        pins += [("o", port, signal) for port, signal in signals.items()]
-        m.submodules[name] = Instance(leaf.name, *pins)
-        return [signals[port] for port in outputs]
-
-
-def _choose(values: list[Value], index: Value) -> Value:
-    """`values[index]`: a tree of 2:1 multiplexers."""
-    for bit in index:
-        pairs = [values[at : at + 2] for at in range(0, len(values), 2)]
-        values = [Mux(bit, *reversed(pair)) if len(pair) == 2 else pair[0] for pair in pairs]
-    return values[0]
-
-
-def _stream(name: str, bits: int) -> dict[str, int]:
-    return {f"{name}_valid": 1, f"{name}_ready": 1, f"{name}_payload": bits, f"{name}_last": 1}
-
-
-def _direction(port: str) -> str:
-    stream, _, member = port.partition("_")
-    return "output" if (stream == "o") != (member == "ready") else "input"
+    def _output(self) -> Iterator[str]:
+        """The output register, and a valid bit for each cycle that a result is on its way."""
+        bits, cols, depth = self.plan.dp.mac.output.bits, self.array.cols, output_depth(self.plan.dp)
+        codes = [f"code_{col}" for col in reversed(range(cols))]
+        started = "drain"
+        if self.flow == "ws":
+            depth, started = self.plan.dp.latency, "run & a_valid"
+            codes = [
+                part(f"code_{col}_skew", bits * (cols - 2 - col), bits, bits * (cols - 1 - col))
+                if col < cols - 1
+                else f"code_{col}"
+                for col in reversed(range(cols))
+            ]
+        yield from register("payload", bits * cols, f"{{{', '.join(codes)}}}" if cols > 1 else codes[0])
+        yield assigned("o_payload", "payload")
+        if self.flow != "ws" and self.array.rows == depth == 1:  # the last state is the one result
+            yield assigned("o_valid", "tail & ~rst")
+        else:
+            before = started if depth == 1 else f"{{valid[{depth - 2}:0], {started}}}"
+            yield from register("valid", depth, before)
+            yield assigned("o_valid", f"{part('valid', depth - 1, 1, depth)} & ~rst")
+        yield assigned("o_last", "tail & done")

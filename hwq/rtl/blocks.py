@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from hwq.bits.cells import Block, Net
 from hwq.datapath import Plan
 from hwq.datapath.device import Rows
+from hwq.datapath.plans import FIRST, SUM, WEIGHT
 from hwq.rtl.cells import Body
-from hwq.rtl.wires import Bits, bus, whole
+from hwq.rtl.modules import Leaf, Port, assigned, module
+from hwq.rtl.wires import Bits, whole
 
-__all__ = ["Leaf", "Port", "decoder", "element", "epilogue", "leaves"]
-
-
-@dataclass(frozen=True)
-class Port:
-    """A module's port: a vector of bits, "input" or "output"."""
-
-    name: str
-    direction: str
-    width: int
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """One module without submodules: its ports in order, and its Verilog."""
-
-    name: str
-    ports: tuple[Port, ...]
-    text: str
-
-    @property
-    def widths(self) -> dict[str, int]:
-        return {port.name: port.width for port in self.ports}
+__all__ = ["decoder", "element", "epilogue", "leaves"]
 
 
 def decoder(plan: Plan, top: str, operand: str) -> Leaf:
@@ -44,15 +23,24 @@ def decoder(plan: Plan, top: str, operand: str) -> Leaf:
     return _leaf(f"{top}_decode_{operand}", about, plan.rows, block, {"code": list(block.inputs)}, outputs)
 
 
-def element(plan: Plan, top: str) -> Leaf:
-    """Module `<top>_pe`: decoded operands `a` and `w` -> the sum `acc`, its flags, the operands for the neighbours."""
-    block = plan.blocks["pe"]
-    inputs = {side: [net for net in block.inputs if net.name.startswith(f"{side}_")] for side in "aw"}
-    outputs = {state.q.name: [state.q.name] for state in block.states}
-    outputs |= {f"{side}_q": [net.name for net in inputs[side]] for side in "aw"}
+def element(plan: Plan, top: str, kind: str = "pe") -> Leaf:
+    """Module `<top>_pe`: operands `a` and `w` -> the sum `acc`, its flags, the operands for the neighbours."""
+    block, array = plan.blocks[kind], plan.dp.array
+    given = [net.name for net in block.inputs if net.name.startswith(SUM)]
+    inputs = {side: [net for net in block.inputs if net.name[0] == side and net.name not in given] for side in "aw"}
+    inputs |= {net.name: [net] for net in block.inputs if net.name in given}
+    passed = [name for name, _ in block.outputs if name in {net.name for side in "aw" for net in inputs[side]}]
+    outputs = {name: [name] for name, _ in block.outputs if name not in passed}
+    outputs |= {f"{side}_q": names for side in "aw" if (names := [name for name in passed if name[0] == side])}
     fields = "; ".join(f"{side} = {{{_order(net.name for net in inputs[side])}}}" for side in "aw")
-    about = f"Processing element: acc + a * w in each enabled clock, 0 after a clear. {fields}."
-    return _leaf(f"{top}_pe", about, plan.rows, block, inputs, outputs)
+    terms = " + ".join(f"a{lane} * w{lane}" for lane in range(array.lanes)) if 1 < array.lanes < 5 else "a * w"
+    terms = f"{array.lanes} products a * w" if array.lanes > 4 else terms
+    about = {
+        "os": f"Processing element: acc + {terms} in each enabled clock, 0 after a clear. {fields}.",
+        "tree": f"Dot-product unit: acc + {terms} in each enabled clock, 0 after a clear. {fields}.",
+        "ws": f"Processing element: {'the sum from above + ' * bool(given)}{terms}, w held since its load. {fields}.",
+    }
+    return _leaf(f"{top}_{kind}", about[array.dataflow], plan.rows, block, inputs, outputs)
 
 
 def epilogue(plan: Plan, top: str) -> Leaf:
@@ -66,7 +54,7 @@ def epilogue(plan: Plan, top: str) -> Leaf:
 def leaves(plan: Plan, top: str) -> dict[str, Leaf]:
     """The modules that a top is made of, by what they are."""
     return {
-        "pe": element(plan, top),
+        **{kind: element(plan, top, kind) for kind in ("pe", FIRST) if kind in plan.blocks},
         "decode_a": decoder(plan, top, "a"),
         "decode_w": decoder(plan, top, "w"),
         "epilogue": epilogue(plan, top),
@@ -94,18 +82,16 @@ def _leaf(
     given = {net: bits for port, nets in inputs.items() for net, bits in _unpacked(port, nets).items()}
     fields = body.add(block, given)
     driven = {port: sum((fields[field] for field in names), ()) for port, names in outputs.items()}
-    lines = [f"// {about}", f"module {name} ("]
-    lines += [f"  {port.direction} wire {bus(port.width)}{port.name}{',' * (port != ports[-1])}" for port in ports]
-    lines += [");", *body.lines]
-    lines += [f"  assign {port} = {body.text(bits)};" for port, bits in driven.items()]
-    return Leaf(name, tuple(ports), "\n".join([*lines, "endmodule", ""]))
+    lines = body.lines + [assigned(port, body.text(bits)) for port, bits in driven.items()]
+    return module(name, [about], ports, lines)
 
 
 def _clocks(block: Block) -> list[str]:
     """The control inputs that a block's registers and sums need."""
-    registers = any(cell.op == "reg" for cell in block.cells)
+    stages = {cell.attr for cell in block.cells if cell.op == "reg"}
     states = bool(block.states)
-    needed = {"clk": registers or states, "rst": registers, "en": registers or states, "clear": states}
+    enabled = bool(stages - {WEIGHT}) or states
+    needed = {"clk": stages or states, "rst": stages, "en": enabled, "load": WEIGHT in stages, "clear": states}
     return [name for name, need in needed.items() if need]
 
 

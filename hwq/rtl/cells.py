@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hwq.bits.cells import Block, Cell, Net
 from hwq.datapath.device import Rows
+from hwq.datapath.plans import WEIGHT
 from hwq.rtl.wires import Bits, bus, constant, extended, text, whole
 
 __all__ = ["Body"]
@@ -78,10 +79,12 @@ class Body:
         self._bits[net.name] = whole(name, net.width)
         return self._bits[net.name]
 
-    def _clocked(self, q: Bits, reset: str, value: str) -> None:
+    def _clocked(self, q: Bits, reset: str, value: str, enable: str = "en") -> None:
         """q takes the value under the clock enable, and 0 on reset whatever the enable says."""
         name, zero = self.text(q), f"{len(q)}'h0"
-        self.lines.append(f"  always @(posedge clk) if ({reset}) {name} <= {zero}; else if (en) {name} <= {value};")
+        self.lines.append(
+            f"  always @(posedge clk) if ({reset}) {name} <= {zero}; else if ({enable}) {name} <= {value};"
+        )
 
     # -- cells ----------------------------------------------------------------------------------------------------
 
@@ -197,7 +200,7 @@ class Body:
 
     def register(self, cell: Cell) -> Bits:
         q = self._register(cell.out, f"stage {cell.attr}")
-        self._clocked(q, "rst", self._text(cell.args[0], cell.out.width))
+        self._clocked(q, "rst", self._text(cell.args[0], cell.out.width), "load" if cell.attr == WEIGHT else "en")
         return q
 
 

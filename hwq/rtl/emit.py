@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import verilog
-
 from hwq.datapath import Datapath, plan
 from hwq.datapath.names import top_name, write_files
 from hwq.datapath.schedule import tile_cycles
 from hwq.errors import HwqError
-from hwq.rtl.array import SystolicArray
-from hwq.rtl.blocks import Port
+from hwq.rtl.array import Top
+from hwq.rtl.modules import Port
 
 __all__ = ["Manifest", "emit"]
 
@@ -90,50 +84,18 @@ def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: floa
     """Write one file a module and manifest.json into a folder, which is made if it is missing."""
     chosen = plan(dp, device, clock)
     top = top_name(chosen.dp)
-    array = SystolicArray(chosen, top)
-    modules = {top: array.port_list} | {leaf.name: leaf.ports for leaf in array.leaves}
-    texts = {top: _verilog(array)} | {leaf.name: leaf.text for leaf in array.leaves}
+    modules = Top(chosen, top).modules
     header = f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {device}\n"
-    sources = {f"{name}.v": header + text for name, text in texts.items()}
+    sources = {f"{leaf.name}.v": header + leaf.text for leaf in modules}
     manifest = Manifest(
         datapath=chosen.dp.parametric(),
         device=device,
         version=version("hwq"),
         top=top,
-        modules=modules,
+        modules={leaf.name: leaf.ports for leaf in modules},
         latency=chosen.dp.latency,
-        interval=tile_cycles(chosen.dp, 1) - 1,
+        interval=tile_cycles(chosen.dp, 1, 1) - 1,
         files=write_files(folder, sources),
     )
     manifest.save(folder)
     return manifest
-
-
-def _verilog(array: SystolicArray) -> str:
-    """The top by Amaranth, with its built-in Yosys: any other would write other bytes.
-
-    Its banner and its initial values are left out: the reset does their work on every device. The register by which it
-    makes a simulator run combinational blocks once gets a name of its own.
-    """
-    with _builtin_yosys():
-        text = verilog.convert(
-            array, name=array.name, ports=list(array.ports.values()), emit_src=False, strip_internal_attrs=True
-        )
-    _, _, body = str(text).partition("*/\n")
-    body = re.sub(r"^  \(\* init = .*\*\)\n", "", body.lstrip(), flags=re.MULTILINE)
-    body = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module\$\d+ ", "at_start", body)
-    return re.sub(r"^(  (?:output )?reg (?:\[\d+:0\] )?\w+) = \d+'\w+;$", r"\1;", body, flags=re.MULTILINE)
-
-
-@contextmanager
-def _builtin_yosys() -> Iterator[None]:
-    name = "AMARANTH_USE_YOSYS"
-    before = os.environ.get(name)
-    os.environ[name] = "builtin"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

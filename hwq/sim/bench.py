@@ -73,13 +73,13 @@ class Run:
     def __init__(self, dut: Any, stimulus: dict[str, Any], seed: int) -> None:
         self.dut = dut
         self.rng = random.Random(seed)
-        self.terms = [int(k) for k in stimulus["terms"]]
-        self.rows = int(stimulus["rows"])
-        lasts = [step == k - 1 for k in self.terms for step in range(k)]
-        ends = {"a": lasts, "w": lasts, "p": [True] * len(self.terms)}
         streams = [
-            Stream(dut, name, _integers(stimulus[name]), ends[name], self.rng) for name in ends if name in stimulus
+            Stream(dut, name, _integers(stimulus[name]), _lasts(stimulus[f"{name}_beats"]), self.rng)
+            for name in "awp"
+            if name in stimulus
         ]
+        self.loads = bool(stimulus["loads"])
+        self.ends = _lasts(stimulus["o_beats"])
         self.operands, self.parameters = streams[:2], streams[2:]
         self.results: list[str] = []
         self.cycles = self.stalled = self.late = 0
@@ -87,7 +87,7 @@ class Run:
 
     async def go(self) -> None:
         """Until every result has come, or the design hangs."""
-        total = len(self.terms) * self.rows
+        total = len(self.ends)
         streams = self.operands + self.parameters
         valid, ready, edge, settled = self.dut.o_valid, self.dut.o_ready, FallingEdge(self.dut.clk), ReadOnly()
         quiet, taking = 0, False
@@ -109,26 +109,36 @@ class Run:
 
     def _follow(self, moved: list[Stream], result: bool, taking: bool) -> None:
         """What this cycle was, by the handshakes alone: progress, or a stall that is ours."""
+        finished = False
         if result and taking:
+            finished = self.ends[len(self.results)]
             self.results.append(str(self.dut.o_payload.value))
-            self.late += _is_one(self.dut.o_last) != (len(self.results) % self.rows == 0)
+            self.late += _is_one(self.dut.o_last) != finished
         if self.state == "clear":
             if self.parameters and not self.parameters[0].offered:
                 self.stalled += 1
             elif not self.parameters or moved:
-                self.state, self.pause = "run", self.rng.choice(MOODS)
-        elif self.state == "run":
-            self._enter(moved)
+                self.state, self.pause = "load" if self.loads else "run", self.rng.choice(MOODS)
+        elif self.state in ("load", "run"):
+            self._enter(moved, result and not taking)
         elif result and not taking:
             self.stalled += 1
-        elif result and len(self.results) % self.rows == 0:
+        elif finished:
             self.state = "clear"
 
-    def _enter(self, moved: list[Stream]) -> None:
-        if not all(stream.offered for stream in self.operands):
+    def _enter(self, moved: list[Stream], held: bool) -> None:
+        """Weights, then operands; or both together."""
+        a, w = self.operands
+        needed = [w] if self.state == "load" else [a] if self.loads else [a, w]
+        if held or not all(stream.offered for stream in needed):
             self.stalled += 1
-        elif moved == self.operands and self.operands[0].lasts[self.operands[0].at]:
-            self.state = "finish"
+        elif moved == needed and needed[0].lasts[needed[0].at]:
+            self.state = "run" if self.state == "load" else "finish"
+
+
+def _lasts(beats: Any) -> list[bool]:
+    """Which beats of a stream end a tile, of the numbers of beats of each tile."""
+    return [step == size - 1 for size in map(int, beats) for step in range(size)]
 
 
 def _is_one(handle: Any) -> bool:

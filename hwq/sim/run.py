@@ -18,6 +18,7 @@ from hwq.datapath.schedule import tile_cycles
 from hwq.datapath.steps import parameters
 from hwq.errors import HwqError, ToolError
 from hwq.rtl import Manifest, emit
+from hwq.sim.beats import counts, operand_beats, parameter_beats
 from hwq.sim.stimulus import Tile, exhaustive_tiles, expected, random_tiles
 from hwq.sim.tools import LOG, said, simulate
 
@@ -108,7 +109,7 @@ def check(
             shutil.copyfile(wave, waves)
         outcome = _outcome(work)
     results, wanted = outcome["results"], _expected(dp, tiles)
-    wrong = _mismatches(dp, results, wanted) + _protocol(dp, outcome)
+    wrong = _mismatches(dp, results, wanted, [len(tile.a) for tile in tiles]) + _protocol(outcome)
     return Report(
         datapath=str(dp),
         device=manifest.device,
@@ -120,7 +121,7 @@ def check(
         mismatches=len(wrong),
         first_mismatch=wrong[0] if wrong else None,
         cycles=outcome["cycles"],
-        expected_cycles=sum(tile_cycles(dp, tile.terms) for tile in tiles),
+        expected_cycles=sum(tile_cycles(dp, len(tile.a), tile.terms) for tile in tiles),
         stalled=outcome["stalled"],
         vectors_per_s=round(sum(tile.terms for tile in tiles) / seconds, 1),
     )
@@ -146,18 +147,19 @@ def _outcome(folder: Path) -> dict[str, Any]:
 
 def _write(path: Path, dp: Datapath, tiles: Sequence[Tile], seed: int) -> None:
     """Beats as rows of little-endian bytes: one an operand step, one a tile for the parameters."""
-    mac = dp.mac
+    mac, array = dp.mac, dp.array
+    sides = list(zip(*(operand_beats(dp, tile) for tile in tiles), strict=True))
     beats = {
-        "a": _packed([row for tile in tiles for row in tile.a.T.tolist()], [mac.a.bits] * dp.array.rows),
-        "w": _packed([row for tile in tiles for row in tile.w.T.tolist()], [mac.w.bits] * dp.array.cols),
+        "a": _packed(np.concatenate(sides[0]).tolist(), [mac.a.bits] * (array.rows * array.lanes)),
+        "w": _packed(np.concatenate(sides[1]).tolist(), [mac.w.bits] * (array.cols * array.lanes)),
     }
     words = parameters(mac)
     if words:
-        widths = [word.width for word in words.values()] * dp.array.cols
-        fields = [[getattr(tile.params, name)[col] for col in range(dp.array.cols) for name in words] for tile in tiles]
-        beats["p"] = _packed(fields, widths)
-    terms = np.array([tile.terms for tile in tiles])
-    np.savez(path, terms=terms, rows=np.array(dp.array.rows), seed=np.array(seed), **beats)  # type: ignore[arg-type]
+        widths = [word.width for word in words.values()] * array.cols
+        beats["p"] = _packed([parameter_beats(dp, tile) for tile in tiles], widths)
+    sizes = {f"{stream}_beats": numbers for stream, numbers in counts(dp, tiles).items()}
+    loads = np.array(array.dataflow == "ws")
+    np.savez(path, loads=loads, seed=np.array(seed), **sizes, **beats)  # type: ignore[arg-type]
 
 
 def _packed(beats: Sequence[Sequence[int]], widths: Sequence[int]) -> np.ndarray[Any, Any]:
@@ -180,16 +182,22 @@ def _expected(dp: Datapath, tiles: Sequence[Tile]) -> list[list[int]]:
     return [row for codes in expected(dp.mac, tiles) for row in codes.tolist()]
 
 
-def _mismatches(dp: Datapath, results: Sequence[str], wanted: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
-    """Beats come as bits, the last column first; an unknown bit or a missing beat equals nothing."""
+def _mismatches(
+    dp: Datapath, results: Sequence[str], wanted: Sequence[Sequence[int]], sizes: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Beats come as bits, the last column first; an unknown bit or a missing beat equals nothing.
+
+    `sizes`: result beats of each tile.
+    """
     bits, found = dp.mac.output.bits, list[dict[str, Any]]()
+    places = [(tile, row) for tile, rows in enumerate(sizes) for row in range(rows)]
     for at, codes in enumerate(wanted):
         beat = results[at] if at < len(results) else ""
         for col, code in enumerate(codes):
             end = len(beat) - col * bits
             got = beat[max(0, end - bits) : end]
             if got != f"{code:0{bits}b}":
-                tile, row = divmod(at, dp.array.rows)
+                tile, row = places[at]
                 found.append({"tile": tile, "row": row, "col": col, "got": _code(got), "expected": code})
     return found
 
@@ -201,6 +209,7 @@ def _code(bits: str) -> int | str | None:
     return int(bits, 2) if set(bits) <= {"0", "1"} else bits
 
 
-def _protocol(dp: Datapath, outcome: dict[str, Any]) -> list[dict[str, Any]]:
+def _protocol(outcome: dict[str, Any]) -> list[dict[str, Any]]:
     """Beats whose `o_last` was wrong count as mismatches."""
-    return [{"tile": None, "row": None, "col": None, "got": "o_last", "expected": dp.array.rows}] * outcome["late"]
+    wrong = {"tile": None, "row": None, "col": None, "got": "o_last", "expected": "o_last with a tile's last result"}
+    return [wrong] * outcome["late"]
