@@ -525,8 +525,8 @@ def test_a_certified_width_holds_and_is_the_least():
         (lambda m, c: overflows(m("k=2"), c, c), r"overflows takes a\[..., K\] and w\[N, K\] with 1 <= K <= 2, not"),
         (lambda m, c: narrowest_safe(m("+align(volta)"), c), r"a certified width needs \+exact or \+fixed\(...\), not"),
         (lambda m, c: narrowest_safe(m(""), c[0]), r"weights must be codes \[N, ...\] of at least one product, not"),
-        (lambda m, c: plan(Datapath(m("+align(volta)"))), "hardware must take one product a cycle, not 4 side by side"),
-        (lambda m, c: plan(Datapath(m("+bf16 order=tree(2)"))), r"hardware must add in order, not order=tree\(2\)"),
+        (lambda m, c: plan(Datapath(m("+align(volta)"))), r"takes 4 products at once, not 1; write @1x1x4$"),
+        (lambda m, c: plan(Datapath(m("+bf16 order=tree(2)"))), r"order=tree\(2\) takes as many products at once, not 1; write @1x1x2$"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(call, message):

@@ -121,7 +121,7 @@ def test_a_pe_accumulates_as_its_text_says(text: str) -> None:
         now = stream[j] if j < terms else [np.full(n, int(o.fmt.encode(np.zeros(1))[0]), dtype=object) for o in pair]
         decoded: dict[str, Any] = {}
         for prefix, field, code in zip("aw", fields, now, strict=True):
-            decoded |= {f"{prefix}_code": code} if dp.decode == "pe" else {}
+            decoded[f"{prefix}_code"] = code
             for name, word in field.items():
                 decoded[f"{prefix}_{name}"] = evaluate([word], {"code": code})[0]
         for net in block.inputs:

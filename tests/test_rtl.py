@@ -62,7 +62,7 @@ def test_the_manifest_says_what_was_written(tmp_path: Path) -> None:
     assert manifest == Manifest.load(tmp_path)
     assert Datapath.parse(manifest.datapath) == dp
     assert manifest.top == top_name(dp) == f"hwq_{hashlib.sha256(dp.parametric().encode()).hexdigest()[:10]}"
-    assert (manifest.device, manifest.latency, manifest.interval) == ("portable", dp.latency, tile_cycles(dp, 7) - 7)
+    assert (manifest.device, manifest.latency, manifest.interval) == ("portable", dp.latency, tile_cycles(dp, dp.array.rows, 7) - 7)
     assert {path.name for path in tmp_path.iterdir()} == {*manifest.files, "manifest.json"}
     for name, digest in manifest.files.items():
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
@@ -87,7 +87,7 @@ def test_the_bytes_do_not_depend_on_the_process_or_the_folder(tmp_path: Path) ->
     code = f"from hwq.datapath import Datapath; from hwq.rtl import emit; emit(Datapath.parse({FULL!r}), 'there')"
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
-    assert len(files) == 5
+    assert len(files) == 8
     for name, path in files.items():
         assert path.read_bytes() == (tmp_path / "there" / name).read_bytes()
 

@@ -148,11 +148,11 @@ def _accumulated(mac: Mac, s: State, *terms: Term) -> State:
         total = total + term.sig
         nan, pinf, ninf = nan | term.nan, pinf | term.pinf, ninf | term.ninf
     if isinstance(mac.acc, Fixed) and mac.acc.overflow == "sat":
-        total = total.clamp(s.total.lo, s.total.hi)
+        total = total.clamp(*mac.acc_format.integer_range)
     elif isinstance(mac.acc, Fixed):
         total = total.wrap(mac.acc.bits)
     else:
-        total = total.within(s.total.lo, s.total.hi)  # proved by k: see Mac.exact_bits
+        total = total.within(*mac.acc_format.integer_range)  # proved by k: see Mac.exact_bits
     return State(total, nan, pinf, ninf)
 
 

@@ -36,9 +36,8 @@ def grid_row(array: Array, element: Leaf, name: str) -> Leaf:
                 pins[f"{SUM}{field}"] = part("sums_in", at, width[field], array.cols * size)
                 at += width[field]
             if "a_q" in passed:
-                last = col == array.cols - 1
-                yield from [] if last else [wire(f"a_{col + 1}", width["a_q"])]
-                pins["a_q"] = "" if last else f"a_{col + 1}"
+                yield wire(f"a_{col + 1}", width["a_q"])
+                pins["a_q"] = f"a_{col + 1}"
             if "w_q" in passed:
                 pins["w_q"] = part("w_q", col * width["w_q"], width["w_q"], array.cols * width["w_q"])
             yield from instance(element.name, f"pe_{col}", {port.name: pins[port.name] for port in element.ports})
