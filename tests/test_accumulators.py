@@ -526,7 +526,10 @@ def test_a_certified_width_holds_and_is_the_least():
         (lambda m, c: narrowest_safe(m("+align(volta)"), c), r"a certified width needs \+exact or \+fixed\(...\), not"),
         (lambda m, c: narrowest_safe(m(""), c[0]), r"weights must be codes \[N, ...\] of at least one product, not"),
         (lambda m, c: plan(Datapath(m("+align(volta)"))), r"takes 4 products at once, not 1; write @1x1x4$"),
-        (lambda m, c: plan(Datapath(m("+bf16 order=tree(2)"))), r"order=tree\(2\) takes as many products at once, not 1; write @1x1x2$"),
+        (
+            lambda m, c: plan(Datapath(m("+bf16 order=tree(2)"))),
+            r"order=tree\(2\) takes as many products at once, not 1; write @1x1x2$",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_one_line(call, message):

@@ -56,7 +56,7 @@ def written(folder: Path, text: str, vectors: int = 100, seed: int = 0) -> Manif
 
 
 def check(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = ["make", "--no-print-directory", "check", *options]
+    command = ["make", "-f", "golden.mk", "--no-print-directory", "check", *options]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

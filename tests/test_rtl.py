@@ -62,12 +62,24 @@ def test_the_manifest_says_what_was_written(tmp_path: Path) -> None:
     assert manifest == Manifest.load(tmp_path)
     assert Datapath.parse(manifest.datapath) == dp
     assert manifest.top == top_name(dp) == f"hwq_{hashlib.sha256(dp.parametric().encode()).hexdigest()[:10]}"
-    assert (manifest.device, manifest.latency, manifest.interval) == ("portable", dp.latency, tile_cycles(dp, dp.array.rows, 7) - 7)
-    assert {path.name for path in tmp_path.iterdir()} == {*manifest.files, "manifest.json"}
+    interval = tile_cycles(dp, dp.array.rows, 7) - 7
+    assert (manifest.device, manifest.latency, manifest.interval) == ("portable", dp.latency, interval)
+    assert {path.name for path in tmp_path.iterdir()} == {*manifest.files, *manifest.project, "manifest.json"}
     for name, digest in manifest.files.items():
         assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
     fields = json.loads((tmp_path / "manifest.json").read_text("utf-8"))
-    assert {"datapath", "device", "version", "top", "modules", "ports", "latency", "interval", "files"} == set(fields)
+    assert {
+        "datapath",
+        "device",
+        "version",
+        "top",
+        "modules",
+        "ports",
+        "latency",
+        "interval",
+        "files",
+        "project",
+    } == set(fields)
     ports = {port["name"]: (port["direction"], port["width"]) for port in fields["ports"]}
     assert ports["a_payload"] == ("input", 2 * 8)
     assert ports["w_payload"] == ("input", 3 * 8)
@@ -146,3 +158,34 @@ def test_area_is_what_was_promised_in_any_order(tmp_path: Path) -> None:
     }.keys() == AREA.keys()
     alone = measure_many(jobs[::-1][:2], workers=1)
     assert [row.lut for row in alone] == [row.lut for row in rows[::-1][:2]]
+
+
+def test_an_array_is_a_component_of_an_amaranth_design(tmp_path: Path) -> None:
+    """Its streams are Amaranth's, and the design around it compiles with its files."""
+    from amaranth.back import verilog
+
+    from hwq.rtl import MacArray
+
+    array = MacArray(Datapath.parse("int8*int4 +fixed(20) ->int8[bias] @2x3"))
+    assert {name: len(getattr(array, name).payload.as_value()) for name in "awpo"} == {
+        "a": 17,
+        "w": 13,
+        "p": 61,
+        "o": 25,
+    }
+    for name, text in array.files.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    (tmp_path / "around.v").write_text(verilog.convert(array, name="around"), "utf-8")
+    assert output(["iverilog", "-g2005", "-s", "around", "-o", os.devnull, "around.v", *array.files], tmp_path) == ""
+
+
+def test_a_folder_holds_one_design_and_what_was_edited_stays(tmp_path: Path) -> None:
+    first = written(tmp_path, INT8)
+    second = written(tmp_path, "int4*int4 +fixed(16)")
+    assert {path.name for path in tmp_path.iterdir()} == {*second.files, *second.project, "manifest.json"}
+    assert not set(first.files) & set(second.files)
+    path = tmp_path / f"{second.top}.v"
+    path.write_text(path.read_text("utf-8") + "// mine\n", "utf-8")
+    with pytest.raises(HwqError, match=f"not {second.top}.v edited since; move it elsewhere"):
+        written(tmp_path, INT8)
+    assert path.exists()

@@ -63,7 +63,7 @@ def emit(dp: Datapath, folder: str | Path, vectors: int = 1000, seed: int = 0) -
         f"{top}_dpi.sv": package(model),
         f"{top}_test.c": selftest(model),
         f"{top}_vectors.txt": "".join(f"{line}\n" for line in lines(dp.mac, vectors, seed)),
-        "Makefile": MAKEFILE,
+        "golden.mk": MAKEFILE,
     }
     manifest = Manifest(
         datapath=dp.parametric(),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hwq.datapath import Datapath, plan
+from hwq.datapath import Datapath, Plan, plan
 from hwq.datapath.names import top_name, write_files
 from hwq.datapath.schedule import tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import Top
 from hwq.rtl.modules import Port
+from hwq.rtl.project import project
 
-__all__ = ["Manifest", "emit"]
+__all__ = ["Manifest", "emit", "sources"]
 
 _FILE = "manifest.json"
 
@@ -25,7 +27,8 @@ class Manifest:
     """What was written. `datapath` is the parametric text, with the cuts that a clock chose.
 
     `modules` maps each module to its ports, the top first. `latency`: cycles from a tile's last operands to its first
-    result. `interval`: a tile of K terms takes K + interval cycles. `files` maps names to SHA-256 digests.
+    result. `interval`: a tile of K beats takes K + interval cycles. `files`, the Verilog, and `project`, what surrounds
+    it, map names to SHA-256 digests.
     """
 
     datapath: str
@@ -36,6 +39,7 @@ class Manifest:
     latency: int
     interval: int
     files: dict[str, str]
+    project: dict[str, str]
 
     @property
     def ports(self) -> tuple[Port, ...]:
@@ -74,28 +78,59 @@ class Manifest:
         del fields["ports"]
         modules = {name: tuple(Port(**port) for port in ports) for name, ports in fields.pop("modules").items()}
         found = cls(modules=modules, **fields)
-        texts = (found.datapath, found.device, found.top, *found.files.values())
+        texts = (found.datapath, found.device, found.top, *found.files.values(), *found.project.values())
         if found.top not in modules or not all(isinstance(text, str) for text in texts):
             raise ValueError("a field of another type")
         return found
 
 
 def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: float | None = None) -> Manifest:
-    """Write one file a module and manifest.json into a folder, which is made if it is missing."""
+    """Write one file a module, what makes them a project and manifest.json into a folder, made if it is missing.
+
+    What an earlier call wrote there is removed; a file of it that was edited since is not, and refused.
+    """
     chosen = plan(dp, device, clock)
-    top = top_name(chosen.dp)
-    modules = Top(chosen, top).modules
-    header = f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {device}\n"
-    sources = {f"{leaf.name}.v": header + leaf.text for leaf in modules}
+    modules, texts = _written(chosen)
+    top, text = next(iter(modules)), chosen.dp.parametric()
+    _remove(folder)
     manifest = Manifest(
-        datapath=chosen.dp.parametric(),
+        datapath=text,
         device=device,
         version=version("hwq"),
         top=top,
-        modules={leaf.name: leaf.ports for leaf in modules},
+        modules=modules,
         latency=chosen.dp.latency,
         interval=tile_cycles(chosen.dp, 1, 1) - 1,
-        files=write_files(folder, sources),
+        files=write_files(folder, texts),
+        project=write_files(folder, project(text, device, top, list(texts), clock)),
     )
     manifest.save(folder)
     return manifest
+
+
+def sources(
+    dp: Datapath, device: str = "portable", clock: float | None = None
+) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
+    """(ports of every module, the top first; Verilog by file name) of a datapath."""
+    return _written(plan(dp, device, clock))
+
+
+def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
+    modules = Top(chosen, top_name(chosen.dp)).modules
+    header = f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {chosen.device}\n"
+    return {leaf.name: leaf.ports for leaf in modules}, {f"{leaf.name}.v": header + leaf.text for leaf in modules}
+
+
+def _remove(folder: str | Path) -> None:
+    """Remove what the manifest of a folder names."""
+    path = Path(folder)
+    if not (path / _FILE).is_file():
+        return
+    before = Manifest.load(path)
+    known = {**before.files, **before.project}
+    found = {name: path / name for name in known if (path / name).is_file()}
+    for name, file in found.items():
+        if hashlib.sha256(file.read_bytes()).hexdigest() != known[name]:
+            raise HwqError(f"the folder must hold what was written there, not {name} edited since; move it elsewhere")
+    for file in found.values():
+        file.unlink()

@@ -1,0 +1,102 @@
+"""What surrounds the Verilog in a folder, so that it is used without hwq: a makefile, a FuseSoC core, constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["MHZ", "project"]
+
+MHZ = 100.0  # of the constraints, where no clock was asked for
+
+# how Yosys synthesises for a device; -nodsp where the rows are made for lookup tables
+_SYNTH = {
+    "xc7": "synth_xilinx -family xc7 -flatten -nodsp -noiopad -noclkbuf -top $(TOP)",
+    "ecp5": "synth_ecp5 -nodsp -top $(TOP)",
+}
+_ANY = "synth -flatten -top $(TOP); abc -g cmos2; opt_clean"
+
+_MAKEFILE = """\
+# {text}
+# make sim        the bench of bench/ in Icarus, every result against the exact emulator's
+# make verilator  the same in Verilator
+# make lint       what Verilator and Icarus have to say
+# make synth      Yosys for {device}: cells of the top, in build/synth.txt
+# make clean      removes build/ and what the bench wrote
+TOP = {top}
+SOURCES = {sources}
+IVERILOG = iverilog
+VVP = vvp
+VERILATOR = verilator
+YOSYS = yosys
+FROM_BENCH = $(addprefix ../,$(SOURCES))
+
+.PHONY: sim verilator compared lint synth clean
+sim: build
+	cd bench && $(IVERILOG) -g2005 -f bench.f -s bench -o ../build/sim.vvp bench.v $(FROM_BENCH)
+	cd bench && $(VVP) -n ../build/sim.vvp
+	@$(MAKE) --no-print-directory compared
+
+verilator: build
+	cd bench && $(VERILATOR) --binary -Wno-fatal -f bench.f --top-module bench -Mdir ../build/verilator -o sim \\
+		bench.v $(FROM_BENCH)
+	cd bench && ../build/verilator/sim
+	@$(MAKE) --no-print-directory compared
+
+compared:
+	@cmp bench/results.txt bench/expected.txt
+	@echo "$$(wc -l < bench/expected.txt) result beats compared, 0 mismatches"
+
+lint:
+	$(VERILATOR) --lint-only --top-module $(TOP) $(SOURCES)
+	$(IVERILOG) -g2005 -Wall -o /dev/null $(SOURCES)
+
+synth: build
+	$(YOSYS) -q -p "read_verilog $(SOURCES); {synth}; tee -o build/synth.txt stat; write_verilog build/netlist.v"
+
+build:
+	mkdir -p build
+
+clean:
+	rm -rf build bench/results.txt bench/outcome.txt
+"""
+
+_CORE = """\
+CAPI=2:
+name: "hwq:generated:{top}:0"
+description: "{text}"
+filesets:
+  rtl:
+    files: [{sources}]
+    file_type: verilogSource-2005
+  constraints:
+    files:
+      - {top}.xdc: {{file_type: xdc}}
+      - {top}.sdc: {{file_type: SDC}}
+targets:
+  default: &default
+    filesets: [rtl]
+    toplevel: {top}
+  lint:
+    <<: *default
+    default_tool: verilator
+    tools: {{verilator: {{mode: lint-only}}}}
+  synth:
+    <<: *default
+    filesets: [rtl, constraints]
+"""
+
+_CLOCK = "# {why}\ncreate_clock -name clk -period {period:.3f} [get_ports clk]\n"
+
+
+def project(text: str, device: str, top: str, sources: Sequence[str], clock: float | None) -> dict[str, str]:
+    """The files by name. `clock` in MHz is that of the constraints, else `MHZ`."""
+    given = {"text": text, "device": device, "top": top, "synth": _SYNTH.get(device, _ANY)}
+    why = f"{clock:g} MHz, as asked" if clock else f"no clock was asked for: {MHZ:g} MHz stands here to be replaced"
+    period = _CLOCK.format(why=why, period=1000 / (clock or MHZ))
+    return {
+        "Makefile": _MAKEFILE.format(**given, sources=" ".join(sources)),
+        f"{top}.core": _CORE.format(**given, sources=", ".join(sources)),
+        f"{top}.sdc": period,
+        f"{top}.xdc": period,
+        f"{top}.lpf": f'# {why}\nFREQUENCY PORT "clk" {clock or MHZ:g} MHZ;\n',
+    }
