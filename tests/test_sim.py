@@ -27,7 +27,7 @@ PAIRS = [
     "int8*int8 +fixed(32) ->int8[bias,requant,relu]",
     "fp8_e4m3*fp8_e4m3 +fixed(48) ->fp8_e4m3[bias,requant] cut=mul",
 ]
-SMALL, LARGE = PAIRS[:5], PAIRS[5:]
+BENCHES = ["cocotb", "bulk"]
 
 
 def run(dp: str, **options: object) -> Report:
@@ -42,18 +42,26 @@ def proved(report: Report, compared: int) -> None:
     assert report.stalled > 0
 
 
-@pytest.mark.parametrize("dp", SMALL)
-def test_every_pair_of_codes_in_running_sums(dp: str) -> None:
-    report = run(dp)
+def all_pairs(dp: str, **options: object) -> None:
+    report = run(dp, **options)
     pairs = len(Datapath.parse(dp).mac.a.codes()) * len(Datapath.parse(dp).mac.w.codes())
     assert report.mode == "exhaustive"
     proved(report, pairs // 3 + pairs // 512 + 4)
 
 
-@pytest.mark.slow  # 65,536 pairs: one to two minutes each
-@pytest.mark.parametrize("dp", LARGE)
+@pytest.mark.parametrize("dp", PAIRS[:5])
+def test_every_pair_of_codes_in_running_sums(dp: str) -> None:
+    all_pairs(dp)
+
+
+@pytest.mark.slow  # 65,536 pairs
+@pytest.mark.parametrize("dp", PAIRS[5:])
 def test_every_pair_of_codes_in_running_sums_of_large_formats(dp: str) -> None:
-    proved(run(dp), 65_536 // 3 - 400 * 3)
+    all_pairs(dp)
+
+
+def test_every_pair_of_codes_from_the_side_of_python() -> None:
+    all_pairs(PAIRS[0], bench="cocotb")
 
 
 @pytest.mark.parametrize(
@@ -87,8 +95,9 @@ def test_kinds_of_accumulators_epilogues_and_cuts(dp: str) -> None:
     proved(run(dp, exhaustive=False, vectors=120), 120)
 
 
-def test_verilator_agrees() -> None:
-    proved(run("int4*int4 +fixed(16) ->int4[bias,requant]", simulator="verilator"), 91)
+@pytest.mark.parametrize("bench", BENCHES)
+def test_verilator_agrees(bench: str) -> None:
+    proved(run("int4*int4 +fixed(16) ->int4[bias,requant]", simulator="verilator", bench=bench), 91)
 
 
 def test_a_new_format_is_simulated_at_once() -> None:
@@ -114,21 +123,23 @@ FAULTS: dict[str, tuple[str, str, Callable[[str], str]]] = {
 }
 
 
+@pytest.mark.parametrize("bench", BENCHES)
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_seeded_fault_is_reported(tmp_path: Path, fault: str) -> None:
+def test_a_seeded_fault_is_reported(tmp_path: Path, fault: str, bench: str) -> None:
     dp, module, edit = FAULTS[fault]
     manifest = emit(Datapath.parse(dp), tmp_path)
     path = tmp_path / f"{manifest.top}_{module}.v"
     text = path.read_text("utf-8")
     assert edit(text) != text, text
     path.write_text(edit(text), "utf-8")
-    report = run(dp, folder=tmp_path)
+    report = run(dp, folder=tmp_path, bench=bench)
     assert report.mismatches > 0
     assert not report.passed
     assert report.first_mismatch is not None
 
 
-def test_a_fault_of_timing_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bench", BENCHES)
+def test_a_fault_of_timing_is_reported(tmp_path: Path, bench: str) -> None:
     """A flush that is a cycle too long changes no code: the cycles tell."""
     dp = "int4*int4 +fixed(16) @1x2"
     manifest = emit(Datapath.parse(dp), tmp_path)
@@ -136,19 +147,20 @@ def test_a_fault_of_timing_is_reported(tmp_path: Path) -> None:
     text = path.read_text("utf-8")
     path.write_text(text.replace("run_state ? 1'd1", "run_state ? 1'd0"), "utf-8")
     assert path.read_text("utf-8") != text
-    report = run(dp, folder=tmp_path, vectors=20)
+    report = run(dp, folder=tmp_path, vectors=20, bench=bench)
     assert not report.passed
     assert report.cycles != report.expected_cycles + report.stalled
 
 
-def test_a_design_that_hangs_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bench", BENCHES)
+def test_a_design_that_hangs_is_reported(tmp_path: Path, bench: str) -> None:
     dp = "int4*int4 +fixed(16)"
     manifest = emit(Datapath.parse(dp), tmp_path)
     path = tmp_path / f"{manifest.top}.v"
     text = path.read_text("utf-8")
     path.write_text(re.sub(r"o_valid = .*;", "o_valid = 1'h0;", text), "utf-8")
     assert path.read_text("utf-8") != text
-    report = run(dp, folder=tmp_path)
+    report = run(dp, folder=tmp_path, bench=bench)
     assert (report.compared, report.passed) == (0, False)
     assert report.first_mismatch is not None
     assert report.first_mismatch["got"] is None
@@ -165,8 +177,9 @@ def test_the_report_is_the_public_contract() -> None:
     assert replace(again, vectors_per_s=0) == replace(report, vectors_per_s=0)
 
 
-def test_waves_are_written_where_they_are_wanted(tmp_path: Path) -> None:
-    run("int2*int2", waves=tmp_path / "a file.fst")
+@pytest.mark.parametrize("bench", BENCHES)
+def test_waves_are_written_where_they_are_wanted(tmp_path: Path, bench: str) -> None:
+    run("int2*int2", waves=tmp_path / "a file.fst", bench=bench)
     assert (tmp_path / "a file.fst").stat().st_size > 100
     assert os.listdir(tmp_path) == ["a file.fst"]
 
@@ -236,6 +249,8 @@ def test_refusals_are_one_line_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run("int4*int4 @2x2", exhaustive=True)
     with pytest.raises(HwqError, match=r"^vectors must be at least 1, not 0$"):
         run("int4*int4 @2x2", vectors=0)
+    with pytest.raises(HwqError, match=r"^bench must be one of cocotb, bulk, not 'uvm'$"):
+        run("int2*int2", bench="uvm")
     with pytest.raises(HwqError, match=r"^simulator must be one of icarus, verilator, not 'xsim'$"):
         run("int2*int2", simulator="xsim")
     emit(Datapath.parse("int2*int2"), tmp_path)

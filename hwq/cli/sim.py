@@ -14,6 +14,9 @@ from hwq.errors import HwqError
 __all__ = ["register"]
 
 Vectors = Annotated[int | None, typer.Option("--vectors", metavar="N", help="Random tiles; 1000 if left out.")]
+Bench = Annotated[
+    str | None, typer.Option("--bench", metavar="B", help="cocotb or bulk; bulk with --exhaustive if left out.")
+]
 Exhaustive = Annotated[bool, typer.Option("--exhaustive", help="All pairs of operand codes, of a @1x1 array.")]
 
 
@@ -26,6 +29,7 @@ def sim(
     words: DatapathWords,
     device: Annotated[str | None, TARGET] = None,
     simulator: Annotated[str, typer.Option("--simulator", metavar="S", help="icarus or verilator.")] = "icarus",
+    bench: Bench = None,
     exhaustive: Exhaustive = False,
     vectors: Vectors = None,
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of random tiles and of stalls.")] = 0,
@@ -42,6 +46,7 @@ def sim(
         parse_datapath(words),
         device=device,
         simulator=simulator,
+        bench=bench,
         exhaustive=None if vectors is None and not exhaustive else exhaustive,
         vectors=1000 if vectors is None else vectors,
         seed=seed,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from math import isqrt
 
 import numpy as np
 
@@ -12,93 +12,121 @@ from hwq.datapath import Datapath, Mac, Params, matmul
 from hwq.datapath.draw import Codes, Draw
 from hwq.datapath.steps import SEED, parameters
 
-__all__ = ["Tile", "exhaustive_tiles", "expected", "random_tiles"]
+__all__ = ["Tiles", "exhaustive_tiles", "expected", "random_tiles"]
 
 OUTPUTS = 512  # tiles for the epilogue alone
 SHORT, LONG = 3, 512  # terms of a tile: a running sum that is looked at often, and one that grows
+SHAPES = 1000  # of random tiles: more tiles than these share a length and the kinds of their operands
+_TERMS = 1 << 16  # of a product of many tiles, all against all, that cost as much as calling for it
 
 
 @dataclass(frozen=True, eq=False)
-class Tile:
-    """One run of the array: codes a [rows, K] and w [cols, K], and the parameters of each column."""
+class Tiles:
+    """Runs of the array of one shape: codes a [T, M, K] and w [T, N, K], and the parameters of each column [T * N]."""
 
     a: Codes
     w: Codes
     params: Params
 
+    def __len__(self) -> int:
+        return len(self.a)
+
     @property
-    def terms(self) -> int:
+    def rows(self) -> int:
         return int(self.a.shape[1])
 
+    @property
+    def terms(self) -> int:
+        return int(self.a.shape[2])
 
-def expected(mac: Mac, tiles: Sequence[Tile]) -> list[Codes]:
-    """Result codes [rows, cols] of each tile.
 
-    A product of neighbours of one length costs little more than that of one: its other blocks are thrown away.
+def expected(mac: Mac, tiles: Tiles) -> Codes:
+    """Result codes [T, M, N]: products of neighbours, all against all; those of a tile with another are thrown away.
+
+    A channel's noise goes on from result to result: there a tile is a product of its own.
     """
-    found: list[Codes] = []
-    for _, alike in groupby(tiles, key=lambda tile: tile.terms):
-        same = list(alike)
-        # a channel's noise goes on from result to result: then a tile is a product of its own
-        size = 1 if SEED in parameters(mac) else max(1, 32 // max(len(same[0].a), len(same[0].w)))
-        for at in range(0, len(same), size):
-            found += _products(mac, same[at : at + size])
-    return found
+    (count, rows, terms), cols = tiles.a.shape, tiles.w.shape[1]
+    words = parameters(mac)
+    most = 1 if SEED in words else max(1, isqrt(_TERMS // (rows * cols * terms)))
+    found = []
+    for at in range(0, count, most):
+        a, w = tiles.a[at : at + most], tiles.w[at : at + most]
+        mine = slice(at * cols, (at + len(a)) * cols)
+        params = Params(**{name: getattr(tiles.params, name)[mine] for name in words})
+        codes = np.asarray(matmul(mac, a.reshape(-1, terms), w.reshape(-1, terms), params))
+        each = np.arange(len(a))
+        found.append(codes.reshape(len(a), rows, len(a), cols)[each, :, each, :])
+    return np.concatenate(found)
 
 
-def _products(mac: Mac, tiles: Sequence[Tile]) -> list[Codes]:
-    rows, cols = len(tiles[0].a), len(tiles[0].w)
-    params = Params(**{n: np.concatenate([getattr(tile.params, n) for tile in tiles]) for n in parameters(mac)})
-    a, w = (np.concatenate([getattr(tile, side) for tile in tiles]) for side in "aw")
-    codes = np.asarray(matmul(mac, a, w, params))
-    return [codes[j * rows : (j + 1) * rows, j * cols : (j + 1) * cols] for j in range(len(tiles))]
-
-
-def random_tiles(dp: Datapath, count: int, seed: int) -> Iterator[Tile]:
+def random_tiles(dp: Datapath, count: int, seed: int) -> Iterator[Tiles]:
     """Tiles of few and of many terms, each lane of a kind of its own."""
-    draw = Draw(dp.mac, seed)
-    for index in range(count):
+    draw, size = Draw(dp.mac, seed), -(-count // SHAPES)
+    for index, at in enumerate(range(0, count, size)):
         most = 300 if index % 100 == 50 else 40 if index % 10 == 5 else 12
         terms = min(dp.mac.k, 1 if index % 7 == 3 else int(draw.rng.integers(1, most + 1)))
-        a, w = draw.operand("a", (dp.array.rows, terms)), draw.operand("w", (dp.array.cols, terms))
-        yield Tile(a, w, draw.params(dp.array.cols, terms))
+        yield _drawn(draw, dp, min(size, count - at), _filled(draw, dp, terms))
 
 
-def exhaustive_tiles(dp: Datapath, seed: int) -> Iterator[Tile]:
+def _drawn(draw: Draw, dp: Datapath, count: int, terms: int) -> Tiles:
+    rows, cols = dp.array.rows, dp.array.cols
+    if dp.array.dataflow == "ws":  # operands stream past the weights: as many rows as one likes
+        rows = int(draw.rng.integers(1, 2 * dp.array.rows + 2))
+    a, w = (
+        draw.operand(side, (lanes, count * terms)).reshape(lanes, count, terms).transpose(1, 0, 2)
+        for side, lanes in (("a", rows), ("w", cols))
+    )
+    return _with_params(draw, a, w)
+
+
+def _filled(draw: Draw, dp: Datapath, terms: int) -> int:
+    """Terms that fill whole beats, where no operand is a zero that could fill one."""
+    zeros = [fmt.value(draw.zero(side)) == 0 for side, fmt in (("a", dp.mac.a), ("w", dp.mac.w))]
+    at_once = dp.array.lanes * (dp.array.rows if dp.array.dataflow == "ws" else 1)
+    return terms if any(zeros) else -(-terms // at_once) * at_once
+
+
+def _with_params(draw: Draw, a: Codes, w: Codes) -> Tiles:
+    columns = w.shape[0] * w.shape[1]
+    return Tiles(a, w, draw.params(columns, a.shape[2]) if draw.words else Params())
+
+
+def exhaustive_tiles(dp: Datapath, seed: int) -> Iterator[Tiles]:
     """Every pair of operand codes, in running sums: in seeded order, short sums and then long ones.
 
     A cleared accumulator would hide faults in its carries, and a sum of few terms those of its upper bits.
     """
     draw = Draw(dp.mac, seed)
-    for terms in (SHORT, LONG):
-        yield from _permuted(draw, min(dp.mac.k, terms))
-    yield from _growing(draw, min(dp.mac.k, LONG))
+    short, long = (_filled(draw, dp, min(dp.mac.k, terms)) for terms in (SHORT, LONG))
+    for terms in (short, long):
+        yield _permuted(draw, terms)
+    yield _growing(draw, long)
     if dp.mac.epilogue:
-        yield from _biases(draw)
+        yield from _biases(draw, _filled(draw, dp, 1))
 
 
-def _biases(draw: Draw) -> Iterator[Tile]:
+def _permuted(draw: Draw, terms: int) -> Tiles:
+    """All pairs in seeded order; the first ones fill up the last tile."""
+    a, w = (grid.ravel() for grid in np.meshgrid(draw.codes["a"], draw.codes["w"], indexing="ij"))
+    order = draw.rng.permutation(a.size)
+    pairs = np.resize(order, -(-a.size // terms) * terms)
+    return _with_params(draw, a[pairs].reshape(-1, 1, terms), w[pairs].reshape(-1, 1, terms))
+
+
+def _growing(draw: Draw, terms: int) -> Tiles:
+    """Sums of one sign: the largest numbers against each other, in all four ways."""
+    ends = {side: (draw.finite[side][0], draw.finite[side][-1]) for side in "aw"}
+    pairs = np.array([(a, w) for a in ends["a"] for w in ends["w"]])
+    a, w = (np.repeat(pairs[:, side, None, None], terms, axis=2) for side in (0, 1))
+    return _with_params(draw, a, w)
+
+
+def _biases(draw: Draw, terms: int) -> Iterator[Tiles]:
     """The epilogue alone: sums of every size, most of them just a bias, where small faults are seen."""
     for _ in range(OUTPUTS):
         largest = 1 << int(draw.rng.integers(draw.mac.acc_bits - 1))
-        a = np.full((1, 1), draw.zero("a"), dtype=draw.codes["a"].dtype)
-        w = draw.rng.choice(draw.finite["w"] if draw.rng.random() < 0.9 else draw.corners["w"], (1, 1))
+        a = np.full((1, 1, terms), draw.zero("a"), dtype=draw.codes["a"].dtype)
+        w = draw.rng.choice(draw.finite["w"] if draw.rng.random() < 0.9 else draw.corners["w"], (1, 1, terms))
         if draw.rng.random() < 0.3:
-            a = draw.rng.choice(draw.corners["a"], (1, 1))
-        yield Tile(a, w, draw.params(1, 1, largest))
-
-
-def _permuted(draw: Draw, terms: int) -> Iterator[Tile]:
-    a, w = (grid.ravel() for grid in np.meshgrid(draw.codes["a"], draw.codes["w"], indexing="ij"))
-    order = draw.rng.permutation(a.size)
-    for at in range(0, a.size, terms):
-        pairs = order[at : at + terms]
-        yield Tile(a[pairs][None], w[pairs][None], draw.params(1, len(pairs)))
-
-
-def _growing(draw: Draw, terms: int) -> Iterator[Tile]:
-    """Sums of one sign: the largest numbers against each other, in all four ways."""
-    ends = {side: (draw.finite[side][0], draw.finite[side][-1]) for side in "aw"}
-    for a in ends["a"]:
-        for w in ends["w"]:
-            yield Tile(np.full((1, terms), a), np.full((1, terms), w), draw.params(1, terms))
+            a = draw.rng.choice(draw.corners["a"], (1, 1, terms))
+        yield Tiles(a, w, draw.params(1, terms, largest))

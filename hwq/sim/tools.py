@@ -1,4 +1,4 @@
-"""The simulators: found, or asked for in one line; built and run in a folder that is given."""
+"""The simulators: found, or asked for in one line; called in a folder that is given."""
 
 from __future__ import annotations
 
@@ -7,65 +7,37 @@ import os
 import re
 import shutil
 import subprocess
-import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
-import find_libpython
-from cocotb_tools import config
+from hwq.errors import ToolError
 
-from hwq.errors import HwqError, ToolError
+__all__ = [
+    "COUNTS",
+    "LOADS",
+    "LOG",
+    "RESULTS",
+    "call",
+    "icarus_environment",
+    "make",
+    "said",
+    "verilator_environment",
+]
 
-__all__ = ["BENCH", "FOLDER", "LOG", "SIMULATORS", "said", "simulate", "verilator_environment"]
-
-SIMULATORS = ("icarus", "verilator")
-BENCH = "hwq.sim.bench"
-FOLDER = "HWQ_SIM_FOLDER"  # the environment's name of the folder that the bench reads and writes
+LOADS = "HWQ_SIM_LOADS"  # what the environment calls the beats of w that go before those of a
+RESULTS = "results.txt"  # a line a result beat: its last and its payload, in bits
+COUNTS = "outcome.txt"  # cycles and stalled cycles
 LOG = "log.txt"  # what the last tool said
-
-_DUMP = 'module waves; initial begin $dumpfile("waves.fst"); $dumpvars(0, {top}); end endmodule\n'
-
-
-def simulate(simulator: str, sources: Sequence[Path], top: str, folder: Path, waves: bool = False) -> Path | None:
-    """Compile the sources and run the bench on module `top`, all in `folder`; returns the waveform file, if any.
-
-    The stimulus lies in the folder already; the bench leaves its outcome there.
-    """
-    if simulator not in SIMULATORS:
-        raise HwqError(f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
-    return (_icarus if simulator == "icarus" else _verilator)(sources, top, folder, waves)
+_RUNTIME = "verilated*.o"  # objects of Verilator's own: as many seconds as all of a small design
 
 
-def _icarus(sources: Sequence[Path], top: str, folder: Path, waves: bool) -> Path | None:
+def icarus_environment() -> Mapping[str, str]:
+    """The environment, in which Icarus must be."""
     if shutil.which("iverilog") is None or shutil.which("vvp") is None:
         raise ToolError("simulation needs iverilog and vvp on PATH, not found; install the package iverilog")
-    roots = ["-s", top]
-    files = [str(path) for path in sources]
-    if waves:
-        (folder / "waves.v").write_text(_DUMP.format(top=top), encoding="utf-8")
-        roots += ["-s", "waves"]
-        files.append("waves.v")
-    _call(["iverilog", "-g2005", "-o", "sim.vvp", *roots, *files], folder, os.environ)
-    library = config.lib_entry("vpi", "icarus")
-    _call(["vvp", "-n", "-m", library, "sim.vvp", "-fst" if waves else "-none"], folder, _environment(top, folder))
-    return folder / "waves.fst" if waves else None
-
-
-def _verilator(sources: Sequence[Path], top: str, folder: Path, waves: bool) -> Path | None:
-    tools = verilator_environment()
-    for tool in ("make", "c++"):
-        if shutil.which(tool) is None:
-            raise ToolError(f"verilator needs {tool} on PATH, not found; install make and a C++ compiler")
-    libraries = config.libs_dir
-    main = config.share_dir / "lib" / "verilator" / "verilator.cpp"
-    options = ["--cc", "--exe", "--vpi", "--public-flat-rw", "-Wno-fatal", *["--trace"] * waves]
-    options += ["--prefix", "Vtop", "-o", "sim", "-Mdir", "build", "--top-module", top]
-    options += ["-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"]
-    _call(["verilator", *options, str(main), *map(str, sources)], folder, tools)
-    _call(["make", "-C", "build", "-f", "Vtop.mk", f"VM_TRACE={int(waves)}", "OPT_FAST=-O1"], folder, tools)
-    environment = _environment(top, folder) | {"COCOTB_TRUST_INERTIAL_WRITES": "1"}
-    _call([str(folder / "build" / "sim"), *["--trace"] * waves], folder, environment)
-    return folder / "dump.vcd" if waves else None
+    return os.environ
 
 
 def verilator_environment() -> Mapping[str, str]:
@@ -80,26 +52,25 @@ def verilator_environment() -> Mapping[str, str]:
     return os.environ | {"PATH": path, "VERILATOR_ROOT": str(root)}
 
 
-def _environment(top: str, folder: Path) -> dict[str, str]:
-    """What cocotb asks of the environment."""
-    libpython = find_libpython.find_libpython()
-    if libpython is None:
-        raise ToolError("cocotb needs the shared library of this Python, not found; install libpython")
-    return os.environ | {
-        "COCOTB_TOPLEVEL": top,
-        "COCOTB_TEST_MODULES": BENCH,
-        "COCOTB_RESULTS_FILE": str(folder / "results.xml"),
-        "COCOTB_LOG_LEVEL": "WARNING",
-        "TOPLEVEL_LANG": "verilog",
-        "GPI_USERS": f"{libpython};{config.pygpi_entry_point()}",
-        "PYGPI_PYTHON_BIN": sys.executable,
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "PATH": os.pathsep.join([os.environ["PATH"], str(config.libs_dir)]),
-        FOLDER: str(folder),
-    }
+def make(folder: Path, options: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run the makefile that Verilator wrote into `build`; its runtime is compiled once a process and set of options."""
+    for tool in ("make", "c++"):
+        if shutil.which(tool) is None:
+            raise ToolError(f"verilator needs {tool} on PATH, not found; install make and a C++ compiler")
+    build, kept = folder / "build", Path(_runtime(tuple(options)).name)
+    for path in kept.iterdir():
+        shutil.copyfile(path, build / path.name)
+    call(["make", "-C", "build", "-f", "Vtop.mk", *options], folder, environment)
+    for path in build.glob(_RUNTIME):
+        shutil.copyfile(path, kept / path.name)
 
 
-def _call(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+@lru_cache(maxsize=8)
+def _runtime(_options: tuple[str, ...]) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="hwq-verilator-")
+
+
+def call(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
     """Run a tool quietly; if it fails, its own words are the message."""
     path = shutil.which(command[0], path=environment["PATH"]) or command[0]
     done = subprocess.run(

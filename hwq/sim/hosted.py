@@ -1,0 +1,70 @@
+"""The bench on the side of Python, `bench.py`: cocotb hosts it in the simulator, beat after beat."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import find_libpython
+from cocotb_tools import config
+
+from hwq.errors import ToolError
+from hwq.sim.job import Job
+from hwq.sim.tools import LOADS, call, icarus_environment, make, verilator_environment
+
+__all__ = ["icarus", "verilator"]
+
+BENCH = "hwq.sim.bench"
+
+_DUMP = 'module waves; initial begin $dumpfile("waves.fst"); $dumpvars(0, {top}); end endmodule\n'
+
+
+def icarus(job: Job) -> Path | None:
+    """Compile and run in Icarus; returns the waveform file, if any."""
+    job.write()
+    environment, top = icarus_environment(), job.manifest.top
+    roots, sources = ["-s", top], [str(path) for path in job.sources]
+    if job.waves:
+        (job.folder / "waves.v").write_text(_DUMP.format(top=top), encoding="utf-8")
+        roots += ["-s", "waves"]
+        sources.append("waves.v")
+    call(["iverilog", "-g2005", "-o", "sim.vvp", *roots, *sources], job.folder, environment)
+    command = ["vvp", "-n", "-m", config.lib_entry("vpi", "icarus"), "sim.vvp", "-fst" if job.waves else "-none"]
+    call(command, job.folder, _environment(job))
+    return job.folder / "waves.fst" if job.waves else None
+
+
+def verilator(job: Job) -> Path | None:
+    """Compile and run in Verilator; returns the waveform file, if any."""
+    job.write()
+    environment, top = verilator_environment(), job.manifest.top
+    libraries = config.libs_dir
+    main = config.share_dir / "lib" / "verilator" / "verilator.cpp"
+    options = ["--cc", "--exe", "--vpi", "--public-flat-rw", "-Wno-fatal", *["--trace"] * job.waves]
+    options += ["--prefix", "Vtop", "-o", "sim", "-Mdir", "build", "--top-module", top]
+    options += ["-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"]
+    call(["verilator", *options, str(main), *map(str, job.sources)], job.folder, environment)
+    make(job.folder, [f"VM_TRACE={int(job.waves)}", "OPT_FAST=-O1"], environment)
+    trusted = _environment(job) | {"COCOTB_TRUST_INERTIAL_WRITES": "1"}
+    call([str(job.folder / "build" / "sim"), *["--trace"] * job.waves], job.folder, trusted)
+    return job.folder / "dump.vcd" if job.waves else None
+
+
+def _environment(job: Job) -> dict[str, str]:
+    """What cocotb asks of the environment."""
+    libpython = find_libpython.find_libpython()
+    if libpython is None:
+        raise ToolError("cocotb needs the shared library of this Python, not found; install libpython")
+    return os.environ | {
+        LOADS: str(job.loads),
+        "COCOTB_TOPLEVEL": job.manifest.top,
+        "COCOTB_TEST_MODULES": BENCH,
+        "COCOTB_RESULTS_FILE": str(job.folder / "results.xml"),
+        "COCOTB_LOG_LEVEL": "WARNING",
+        "TOPLEVEL_LANG": "verilog",
+        "GPI_USERS": f"{libpython};{config.pygpi_entry_point()}",
+        "PYGPI_PYTHON_BIN": sys.executable,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PATH": os.pathsep.join([os.environ["PATH"], str(config.libs_dir)]),
+    }

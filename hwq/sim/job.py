@@ -1,0 +1,63 @@
+"""What one simulation is asked to do, and what it leaves: the files in its folder, the same for every bench."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwq.errors import ToolError
+from hwq.rtl import Manifest
+from hwq.sim.beats import Beats
+from hwq.sim.tools import COUNTS, LOG, RESULTS, said
+
+__all__ = ["Job", "Outcome"]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run of a design in a folder: its Verilog and the beats of its streams, those of `o` without a payload.
+
+    `loads`: beats of w that go before those of a; 0 if they go together.
+    """
+
+    folder: Path
+    manifest: Manifest
+    sources: Sequence[Path]
+    beats: dict[str, Beats]
+    loads: int
+    waves: bool
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Bits of each stream's payload."""
+        return {port.name[0]: port.width for port in self.manifest.ports if port.name.endswith("_payload")}
+
+    def write(self) -> None:
+        """What a bench reads, a file a stream: of each beat its pause, its last, its payload from the highest byte."""
+        for stream, beats in self.beats.items():
+            words = np.column_stack([beats.pause, beats.last.astype(np.uint8), beats.payload[:, ::-1]])
+            words.tofile(self.folder / f"{stream}.bin")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a bench saw: result beats [n, 1 + bits] as characters, last and payload, and the cycles that passed."""
+
+    results: np.ndarray[Any, Any]
+    cycles: int
+    stalled: int
+
+    @classmethod
+    def read(cls, job: Job) -> Outcome:
+        """What a bench wrote into the folder."""
+        path = job.folder / COUNTS
+        if not path.exists():
+            log = (job.folder / LOG).read_text(encoding="utf-8")
+            raise ToolError(f"the bench must write its outcome, not end with: {said(log)}")
+        lines = np.fromfile(job.folder / RESULTS, dtype=np.uint8).reshape(-1, job.widths["o"] + 2)
+        cycles, stalled = map(int, path.read_text(encoding="utf-8").split())
+        return cls(lines[:, :-1], cycles, stalled)
