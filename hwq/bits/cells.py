@@ -14,6 +14,7 @@ A `Block` is a netlist of word-level cells, each of a kind whose structure on ev
 | `lt` `eq` | x, y | one bit |
 | `table` | index | attr[index] |
 | `reg` | x | x one clock later, under the clock enable; attr names the stage |
+| `hard` | x, y[, sum] | a sum of products in a block of the device; attr says which and how |
 
 A row's base is extended in a wire of its own and its addend in place: a synthesiser that orders the two by their number
 of pieces then leaves the base on the carry chain's data input, where it costs nothing.
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["CELL_OPS", "Block", "Cell", "Net", "State"]
 
-CELL_OPS = ("view", "cat", "not", "and", "or", "xor", "select", "booth", "row", "lt", "eq", "table", "reg")
+CELL_OPS = ("view", "cat", "not", "and", "or", "xor", "select", "booth", "row", "lt", "eq", "table", "reg", "hard")
 
 
 @dataclass(frozen=True, eq=False)

@@ -144,7 +144,7 @@ class Lowering(Sums):
         net = self._get(x)
         if n.constant:
             return self.resize(self.shifted(net, n.lo), w.width, w.signed)
-        return self._barrel(net, self._get(n), (x.lo, x.hi), n.hi, left=True)
+        return self.resize(self._barrel(net, self._get(n), (x.lo, x.hi), n.hi, left=True), w.width, w.signed)
 
     def _shr(self, w: Word) -> Net:
         x, n = w.args

@@ -110,7 +110,7 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
             totals[name] = totals[name] + figure * piece.count if name in totals else figure * piece.count
     columns = {name: _quantities(figure) for name, figure in totals.items()}
     if target.name != "ge":
-        columns |= {absent: [Quantity.exact(0)] * len(arrays) for absent in ("dsp", "bram")}
+        columns["bram"] = [Quantity.exact(0)] * len(arrays)
     if target.delays is not None:
         columns["fmax_mhz"] = [_fmax(made.blocks, target)] * len(arrays)
     for at, (text, *figures) in enumerate(zip(write_arrays(first, arrays), *columns.values(), strict=True)):
@@ -177,13 +177,15 @@ def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[st
     coefficients = {**target.prices[first], **target.prices[second]}
     value, fitted = np.zeros(1), np.array([field == "ge"])
     for name, count in counts.items():
-        if count.any():
+        if count.any() and name != "dsp":
             value = value + count * price({name: 1}, coefficients)
             if name not in EXACT[target.name] and name != "ff":
                 fitted = fitted | (count != 0)
     error = np.where(fitted, target.spread[kind], 0.0)
     ff = counts.get("ff", np.zeros(1, dtype=int))
-    return {field: np.array([value, value * (1 - error), value * (1 + error)]), "ff": np.array([ff, ff, ff])}
+    dsp = counts.get("dsp", np.zeros(1, dtype=int))
+    blocks = {"dsp": np.array([dsp, dsp, dsp])} if field == "lut" else {}
+    return {field: np.array([value, value * (1 - error), value * (1 + error)]), "ff": np.array([ff, ff, ff]), **blocks}
 
 
 def _fmax(blocks: Mapping[str, Block], target: Device) -> Quantity:

@@ -118,6 +118,7 @@ def features(block: Block, fabric: str) -> Features:
     for cell in block.cells:
         _COUNTERS[fabric](cell, context, counts)
     counts["ff"] = block.flip_flops
+    counts["dsp"] = sum(cell.op == "hard" for cell in block.cells)
     return dict(counts)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from hwq.bits.cells import Block, Net
 from hwq.datapath import steps
-from hwq.datapath.operand import operands
 from hwq.datapath.plans import FIRST, OPERAND, SUM, WEIGHT, Plan
 from hwq.datapath.schedule import Size, output_depth, pe_depth, skew
 from hwq.datapath.structure import Array
@@ -62,7 +61,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     sums = sum(w.width for w in steps.state(mac, array.lanes).words.values())
     held = sum(w.width for w in steps.parameters(mac).values())
     delays = _delays(plan.blocks["pe"])
-    a, w = (operand.bits * array.lanes for operand in operands(mac))
+    a, w = (operand.bits * array.lanes for operand in plan.operands)
     delayed = (a * (rows * (rows - 1) // 2) + w * (cols * (cols - 1) // 2) * (not streaming)) * (flow != "tree")
     late = mac.output.bits * (cols * (cols - 1) // 2) * streaming
     valid = going + depth if streaming else depth - (rows * depth == 1)
@@ -78,7 +77,20 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid},
         "parameters": {"ff": cols * held},
         "merged": {"ff": -(delays["a"] * rows * (cols - 1) + delays["w"] * cols * (rows - 1) * (not streaming))},
+        **_unread(plan, rows, cols),
     }
+
+
+def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
+    """Operand registers that a multiplier block has inside: where the operand is not passed on, none is beside it.
+
+    A significand is looked at outside of the block where the other operand may be infinite.
+    """
+    if not any(cell.op == "hard" for cell in plan.blocks["pe"].cells) or plan.dp.array.dataflow == "tree":
+        return {}
+    a, w = (operand.fields["sig"].width for operand in plan.operands)
+    a, w = a * (not plan.dp.mac.w.has_inf), w * (not plan.dp.mac.a.has_inf)
+    return {"inside": {"ff": -(rows * a + cols * w)}}
 
 
 def _delays(element: Block) -> dict[str, int]:

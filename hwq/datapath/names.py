@@ -21,5 +21,6 @@ def write_files(folder: str | Path, texts: Mapping[str, str]) -> dict[str, str]:
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
+        (path / name).parent.mkdir(exist_ok=True)
         (path / name).write_text(text, encoding="utf-8")
     return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}

@@ -100,18 +100,19 @@ def _finite(fmt: Format, code: int) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _operand(fmt: Format, split: bool, rests: bool) -> Operand:
+def _operand(fmt: Format, split: bool, rests: bool, whole: bool) -> Operand:
     lo, hi = fmt.integer_range
     width = max(hi.bit_length(), (~lo).bit_length() if lo < 0 else 0) + 1
     u = fmt.unpack(fmt.code_word)
-    return Operand(fmt, u.exp.constant or width <= EMBED_BITS and not split, rests)
+    return Operand(fmt, whole or u.exp.constant or width <= EMBED_BITS and not split, rests)
 
 
-def operands(mac: Mac) -> tuple[Operand, Operand]:
+def operands(mac: Mac, whole: bool = False) -> tuple[Operand, Operand]:
     """The operands (a, w) of a Mac in the form in which they reach a processing element.
 
-    An aligned sum looks at every exponent, so that its operands are split whatever their width.
+    An aligned sum looks at every exponent, so that its operands are split whatever their width; a multiplier block
+    takes a `whole` number, whatever its width.
     """
     split = isinstance(mac.acc, Align)
     rests = zero_code(mac.a) is None and zero_code(mac.w) is None
-    return _operand(mac.a, split, rests), _operand(mac.w, split, False)
+    return _operand(mac.a, split, rests, whole), _operand(mac.w, split, False, whole)

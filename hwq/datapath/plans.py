@@ -12,6 +12,7 @@ from hwq.bits.rows import Lowering
 from hwq.datapath import steps
 from hwq.datapath.accumulators import Align
 from hwq.datapath.device import DEVICES, Rows, check_device
+from hwq.datapath.hard import Hard, Multiplier, check_block
 from hwq.datapath.operand import Operand, operands, zero_code
 from hwq.datapath.schedule import pe_depth
 from hwq.datapath.spec import Mac
@@ -36,6 +37,11 @@ class Plan:
     device: str
     rows: Rows
     blocks: Mapping[str, Block]
+
+    @property
+    def operands(self) -> tuple[Operand, Operand]:
+        """The operands as they travel here."""
+        return operands(self.dp.mac, product_form(self.dp.mac, self.dp.uses) == "dsp")
 
     @property
     def fused(self) -> bool:
@@ -78,7 +84,9 @@ def _cut_for(dp: Datapath, device: str, clock: float) -> Datapath:
 
 @lru_cache(maxsize=65536)
 def _plan(dp: Datapath, device: str) -> Plan:
-    a, w = operands(dp.mac)
+    form = product_form(dp.mac, dp.uses)
+    a, w = operands(dp.mac, form == "dsp")
+    hard = _hard(dp, (a, w), device) if form == "dsp" else None
     if dp.decode == "pe" and (a.idle or zero_code(a.fmt) is None) and (w.idle or zero_code(w.fmt) is None):
         raise HwqError(f"decode=pe needs an operand whose code 0 is zero, as reset leaves it, not {a.fmt}*{w.fmt}")
     cuts = tuple(c for c in dp.cuts if c in pe_stages(dp.mac))
@@ -87,9 +95,10 @@ def _plan(dp: Datapath, device: str) -> Plan:
         replace(dp.mac, out=None, epilogue=(), round="rne", k=dp.mac.k),
         dp.decode,
         tuple(c for c in cuts if c not in at_edge),
-        product_form(dp.mac, dp.uses),
+        form,
         dp.array.lanes,
         dp.array.dataflow,
+        hard,
     )
     if dp.array.dataflow == "tree":
         at_edge += (OPERAND,)
@@ -127,6 +136,7 @@ class _Element:
     form: str
     lanes: int
     dataflow: str
+    hard: tuple[Multiplier, bool] | None = None
     first: bool = False  # no sum comes from above
 
     @property
@@ -139,9 +149,10 @@ class _Element:
 def _pe(of: _Element) -> Block:
     """Operand registers, products, alignment, accumulator."""
     mac, low = of.mac, Lowering("pe", of.cuts)
+    raw: list[Net] = []  # significands as they come
     passed: list[tuple[str, Net]] = []
     pairs: list[list[dict[str, Word]]] = [[] for _ in range(of.lanes)]
-    for side, operand in zip("aw", operands(mac), strict=True):
+    for side, operand in zip("aw", operands(mac, of.hard is not None), strict=True):
         for lane, pair in enumerate(pairs):
             prefix = f"{side}{lane}" if of.lanes > 1 else side
             inputs = operand.codes(prefix) if of.packed else operand.inputs(prefix)
@@ -149,14 +160,20 @@ def _pe(of: _Element) -> Block:
             for name, word in inputs.items():
                 if not word.constant:
                     net = low.input(word)
+                    raw += [net] if name == "sig" else []
                     if of.dataflow != "tree":
                         net = low.register(word, net, WEIGHT if (of.dataflow, side) == ("ws", "w") else OPERAND)
                     passed.append((f"{prefix}_{name}", net))
     now = steps.state(mac, of.lanes)
     before = steps.initial() if of.first else now
-    for word in before.words.values():
+    for name, word in before.words.items():
+        if name == "acc" and of.hard is not None and of.dataflow != "ws":
+            continue  # the block has it
         low.input(word, None, f"{SUM}{word.attr}") if of.dataflow == "ws" else low.state(word)
     after = steps.step(mac, before, *(_product(of, *pair) for pair in pairs)).named(now)
+    if of.hard is not None:
+        outputs = passed if of.dataflow != "tree" else []
+        return _with_block(of, low, raw, now, after, outputs)
     nets = dict(zip(after, low.lower(list(after.values())), strict=True))
     outputs = [] if of.dataflow == "tree" else passed
     if of.dataflow == "ws":
@@ -169,6 +186,39 @@ def _pe(of: _Element) -> Block:
     return low.block(outputs, aligned=False)
 
 
+def _hard(dp: Datapath, pair: tuple[Operand, Operand], device: str) -> tuple[Multiplier, bool]:
+    """The block that keeps an element's sum."""
+    if dp.array.lanes > 1:
+        raise HwqError(f"use=dsp takes one product a block and cycle, not {dp.array.lanes} lanes; leave them out")
+    for cut in dp.cuts:
+        if cut in pe_stages(dp.mac) and cut not in ("unpack", "mul"):
+            raise HwqError(f"a multiplier block can be cut at unpack and mul, not at {cut}; leave it out")
+    return check_block(dp.mac, pair, device)
+
+
+def _with_block(
+    of: _Element, low: Lowering, raw: list[Net], now: steps.State, after: dict[str, Word], passed: list[tuple[str, Net]]
+) -> Block:
+    """An element whose product and sum are in a block; its flags stay beside it."""
+    assert of.hard is not None
+    streaming, piped = of.dataflow == "ws", "mul" in of.cuts
+    above = [low.net(now.total)] if streaming and not of.first else []
+    start = above or ([low.constant(0, now.total.width)] if streaming else [])
+    flags = {name: word for name, word in after.items() if name != "acc"}
+    nets = dict(zip(flags, low.lower(list(flags.values())), strict=True))
+    inside = of.dataflow != "tree"
+    total = low.cell("hard", [*raw, *start], now.total.width, True, "acc", Hard(*of.hard, inside, piped, streaming))
+    low.cycle[total] = inside + piped + streaming
+    outputs = [*passed, ("acc", total)]
+    for name, net in nets.items():
+        if streaming:
+            outputs.append((name, low.reg(net, "sum")))
+        else:
+            low.feed(now.words[name], flags[name])
+            outputs.append((name, low.net(now.words[name])))
+    return low.block(outputs, aligned=False)
+
+
 def _product(of: _Element, a: dict[str, Word], w: dict[str, Word]) -> steps.Term:
     """One product in the form that was chosen for it."""
     if of.form == "table":
@@ -176,7 +226,7 @@ def _product(of: _Element, a: dict[str, Word], w: dict[str, Word]) -> steps.Term
     if of.packed:
         a, w = (
             {k: v.stage("unpack") for k, v in operand.decode(x["code"]).items()}
-            for operand, x in zip(operands(of.mac), (a, w), strict=True)
+            for operand, x in zip(operands(of.mac, of.hard is not None), (a, w), strict=True)
         )
     return steps.product(of.mac, a, w)
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from hwq.bits import Word, const, lookup, negate_if
 from hwq.datapath.floats import Term
+from hwq.datapath.hard import no_block
 from hwq.datapath.spec import Mac
 from hwq.errors import HwqError
 from hwq.formats import Format
@@ -70,6 +71,7 @@ def _no_table(mac: Mac) -> str:
 
 VARIANTS: Mapping[str, Variant] = {
     "table": Variant("product", "the product of two magnitudes from a table of one LUT6 a bit", _no_table),
+    "dsp": Variant("product", "product and sum in a multiplier block of the device", no_block),
     "rows": Variant("product", "the product as radix-4 Booth rows, where a table would be taken", lambda mac: ""),
 }
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from hwq.datapath import Plan
-from hwq.datapath.operand import operands
 from hwq.datapath.plans import FIRST
 from hwq.datapath.schedule import output_depth, pe_depth
 from hwq.datapath.steps import SEED, parameters
@@ -41,7 +40,7 @@ class Top:
         dp = plan.dp
         self.array, self.flow = dp.array, dp.array.dataflow
         self.size = {"a": dp.array.rows, "w": dp.array.cols}
-        self.operands = dict(zip("aw", operands(dp.mac), strict=True))
+        self.operands = dict(zip("aw", plan.operands, strict=True))
         self.parameters = {name: word.width for name, word in parameters(dp.mac).items()}
         self.blocks = leaves(plan, name)
         self.control = control(dp, name, bool(self.parameters))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from hwq.bits.cells import Block, Net
 from hwq.datapath import Plan
 from hwq.datapath.device import Rows
+from hwq.datapath.hard import Hard
 from hwq.datapath.plans import FIRST, SUM, WEIGHT
 from hwq.rtl.cells import Body
 from hwq.rtl.modules import Leaf, Port, assigned, module
@@ -89,7 +90,9 @@ def _leaf(
 def _clocks(block: Block) -> list[str]:
     """The control inputs that a block's registers and sums need."""
     stages = {cell.attr for cell in block.cells if cell.op == "reg"}
-    states = bool(block.states)
+    hard = [cell.attr for cell in block.cells if cell.op == "hard"]
+    stages |= {WEIGHT if use.held else "sum" for use in hard if isinstance(use, Hard)}
+    states = bool(block.states) or any(len(cell.args) == 2 for cell in block.cells if cell.op == "hard")
     enabled = bool(stages - {WEIGHT}) or states
     needed = {"clk": stages or states, "rst": stages, "en": enabled, "load": WEIGHT in stages, "clear": states}
     return [name for name, need in needed.items() if need]

@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hwq.bits.cells import Block, Cell, Net
 from hwq.datapath.device import Rows
+from hwq.datapath.hard import Hard
 from hwq.datapath.plans import WEIGHT
+from hwq.rtl.hard import block_pins
 from hwq.rtl.wires import Bits, bus, constant, extended, text, whole
 
 __all__ = ["Body"]
@@ -203,6 +205,19 @@ class Body:
         self._clocked(q, "rst", self._text(cell.args[0], cell.out.width), "load" if cell.attr == WEIGHT else "en")
         return q
 
+    def hard(self, cell: Cell) -> Bits:
+        """A multiplier block with its sum."""
+        use = cell.attr
+        assert isinstance(use, Hard)
+        sides = [cell.args[1], cell.args[0]] if use.swapped else list(cell.args[:2])
+        # only the low bits of A are multiplied; the rest of the port is the sign's
+        wide, narrow = (self._text(net, width) for net, width in zip(sides, (30, use.block.narrow), strict=True))
+        above = self._text(cell.args[2], use.block.total) if len(cell.args) > 2 else ""
+        name = self._name(f"{cell.out.name}_p", use.block.total)
+        self.lines.append(f"  wire {bus(use.block.total)}{name};")
+        self.lines += block_pins(use, wide, narrow, above, name)
+        return whole(name, use.block.total)[: cell.out.width]
+
 
 _CELLS: Mapping[str, Callable[[Body, Cell], Bits]] = {
     "view": Body.view,
@@ -218,4 +233,5 @@ _CELLS: Mapping[str, Callable[[Body, Cell], Bits]] = {
     "eq": Body.compare,
     "table": Body.table,
     "reg": Body.register,
+    "hard": Body.hard,
 }

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from hwq.datapath import Datapath, Plan, plan
+from hwq.datapath.hard import Hard
 from hwq.datapath.names import top_name, write_files
 from hwq.datapath.schedule import tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import Top
+from hwq.rtl.hard import model
 from hwq.rtl.modules import Port
 from hwq.rtl.project import project
 
 __all__ = ["Manifest", "emit", "sources"]
 
 _FILE = "manifest.json"
+MODELS = "models/"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Manifest:
     def ports(self) -> tuple[Port, ...]:
         """The top's ports."""
         return self.modules[self.top]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The files that a simulator is given: the Verilog, and models of the blocks that it instantiates."""
+        return *self.files, *(name for name in self.project if name.startswith(MODELS))
 
     @property
     def pe(self) -> str:
@@ -92,6 +100,8 @@ def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: floa
     chosen = plan(dp, device, clock)
     modules, texts = _written(chosen)
     top, text = next(iter(modules)), chosen.dp.parametric()
+    models = {f"{MODELS}{name}.v": model(name) for name in _blocks(chosen)}
+    around = models | project(text, device, top, list(texts), list(models), clock)
     _remove(folder)
     manifest = Manifest(
         datapath=text,
@@ -102,7 +112,7 @@ def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: floa
         latency=chosen.dp.latency,
         interval=tile_cycles(chosen.dp, 1, 1) - 1,
         files=write_files(folder, texts),
-        project=write_files(folder, project(text, device, top, list(texts), clock)),
+        project=write_files(folder, around),
     )
     manifest.save(folder)
     return manifest
@@ -113,6 +123,12 @@ def sources(
 ) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
     """(ports of every module, the top first; Verilog by file name) of a datapath."""
     return _written(plan(dp, device, clock))
+
+
+def _blocks(chosen: Plan) -> list[str]:
+    """The names of the multiplier blocks that a design instantiates."""
+    cells = [cell for block in chosen.blocks.values() for cell in block.cells]
+    return sorted({cell.attr.block.name for cell in cells if isinstance(cell.attr, Hard)})
 
 
 def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:

@@ -24,11 +24,12 @@ _MAKEFILE = """\
 # make clean      removes build/ and what the bench wrote
 TOP = {top}
 SOURCES = {sources}
+MODELS = {models}
 IVERILOG = iverilog
 VVP = vvp
 VERILATOR = verilator
 YOSYS = yosys
-FROM_BENCH = $(addprefix ../,$(SOURCES))
+FROM_BENCH = $(addprefix ../,$(SOURCES) $(MODELS))
 
 .PHONY: sim verilator compared lint synth clean
 sim: build
@@ -47,8 +48,8 @@ compared:
 	@echo "$$(wc -l < bench/expected.txt) result beats compared, 0 mismatches"
 
 lint:
-	$(VERILATOR) --lint-only --top-module $(TOP) $(SOURCES)
-	$(IVERILOG) -g2005 -Wall -o /dev/null $(SOURCES)
+	$(VERILATOR) --lint-only --top-module $(TOP) $(SOURCES) $(MODELS)
+	$(IVERILOG) -g2005 -Wall -o /dev/null $(SOURCES) $(MODELS)
 
 synth: build
 	$(YOSYS) -q -p "read_verilog $(SOURCES); {synth}; tee -o build/synth.txt stat; write_verilog build/netlist.v"
@@ -88,13 +89,15 @@ targets:
 _CLOCK = "# {why}\ncreate_clock -name clk -period {period:.3f} [get_ports clk]\n"
 
 
-def project(text: str, device: str, top: str, sources: Sequence[str], clock: float | None) -> dict[str, str]:
+def project(
+    text: str, device: str, top: str, sources: Sequence[str], models: Sequence[str], clock: float | None
+) -> dict[str, str]:
     """The files by name. `clock` in MHz is that of the constraints, else `MHZ`."""
     given = {"text": text, "device": device, "top": top, "synth": _SYNTH.get(device, _ANY)}
     why = f"{clock:g} MHz, as asked" if clock else f"no clock was asked for: {MHZ:g} MHz stands here to be replaced"
     period = _CLOCK.format(why=why, period=1000 / (clock or MHZ))
     return {
-        "Makefile": _MAKEFILE.format(**given, sources=" ".join(sources)),
+        "Makefile": _MAKEFILE.format(**given, sources=" ".join(sources), models=" ".join(models)),
         f"{top}.core": _CORE.format(**given, sources=", ".join(sources)),
         f"{top}.sdc": period,
         f"{top}.xdc": period,

@@ -150,7 +150,7 @@ def _job(
     return Job(
         folder=work,
         manifest=manifest,
-        sources=[source / file for file in manifest.files],
+        sources=[source / file for file in manifest.sources],
         beats=drive(dp, batches, seed),
         loads=dp.array.rows if dp.array.dataflow == "ws" else 0,
         waves=waves,

@@ -1,0 +1,49 @@
+"""A multiplier block as an instance: every pin connected, what is not used tied off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from hwq.datapath.hard import Hard
+
+__all__ = ["block_pins", "model"]
+
+_TIED = {
+    "D": "25'h0", "ACIN": "30'h0", "BCIN": "18'h0", "PCIN": "48'h0", "ALUMODE": "4'h0", "INMODE": "5'h0",
+    "CARRYINSEL": "3'h0", **dict.fromkeys(("CARRYIN", "CARRYCASCIN", "MULTSIGNIN"), "1'b0"),
+    **dict.fromkeys(("CEA1", "CEAD", "CEALUMODE", "CEB1", "CEC", "CECARRYIN", "CECTRL", "CED", "CEINMODE"), "1'b0"),
+    **dict.fromkeys(("RSTALLCARRYIN", "RSTALUMODE", "RSTC", "RSTCTRL", "RSTD", "RSTINMODE"), "1'b0"),
+}  # fmt: skip
+_UNREGISTERED = ("CREG", "OPMODEREG", "ALUMODEREG", "INMODEREG", "CARRYINREG", "CARRYINSELREG", "DREG", "ADREG")
+
+
+def model(name: str) -> str:
+    """The block's behaviour as Verilog, for simulation."""
+    return files("hwq.rtl").joinpath("models", f"{name}.v").read_text(encoding="utf-8")
+
+
+def block_pins(hard: Hard, a: str, w: str, above: str, total: str) -> Sequence[str]:
+    """The lines of an instance: parameters, then pins. `above`: the sum it starts from, or nothing.
+
+    `a` and `w` are sign-extended by the caller to the block's sides, wide first.
+    """
+    inside, load = int(hard.inside), "load" if hard.held else "en"
+    wide_enable, narrow_enable = (load, "en") if hard.swapped else ("en", load)
+    sets = {"AREG": inside, "ACASCREG": inside, "BREG": inside, "BCASCREG": inside, "MREG": int(hard.piped), "PREG": 1}
+    sets |= dict.fromkeys(_UNREGISTERED, 0)
+    pins = {"CLK": "clk", "A": a, "B": w, "C": above or "48'h0", "P": total}
+    pins |= {"OPMODE": "7'b0110101" if above else "7'b0100101"}  # Z: C or P; X and Y: the product
+    pins |= {"CEA2": wide_enable, "CEB2": narrow_enable, "CEM": "en", "CEP": "en"}
+    pins |= {"RSTA": "rst", "RSTB": "rst", "RSTM": "rst", "RSTP": "rst" if above else "clear"}
+    parameters = ", ".join(f".{name}({value})" for name, value in sets.items())
+    connected = [f".{name}({value})" for name, value in {**pins, **_TIED}.items()]
+    rows = [", ".join(connected[at : at + 6]) for at in range(0, len(connected), 6)]
+    middle = len(sets) // 2
+    cut = parameters.split(", ")
+    return [
+        f"  {hard.block.name} #({', '.join(cut[:middle])},",
+        f"    {', '.join(cut[middle:])}) block (",
+        *(f"    {row}{',' * (at < len(rows) - 1)}" for at, row in enumerate(rows)),
+        "  );",
+    ]
