@@ -20,20 +20,27 @@ class Point(NamedTuple):
     delay_ps: float
 
 
-_CLEAN = "strash; ifraig; scorr; dc2; dch -f"
-_HARD = "strash; ifraig; scorr; &get -n; &syn3; &syn4; &b; &put; dch -f"
+_RESYN = "balance; rewrite; refactor; balance; rewrite; rewrite -z; balance; refactor -z; rewrite -z; balance"
+_CLEAN = "strash; ifraig; scorr; dc2"
+_AREA = "strash; &get -n; &fraig -x; &put; scorr; dc2; strash; &get -n; &dch -f"
 _SIZED = "topo; buffer -c; upsize; dnsize"
 
 EFFORTS: Mapping[str, str] = {
-    "amap": f"{_CLEAN}; amap -m",
-    "nf": "strash; &get -n; &fraig -x; &put; scorr; dc2; dch -f; &get -n; &nf; &put",
-    "map": f"{_CLEAN}; map -B 0.9",
-    "sized": f"{_CLEAN}; map -B 0.9; {_SIZED}",
-    "resized": f"{_CLEAN}; map -B 0.9 -D 1; {_SIZED}",
-    "hard": f"{_HARD}; map -B 0.9 -D 1; {_SIZED}",
-    "gates": f"{_CLEAN}; if -g; strash; dch -f; map -D 1; {_SIZED}",
+    "amap": f"{_CLEAN}; dch -f; amap -m",
+    "resyn": f"{_CLEAN}; {_RESYN}; dch -f; amap -m",
+    "nf": f"{_AREA}; &nf -R 10 -a 10; &put",
+    "area": f"{_CLEAN}; dch -f; map -a",
+    "map": f"{_CLEAN}; dch -f; map -B 0.9",
+    "gates nf": f"{_CLEAN}; dch -f; if -g; strash; &get -n; &dch -f; &nf; &put",
+    "amap sized": f"{_CLEAN}; dch -f; amap -m; {_SIZED}",
+    "nf sized": f"{_AREA}; &nf; &put; {_SIZED}",
+    "sized": f"{_CLEAN}; dch -f; map -B 0.9; {_SIZED}",
+    "balanced": f"{_CLEAN}; dch -f; &get -n; &b; &put; dch -f; map -B 0.9; {_SIZED}",
+    "gates": f"{_CLEAN}; dch -f; if -g; strash; dch -f; map -D 1; {_SIZED}",
+    "choices": f"{_CLEAN}; &get -n; &synch2; &put; dch -f; map -B 0.9; {_SIZED}",
+    "restructured": f"strash; ifraig; scorr; &get -n; &syn3; &syn4; &b; &put; dch -f; map -B 0.9 -D 1; {_SIZED}",
 }
-AREA_EFFORTS = ("amap", "nf")
+AREA_EFFORTS = ("amap", "resyn", "nf")
 
 
 def pareto(points: Iterable[Point]) -> tuple[Point, ...]:

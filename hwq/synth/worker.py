@@ -68,6 +68,11 @@ def _statistics(yosys: Yosys, options: str = "") -> dict[str, Any]:
     return found
 
 
+def _saved(effort: str) -> str:
+    """The name of a design that an effort left: one word."""
+    return effort.replace(" ", "_")
+
+
 def _smallest(yosys: Yosys, liberty: str, job: dict[str, Any]) -> dict[str, Any]:
     """Map the logic with every effort; the design becomes the smallest result. Fields of the row."""
     yosys.run("design -save registers")
@@ -78,10 +83,10 @@ def _smallest(yosys: Yosys, liberty: str, job: dict[str, Any]) -> dict[str, Any]
         script = f"{EFFORTS[effort]}; topo; stime -p".replace("; ", ";").replace(" ", ",")
         said = yosys.caught(f"abc {gates} -script +{script}")
         found = re.findall(r"Delay =\s*([\d.]+) ps", re.sub(r"\x1b\[[\d;]*m", "", said))
-        yosys.run("opt_clean", f"design -save {effort}")
+        yosys.run("opt_clean", f"design -save {_saved(effort)}")
         points.append(Point(effort, round(_statistics(yosys, liberty)["area"], 4), float(found[-1]) if found else 0.0))
     best = min(points, key=lambda point: point.area_um2)
-    yosys.run(f"design -load {best.effort}")
+    yosys.run(f"design -load {_saved(best.effort)}")
     return {"points": points, "area_um2": best.area_um2, "logic_ns": round(best.delay_ps / 1000, 5)}
 
 
