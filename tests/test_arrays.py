@@ -9,11 +9,11 @@ import pytest
 import hwq
 from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import structure
-from hwq.datapath.schedule import tile_cycles
+from hwq.datapath.schedule import beats, tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl import emit
 from hwq.sim import check
-from hwq.sim.beats import counts, operand_beats
+from hwq.sim.beats import operand_beats
 from hwq.sim.stimulus import random_tiles
 
 ARRAYS = [
@@ -65,13 +65,14 @@ def test_cycles_of_a_product_are_those_of_its_tiles(shape: str, cut: str) -> Non
 def test_the_beats_of_a_tile_hold_every_code_once() -> None:
     for text in ("int8*int8 @3x2x2", "int8*int8 @3x2x2/ws k=6", "int8*int8 @3x2x4/tree"):
         dp = Datapath.parse(text)
-        for tile in random_tiles(dp, 20, seed=3):
-            a, w = operand_beats(dp, tile)
-            sizes = counts(dp, [tile])
-            assert (len(a), len(w)) == (sizes["a"][0], sizes["w"][0])
-            for beats, codes in ((a, tile.a), (w, tile.w)):
-                filled = beats.size - codes.size
-                assert np.array_equal(np.sort(beats.ravel()), np.sort(np.append(codes, np.zeros(filled, codes.dtype))))
+        for tiles in random_tiles(dp, 20, seed=3):
+            a, w = operand_beats(dp, tiles)
+            each = beats(dp, tiles.terms)
+            sizes = (tiles.rows, dp.array.rows) if dp.array.dataflow == "ws" else (each, each)
+            assert (a.shape[1], w.shape[1]) == sizes
+            for sent, codes in ((a, tiles.a), (w, tiles.w)):
+                filled = sent.size - codes.size
+                assert np.array_equal(np.sort(sent.ravel()), np.sort(np.append(codes, np.zeros(filled, codes.dtype))))
 
 
 def test_a_top_is_one_module_a_concept(tmp_path: Path) -> None:

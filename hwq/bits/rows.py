@@ -37,6 +37,10 @@ class Lowering(Sums):
     def feed(self, q: Word, d: Word) -> None:
         self.states.append(State(self._net[q], self.resize(self._net[d], self._net[q].width, self._net[q].signed)))
 
+    def bind(self, word: Word, net: Net) -> None:
+        """A variable of the text is what a cell gives."""
+        self._net[word] = net
+
     def register(self, word: Word, net: Net, stage: str) -> Net:
         """The word, from now on, is `net` one cycle later."""
         later = self.reg(net, stage)

@@ -136,7 +136,7 @@ class _Piece:
 
 def _pieces(made: Plan, rows: Counts, cols: Counts, target: Device) -> list[_Piece]:
     blocks = [
-        _Piece(n, count, _priced(made.blocks[n], target)) for n, count in modules(made.dp.array, rows, cols).items()
+        _Piece(n, count, _priced(made.blocks[n], target)) for n, count in modules(made, rows, cols).items()
     ]
     once = np.ones_like(rows)
     added = surroundings(made, rows, cols).items()

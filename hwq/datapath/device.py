@@ -32,6 +32,7 @@ class Rows:
 DEVICES: Mapping[str, tuple[str, Rows]] = {
     "portable": ("any target; not priced", Rows(kept=True, free=True)),
     "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True)),
+    "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True)),
     "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
     "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False)),
     "nangate45": ("Nangate 45 nm cells; not priced", Rows(kept=False)),

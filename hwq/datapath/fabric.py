@@ -9,9 +9,9 @@ import numpy as np
 
 from hwq.bits.cells import Block, Net
 from hwq.datapath import steps
-from hwq.datapath.plans import FIRST, OPERAND, SUM, WEIGHT, Plan
+from hwq.datapath.elements import OPERAND, SUM, WEIGHT, spacing
+from hwq.datapath.plans import FIRST, Plan
 from hwq.datapath.schedule import Size, output_depth, pe_depth, skew
-from hwq.datapath.structure import Array
 from hwq.formats import STOCHASTIC
 from hwq.formats.rounding import SEED_BITS
 
@@ -22,19 +22,21 @@ Counts = np.ndarray[Any, Any]  # one for each of many arrays
 STATES = {"os": 5, "tree": 5, "ws": 4}  # clear, run, flush, drain, tail; clear, load, run, tail: one flip-flop each
 
 
-def modules(array: Array, rows: Size, cols: Size) -> dict[str, Size]:
+def modules(plan: Plan, rows: Size, cols: Size) -> dict[str, Size]:
     """How many of each block a top of that kind holds."""
+    array, (down, across) = plan.dp.array, plan.tile
+    outputs, rows, cols = cols, rows // down, cols // across
     first = cols if array.dataflow == "ws" else 0 * cols
     found = {"pe": rows * cols - first, FIRST: first, "decode_a": rows * array.lanes, "decode_w": cols * array.lanes}
     if array.dataflow != "ws":
         del found[FIRST]
-    return found | {"epilogue": cols}
+    return found | {"epilogue": outputs}
 
 
 def structure(plan: Plan) -> list[tuple[str, int, Block]]:
     """(name, count, block) of every module in the top."""
     array = plan.dp.array
-    return [(name, count, plan.blocks[name]) for name, count in modules(array, array.rows, array.cols).items()]
+    return [(name, count, plan.blocks[name]) for name, count in modules(plan, array.rows, array.cols).items()]
 
 
 def around(plan: Plan) -> list[tuple[str, Mapping[str, float]]]:
@@ -55,14 +57,17 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     dp = plan.dp
     mac, array, depth = dp.mac, dp.array, output_depth(dp)
     flow, streaming = array.dataflow, array.dataflow == "ws"
-    going = skew(flow, rows, cols) + pe_depth(dp)
+    down, across = plan.tile
+    high, wide = rows // down, cols // across  # elements
+    going = skew(flow, high, wide) + pe_depth(dp)
     longest = (np.maximum(rows, going + depth) if streaming else np.maximum(np.maximum(going - 1, rows), depth)) - 1
     count = np.frexp(longest)[1]  # the binary exponent of an integer is its bit length
     sums = sum(w.width for w in steps.state(mac, array.lanes).words.values())
     held = sum(w.width for w in steps.parameters(mac).values())
     delays = _delays(plan.blocks["pe"])
     a, w = (operand.bits * array.lanes for operand in plan.operands)
-    delayed = (a * (rows * (rows - 1) // 2) + w * (cols * (cols - 1) // 2) * (not streaming)) * (flow != "tree")
+    delayed = a * down * (high * (high - 1) // 2) + w * across * (wide * (wide - 1) // 2) * (not streaming)
+    delayed = delayed * (flow != "tree")
     late = mac.output.bits * (cols * (cols - 1) // 2) * streaming
     valid = going + depth if streaming else depth - (rows * depth == 1)
     return {
@@ -76,21 +81,28 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         # of one row, and without output registers, the last state is the valid bit
         "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid},
         "parameters": {"ff": cols * held},
-        "merged": {"ff": -(delays["a"] * rows * (cols - 1) + delays["w"] * cols * (rows - 1) * (not streaming))},
-        **_unread(plan, rows, cols),
+        "merged": {"ff": -(delays["a"] * high * (wide - 1) + delays["w"] * wide * (high - 1) * (not streaming))},
+        **_unread(plan, high, wide),
     }
 
 
 def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
-    """Operand registers that a multiplier block has inside: where the operand is not passed on, none is beside it.
+    """What a multiplier block makes needless, in an array of rows x cols elements.
 
-    A significand is looked at outside of the block where the other operand may be infinite.
+    It has operand registers inside: where the operand is not passed on, none is beside it, but for a significand that
+    logic looks at because the other operand may be infinite. Between two numbers side by side every bit is a sign.
     """
-    if not any(cell.op == "hard" for cell in plan.blocks["pe"].cells) or plan.dp.array.dataflow == "tree":
+    if not any(cell.op == "hard" for cell in plan.blocks["pe"].cells):
         return {}
-    a, w = (operand.fields["sig"].width for operand in plan.operands)
+    apart, (down, across) = spacing(plan.dp.mac), plan.tile
+    own = [operand.fields["sig"].width for operand in plan.operands]
+    signs = [(apart * step - width) * (n - 1) for step, width, n in zip((1, down), own, (down, across), strict=True)]
+    if plan.dp.array.dataflow == "tree":
+        return {"inside": {"ff": -(rows * signs[0] + cols * signs[1])}}
+    a, w = (next(net.width for net in plan.blocks["pe"].inputs if net.name == f"{side}_sig") for side in "aw")
     a, w = a * (not plan.dp.mac.w.has_inf), w * (not plan.dp.mac.a.has_inf)
-    return {"inside": {"ff": -(rows * a + cols * w)}}
+    passing = rows * (cols - 1) * signs[0] + (rows - 1) * cols * signs[1]
+    return {"inside": {"ff": -(rows * a + cols * w + passing)}}
 
 
 def _delays(element: Block) -> dict[str, int]:

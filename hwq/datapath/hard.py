@@ -27,6 +27,7 @@ class Multiplier:
 
 MULTIPLIERS: Mapping[str, Multiplier] = {
     "xc7": Multiplier("DSP48E1", 25, 18, 48, "AMD UG479"),
+    "xcup": Multiplier("DSP48E2", 27, 18, 48, "AMD UG579"),
 }
 
 
@@ -35,7 +36,8 @@ class Hard:
     """The attribute of a `hard` cell: one block as it is used. Its own registers serve, and cost nothing.
 
     `swapped`: w, the second argument, is the wider one. `inside`: the block registers its operands; `piped`: its
-    product too; `held`: w waits for a load. The sum starts from the third argument if there is one, else from itself.
+    product too; `held`: w waits for a load. `sums`: a sum comes out, which starts from the third argument if there is
+    one, else from itself; otherwise the product.
     """
 
     block: Multiplier
@@ -43,6 +45,7 @@ class Hard:
     inside: bool
     piped: bool
     held: bool
+    sums: bool
 
 
 def no_block(mac: Mac) -> str:
@@ -54,15 +57,23 @@ def no_block(mac: Mac) -> str:
     return ""
 
 
-def check_block(mac: Mac, pair: tuple[Operand, Operand], device: str) -> tuple[Multiplier, bool]:
-    """(the device's block, whether w goes to its wider side), if the operands and the sum fit."""
+def check_block(
+    mac: Mac, pair: tuple[Operand, Operand], device: str, form: str, tile: tuple[int, int], apart: int
+) -> tuple[Multiplier, bool]:
+    """(the device's block, whether w goes to its wider side), if operands and sum fit.
+
+    A block that makes the products of a `tile` of rows and columns takes numbers that are `apart` bits from one
+    another, of a side by row, of the other by all rows of a column.
+    """
     if device not in MULTIPLIERS:
-        raise HwqError(f"use=dsp needs a device with multiplier blocks ({', '.join(MULTIPLIERS)}), not {device}")
-    block = MULTIPLIERS[device]
+        raise HwqError(f"use={form} needs a device with multiplier blocks ({', '.join(MULTIPLIERS)}), not {device}")
+    block, (down, across) = MULTIPLIERS[device], tile
     a, w = (signed_bits(operand.fields["sig"]) for operand in pair)
-    if max(a, w) > block.wide or min(a, w) > block.narrow or mac.acc_bits > block.total:
+    a, w = a + apart * (down - 1) + (down > 1), w + apart * down * (across - 1) + (across > 1)
+    total = mac.acc_bits if tile == (1, 1) else 0
+    if max(a, w) > block.wide or min(a, w) > block.narrow or total > block.total:
         raise HwqError(
-            f"a {block.name} multiplies {block.wide} x {block.narrow} bits into {block.total}, "
-            f"not {a} x {w} into {mac.acc_bits} as {mac.a}*{mac.w} needs; use smaller formats, or +fixed({block.total})"
+            f"a {block.name} multiplies {block.wide} x {block.narrow} bits into {block.total}, not {a} x {w} into "
+            f"{total or a + w} as {mac.a}*{mac.w} needs with use={form}; take smaller formats, or another variant"
         )
     return block, w > a

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from hwq.datapath.stages import OUTPUT
+from hwq.datapath.variants import TILES
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "pe_depth",
     "results",
     "skew",
+    "tile",
     "tile_cycles",
 ]
 
@@ -57,9 +59,15 @@ def skew(dataflow: str, rows: Size, cols: Size) -> Size:
     return far
 
 
+def tile(dp: Datapath) -> tuple[int, int]:
+    """(rows, columns) of the array that one element serves."""
+    return next((TILES[name] for name in dp.uses if name in TILES), (1, 1))
+
+
 def flush(dp: Datapath) -> int:
     """Cycles from the last operand beat to the last element's sum: how long the array goes on without operands."""
-    return skew(dp.array.dataflow, dp.array.rows, dp.array.cols) + pe_depth(dp) - 1
+    down, across = tile(dp)
+    return skew(dp.array.dataflow, dp.array.rows // down, dp.array.cols // across) + pe_depth(dp) - 1
 
 
 def latency(dp: Datapath) -> int:

@@ -18,8 +18,10 @@ from hwq.datapath.spec import Mac
 from hwq.errors import HwqError
 from hwq.formats import Format
 
-__all__ = ["VARIANTS", "Variant", "check_uses", "product_form"]
+__all__ = ["BLOCKS", "TILES", "VARIANTS", "Variant", "check_uses", "product_form"]
 
+BLOCKS = ("dsp", "dsp2", "dsp4")  # products in multiplier blocks
+TILES = {"dsp2": (1, 2), "dsp4": (2, 2)}  # rows and columns of the array whose products one block makes
 TABLE_BITS = 6  # index bits of a product table: one LUT6 a result bit
 
 
@@ -69,9 +71,18 @@ def _no_table(mac: Mac) -> str:
     return ""
 
 
+def _no_fields(mac: Mac) -> str:
+    """Why products cannot lie side by side in one number."""
+    if mac.has_nan:
+        return f"needs operands without nan and infinities, not {mac.a}*{mac.w}; use=dsp takes them"
+    return no_block(mac)
+
+
 VARIANTS: Mapping[str, Variant] = {
     "table": Variant("product", "the product of two magnitudes from a table of one LUT6 a bit", _no_table),
     "dsp": Variant("product", "product and sum in a multiplier block of the device", no_block),
+    "dsp2": Variant("product", "two products of one operand a from a block, a sum in logic each", _no_fields),
+    "dsp4": Variant("product", "the four products of two a and two w from a block, a sum in logic each", _no_fields),
     "rows": Variant("product", "the product as radix-4 Booth rows, where a table would be taken", lambda mac: ""),
 }
 

@@ -12,10 +12,10 @@ from functools import cached_property
 from hwq.datapath import Plan
 from hwq.datapath.plans import FIRST
 from hwq.datapath.schedule import output_depth, pe_depth
-from hwq.datapath.steps import SEED, parameters
+from hwq.datapath.steps import SEED, parameters, state
 from hwq.rtl.blocks import leaves
 from hwq.rtl.control import control
-from hwq.rtl.grid import grid_row, readout
+from hwq.rtl.grid import grid_row, readout, sums_name
 from hwq.rtl.modules import Leaf, Port, assigned, instance, module, part, register, wire
 
 __all__ = ["Top"]
@@ -39,22 +39,24 @@ class Top:
         self.plan, self.name = plan, name
         dp = plan.dp
         self.array, self.flow = dp.array, dp.array.dataflow
-        self.size = {"a": dp.array.rows, "w": dp.array.cols}
+        self.tile = dict(zip("aw", plan.tile, strict=True))  # rows and columns that share an element
+        self.size = {"a": dp.array.rows // self.tile["a"], "w": dp.array.cols // self.tile["w"]}
         self.operands = dict(zip("aw", plan.operands, strict=True))
         self.parameters = {name: word.width for name, word in parameters(dp.mac).items()}
         self.blocks = leaves(plan, name)
         self.control = control(dp, name, bool(self.parameters))
-        self.rows = [grid_row(dp.array, self.blocks["pe"], f"{name}_row")]
+        self.rows = [grid_row(plan, self.blocks["pe"], f"{name}_row")]
         if FIRST in self.blocks:
-            self.rows.insert(0, grid_row(dp.array, self.blocks[FIRST], f"{name}_row_first"))
+            self.rows.insert(0, grid_row(plan, self.blocks[FIRST], f"{name}_row_first"))
         self.row = self.rows[-1]
-        self.readout = readout(dp.array.rows, self.row.widths["sums"], name) if self.flow != "ws" else None
+        self.width = self.row.widths[sums_name(0, self.tile["a"])]  # of a row's sums
+        self.readout = readout(dp.array.rows, self.width, name) if self.flow != "ws" else None
 
     @cached_property
     def modules(self) -> tuple[Leaf, ...]:
         """Every module, the top first."""
         chosen = [self.readout] if self.readout is not None and self.array.rows > 1 else []
-        grid = self.rows[: self.array.rows]
+        grid = self.rows[: self.size["a"]]
         elements = [leaf for kind, leaf in self.blocks.items() if kind != "pe" or self.row in grid]
         return (self.top, self.control, *grid, *elements, *chosen)
 
@@ -79,7 +81,7 @@ class Top:
     def top(self) -> Leaf:
         array = self.array
         about = [
-            f"{array.rows} x {array.cols} elements of {array.lanes} product(s) a cycle, dataflow {self.flow}.",
+            f"{array.rows} x {array.cols} sums, {array.lanes} product(s) a cycle each, dataflow {self.flow}.",
             f"A tile takes its states in turn, see {self.name}_control. Codes lie side by side, the first lowest.",
         ]
         parts = (self._handshakes(), self._edge("a"), self._edge("w"), self._grid(), self._results())
@@ -119,7 +121,7 @@ class Top:
 
     def _codes(self, side: str, lane: int, name: str, gated: bool) -> Iterator[str]:
         """The codes of one lane of the edge, or what stands there while none enter."""
-        operand, lanes = self.operands[side], self.array.lanes
+        operand, lanes = self.operands[side], self.array.lanes * self.tile[side]
         bits = operand.fmt.bits * lanes
         value = part(f"{side}_payload", lane * bits, bits, self.size[side] * bits)
         if gated:
@@ -131,20 +133,20 @@ class Top:
 
     def _skewed(self, side: str, lane: int, name: str) -> Iterator[str]:
         """The codes, `lane` cycles later."""
-        operand = self.operands[side]
-        bits = operand.bits * self.array.lanes
-        idle = sum(operand.idle << (operand.bits * at) for at in range(self.array.lanes * lane))
+        operand, codes = self.operands[side], self.array.lanes * self.tile[side]
+        bits = operand.bits * codes
+        idle = sum(operand.idle << (operand.bits * at) for at in range(codes * lane))
         before = name if lane == 1 else f"{{{name}_skew[{bits * (lane - 1) - 1}:0], {name}}}"
         yield from register(f"{name}_skew", bits * lane, before, reset=f"{bits * lane}'h{idle:x}")
         yield wire(f"{name}_late", bits, part(f"{name}_skew", bits * (lane - 1), bits, bits * lane))
 
     def _decoded(self, side: str, lane: int, name: str) -> Iterator[str]:
-        decoder, operand = self.blocks[f"decode_{side}"], self.operands[side]
+        decoder, bits = self.blocks[f"decode_{side}"], self.operands[side].bits * self.tile[side]
         width = decoder.widths["fields"]
         clocks = {port.name: port.name for port in decoder.ports if port.name in ("clk", "rst", "en")}
         yield wire(f"{side}_{lane}_fields", width * self.array.lanes)
         for at in range(self.array.lanes):
-            code = part(name, at * operand.bits, operand.bits, operand.bits * self.array.lanes)
+            code = part(name, at * bits, bits, bits * self.array.lanes)
             fields = part(f"{side}_{lane}_fields", at * width, width, width * self.array.lanes)
             suffix = f"_{at}" * (self.array.lanes > 1)
             pins = clocks | {"code": code, "fields": fields}
@@ -154,19 +156,20 @@ class Top:
 
     def _grid(self) -> Iterator[str]:
         """The rows: operands w pass down, or weights up and sums down."""
-        row, width, rows = self.row, self.row.widths, self.array.rows
-        columns = ", ".join(f"w_{col}_fields" for col in reversed(range(self.array.cols)))
-        edge = f"{{{columns}}}" if self.array.cols > 1 else columns
+        row, width, rows, down = self.row, self.row.widths, self.size["a"], self.tile["a"]
+        columns = ", ".join(f"w_{col}_fields" for col in reversed(range(self.size["w"])))
+        edge = f"{{{columns}}}" if self.size["w"] > 1 else columns
         yield "  // elements, a row an instance"
         for at in range(rows):
-            yield wire(f"sums_{at}", width["sums"])
+            yield from (wire(f"sums_{at * down + one}", self.width) for one in range(down))
             yield from [wire(f"w_from_{at}", width["w_q"])] if "w_q" in width else []
         for at in range(rows):
             above = at + 1 if self.flow == "ws" else at - 1  # weights enter below the last row, and go up
             passed = f"w_from_{above}" if 0 <= above < rows and "w_q" in width else edge
             leaf = row if at else self.rows[0]
             pins = {"a": f"a_{at}_fields", "w": passed, "sums_in": f"sums_{at - 1}"}
-            pins |= {"sums": f"sums_{at}", "w_q": f"w_from_{at}", "load": "load & en"}
+            pins |= {"w_q": f"w_from_{at}", "load": "load & en"}
+            pins |= {sums_name(one, down): f"sums_{at * down + one}" for one in range(down)}
             pins |= {name: name for name in ("clk", "rst", "en", "clear")}
             yield from instance(leaf.name, f"row_{at}", {port.name: pins[port.name] for port in leaf.ports})
 
@@ -177,12 +180,12 @@ class Top:
         yield "  // results: one epilogue a column"
         rows = self.array.rows
         if self.readout is None or rows == 1:
-            yield wire("finished", self.row.widths["sums"], f"sums_{rows - 1}")
+            yield wire("finished", self.width, f"sums_{rows - 1}")
         else:
             below = (rows - 1).bit_length()  # of the count: rows that come after this one
             pins = {f"row_{at}": f"sums_{at}" for at in range(rows)}
             pins |= {"below": part("count", 0, below, self.control.widths["count"]), "chosen": "finished"}
-            yield wire("finished", self.row.widths["sums"])
+            yield wire("finished", self.width)
             yield from instance(self.readout.name, "readout", pins)
         for col in range(self.array.cols):
             yield from self._column(col)
@@ -190,13 +193,12 @@ class Top:
 
     def _column(self, col: int) -> Iterator[str]:
         """One column's parameters and its epilogue."""
-        leaf, cols, widths = self.blocks["epilogue"], self.array.cols, self.row.widths["sums"] // self.array.cols
+        leaf, cols = self.blocks["epilogue"], self.array.cols
         pins = {name: name for name in ("clk", "rst", "en")}
-        at = col * widths
-        for port in self.blocks["pe"].ports:
-            if port.direction == "output" and port.name not in ("a_q", "w_q"):
-                pins[port.name] = part("finished", at, port.width, widths * cols)
-                at += port.width
+        at = col * self.width // cols
+        for name, word in state(self.plan.dp.mac, self.array.lanes).words.items():
+            pins[name] = part("finished", at, word.width, self.width)
+            at += word.width
         outputs = {port.name: port.width for port in leaf.ports if port.direction == "output"}
         yield from (wire(f"{name}_{col}", width) for name, width in outputs.items())
         yield from self._parameters(col)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from hwq.bits.cells import Block, Net
 from hwq.datapath import Plan
 from hwq.datapath.device import Rows
+from hwq.datapath.elements import SUM, WEIGHT
 from hwq.datapath.hard import Hard
-from hwq.datapath.plans import FIRST, SUM, WEIGHT
+from hwq.datapath.plans import FIRST
 from hwq.rtl.cells import Body
 from hwq.rtl.modules import Leaf, Port, assigned, module
 from hwq.rtl.wires import Bits, whole
@@ -19,7 +20,8 @@ __all__ = ["decoder", "element", "epilogue", "leaves"]
 def decoder(plan: Plan, top: str, operand: str) -> Leaf:
     """Module `<top>_decode_<operand>`: `code` -> `fields`, packed in port order, the first lowest."""
     block = plan.blocks[f"decode_{operand}"]
-    about = f"Edge decoder: a code of operand {operand} -> {{{_order(name for name, _ in block.outputs)}}}."
+    codes = "a code" if len(block.inputs) == 1 else f"{len(block.inputs)} codes"
+    about = f"Edge decoder: {codes} of operand {operand} -> {{{_order(name for name, _ in block.outputs)}}}."
     outputs = {"fields": [name for name, _ in block.outputs]}
     return _leaf(f"{top}_decode_{operand}", about, plan.rows, block, {"code": list(block.inputs)}, outputs)
 
@@ -90,9 +92,9 @@ def _leaf(
 def _clocks(block: Block) -> list[str]:
     """The control inputs that a block's registers and sums need."""
     stages = {cell.attr for cell in block.cells if cell.op == "reg"}
-    hard = [cell.attr for cell in block.cells if cell.op == "hard"]
-    stages |= {WEIGHT if use.held else "sum" for use in hard if isinstance(use, Hard)}
-    states = bool(block.states) or any(len(cell.args) == 2 for cell in block.cells if cell.op == "hard")
+    hard = [(cell.attr, cell.args) for cell in block.cells if isinstance(cell.attr, Hard)]
+    stages |= {WEIGHT if use.held else "sum" for use, _ in hard}
+    states = bool(block.states) or any(use.sums and len(args) == 2 for use, args in hard)
     enabled = bool(stages - {WEIGHT}) or states
     needed = {"clk": stages or states, "rst": stages, "en": enabled, "load": WEIGHT in stages, "clear": states}
     return [name for name, need in needed.items() if need]

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hwq.bits.cells import Block, Cell, Net
 from hwq.datapath.device import Rows
+from hwq.datapath.elements import WEIGHT
 from hwq.datapath.hard import Hard
-from hwq.datapath.plans import WEIGHT
 from hwq.rtl.hard import block_pins
 from hwq.rtl.wires import Bits, bus, constant, extended, text, whole
 

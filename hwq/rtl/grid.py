@@ -4,45 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hwq.datapath import Array
-from hwq.datapath.plans import SUM
+from hwq.datapath import Plan
+from hwq.datapath.elements import SUM
 from hwq.rtl.modules import Leaf, Port, assigned, instance, module, part, wire
 
-__all__ = ["grid_row", "readout"]
+__all__ = ["grid_row", "readout", "sums_name"]
 
 
-def grid_row(array: Array, element: Leaf, name: str) -> Leaf:
-    """A module of `cols` elements: operands a from the left, w from above (or weights from below, sums from above)."""
-    width = element.widths
-    passed = {port: width[port] for port in ("a_q", "w_q") if port in width}
-    held = [port.name for port in element.ports if port.direction == "output" and port.name not in passed]
-    size = sum(width[field] for field in held)
+def grid_row(plan: Plan, element: Leaf, name: str) -> Leaf:
+    """A module of one row of elements: operands a from the left, w from above (or weights from below, sums from above).
+
+    Its sums go out a vector for each row of the array that it serves.
+    """
+    (down, across), width = plan.tile, element.widths
+    count = plan.dp.array.cols // across
     shared = [port.name for port in element.ports if port.name in ("clk", "rst", "en", "load", "clear")]
+    passed = {port: width[port] for port in ("a_q", "w_q") if port in width}
+    fields = [port.name for port in element.ports if port.direction == "output" and port.name not in passed]
+    held = {row: _of_row(fields, row, down) for row in range(down)}
+    size = plan.dp.array.cols * sum(width[field] for field in held[0]) // across
     fed = any(port.name.startswith(SUM) for port in element.ports)
-    ports = [Port(wire_, "input", 1) for wire_ in shared]
-    ports += [Port("a", "input", width["a"]), Port("w", "input", array.cols * width["w"])]
-    ports += [Port("sums_in", "input", array.cols * size)] * fed + [Port("sums", "output", array.cols * size)]
-    ports += [Port("w_q", "output", array.cols * width["w_q"])] if "w_q" in passed else []
-    about = [f"One row of elements: its sums, {{{', '.join(reversed(held))}}} for each column, column 0 lowest."]
+    ports = [Port(port, "input", 1) for port in shared]
+    ports += [Port("a", "input", width["a"]), Port("w", "input", count * width["w"])]
+    ports += [Port("sums_in", "input", size)] * fed
+    ports += [Port(sums_name(row, down), "output", size) for row in range(down)]
+    ports += [Port("w_q", "output", count * width["w_q"])] if "w_q" in passed else []
+    about = [f"One row of elements: its sums, {{{', '.join(reversed(held[0]))}}} for each column, column 0 lowest."]
 
     def lines() -> Iterator[str]:
-        for col in range(array.cols):
+        for col in range(count):
             pins: dict[str, str] = {port: port for port in shared}
             pins["a"] = f"a_{col}" if col and "a_q" in passed else "a"
-            pins["w"] = part("w", col * width["w"], width["w"], array.cols * width["w"])
-            at = col * size
-            for field in held:
-                pins[field] = part("sums", at, width[field], array.cols * size)
-                pins[f"{SUM}{field}"] = part("sums_in", at, width[field], array.cols * size)
-                at += width[field]
+            pins["w"] = part("w", col * width["w"], width["w"], count * width["w"])
+            for row in range(down):
+                at = col * size // count
+                for field in held[row]:
+                    pins[field] = part(sums_name(row, down), at, width[field], size)
+                    pins[f"{SUM}{field}"] = part("sums_in", at, width[field], size)
+                    at += width[field]
             if "a_q" in passed:
                 yield wire(f"a_{col + 1}", width["a_q"])
                 pins["a_q"] = f"a_{col + 1}"
             if "w_q" in passed:
-                pins["w_q"] = part("w_q", col * width["w_q"], width["w_q"], array.cols * width["w_q"])
+                pins["w_q"] = part("w_q", col * width["w_q"], width["w_q"], count * width["w_q"])
             yield from instance(element.name, f"pe_{col}", {port.name: pins[port.name] for port in element.ports})
 
     return module(name, about, ports, lines())
+
+
+def _of_row(fields: list[str], row: int, down: int) -> list[str]:
+    """The sums of one of an element's rows, column by column."""
+    return [field for field in fields if field.startswith(f"acc_{row}_")] if down > 1 else fields
+
+
+def sums_name(row: int, down: int) -> str:
+    """The port of a row's sums."""
+    return f"sums_{row}" if down > 1 else "sums"
 
 
 def readout(rows: int, width: int, top: str) -> Leaf:

@@ -10,11 +10,12 @@ from hwq.datapath.hard import Hard
 __all__ = ["block_pins", "model"]
 
 _TIED = {
-    "D": "25'h0", "ACIN": "30'h0", "BCIN": "18'h0", "PCIN": "48'h0", "ALUMODE": "4'h0", "INMODE": "5'h0",
+    "ACIN": "30'h0", "BCIN": "18'h0", "PCIN": "48'h0", "ALUMODE": "4'h0", "INMODE": "5'h0",
     "CARRYINSEL": "3'h0", **dict.fromkeys(("CARRYIN", "CARRYCASCIN", "MULTSIGNIN"), "1'b0"),
     **dict.fromkeys(("CEA1", "CEAD", "CEALUMODE", "CEB1", "CEC", "CECARRYIN", "CECTRL", "CED", "CEINMODE"), "1'b0"),
     **dict.fromkeys(("RSTALLCARRYIN", "RSTALUMODE", "RSTC", "RSTCTRL", "RSTD", "RSTINMODE"), "1'b0"),
 }  # fmt: skip
+_OPMODE = {"DSP48E1": "7'b", "DSP48E2": "9'b00"}  # the newer block has a fourth addend, unused
 _UNREGISTERED = ("CREG", "OPMODEREG", "ALUMODEREG", "INMODEREG", "CARRYINREG", "CARRYINSELREG", "DREG", "ADREG")
 
 
@@ -30,12 +31,14 @@ def block_pins(hard: Hard, a: str, w: str, above: str, total: str) -> Sequence[s
     """
     inside, load = int(hard.inside), "load" if hard.held else "en"
     wide_enable, narrow_enable = (load, "en") if hard.swapped else ("en", load)
-    sets = {"AREG": inside, "ACASCREG": inside, "BREG": inside, "BCASCREG": inside, "MREG": int(hard.piped), "PREG": 1}
+    sets = {"AREG": inside, "ACASCREG": inside, "BREG": inside, "BCASCREG": inside, "MREG": int(hard.piped)}
+    sets |= {"PREG": int(hard.sums)}
     sets |= dict.fromkeys(_UNREGISTERED, 0)
     pins = {"CLK": "clk", "A": a, "B": w, "C": above or "48'h0", "P": total}
-    pins |= {"OPMODE": "7'b0110101" if above else "7'b0100101"}  # Z: C or P; X and Y: the product
-    pins |= {"CEA2": wide_enable, "CEB2": narrow_enable, "CEM": "en", "CEP": "en"}
-    pins |= {"RSTA": "rst", "RSTB": "rst", "RSTM": "rst", "RSTP": "rst" if above else "clear"}
+    start = "011" if above else "010" if hard.sums else "000"  # C, P or nothing
+    pins |= {"OPMODE": f"{_OPMODE[hard.block.name]}{start}0101", "D": f"{hard.block.wide}'h0"}  # and the product
+    pins |= {"CEA2": wide_enable, "CEB2": narrow_enable, "CEM": "en", "CEP": "en" if hard.sums else "1'b0"}
+    pins |= {"RSTA": "rst", "RSTB": "rst", "RSTM": "rst", "RSTP": "clear" if hard.sums and not above else "rst"}
     parameters = ", ".join(f".{name}({value})" for name, value in sets.items())
     connected = [f".{name}({value})" for name, value in {**pins, **_TIED}.items()]
     rows = [", ".join(connected[at : at + 6]) for at in range(0, len(connected), 6)]

@@ -16,7 +16,7 @@ __all__ = ["Tiles", "exhaustive_tiles", "expected", "random_tiles"]
 
 OUTPUTS = 512  # tiles for the epilogue alone
 SHORT, LONG = 3, 512  # terms of a tile: a running sum that is looked at often, and one that grows
-SHAPES = 1000  # of random tiles: more tiles than these share a length and the kinds of their operands
+SHAPES = 400  # of random tiles: of many, some share a length and the kinds of their operands
 _TERMS = 1 << 16  # of a product of many tiles, all against all, that cost as much as calling for it
 
 
@@ -61,7 +61,7 @@ def expected(mac: Mac, tiles: Tiles) -> Codes:
 
 def random_tiles(dp: Datapath, count: int, seed: int) -> Iterator[Tiles]:
     """Tiles of few and of many terms, each lane of a kind of its own."""
-    draw, size = Draw(dp.mac, seed), -(-count // SHAPES)
+    draw, size = Draw(dp.mac, seed), max(1, count // SHAPES)
     for index, at in enumerate(range(0, count, size)):
         most = 300 if index % 100 == 50 else 40 if index % 10 == 5 else 12
         terms = min(dp.mac.k, 1 if index % 7 == 3 else int(draw.rng.integers(1, most + 1)))

@@ -1,5 +1,5 @@
-// What the emitted designs use of AMD's DSP48E1 (user guide UG479), for simulation: P <= A * B + (P or C), one or no
-// register before and after the multiplier. A synthesiser knows the block and is not given this file.
+// What the emitted designs use of AMD's DSP48E1 (user guide UG479), for simulation: P = A * B + (P or C or 0), one or
+// no register before and after the multiplier and after the sum. A synthesiser knows the block and is not given this file.
 module DSP48E1 #(
   parameter AREG = 1, parameter BREG = 1, parameter MREG = 1, parameter PREG = 1, parameter CREG = 1,
   parameter ACASCREG = 1, parameter BCASCREG = 1, parameter OPMODEREG = 1, parameter ALUMODEREG = 1,
@@ -36,7 +36,8 @@ module DSP48E1 #(
   wire signed [42:0] product = a * b;
   always @(posedge CLK) if (RSTM) m_register <= 0; else if (CEM) m_register <= product;
   wire signed [42:0] m = MREG ? m_register : product;
-  wire [47:0] z = OPMODE == 7'b0110101 ? C : OPMODE == 7'b0100101 ? p_register : 48'bx;
-  always @(posedge CLK) if (RSTP) p_register <= 0; else if (CEP) p_register <= z + {{5{m[42]}}, m};
-  assign P = p_register;
+  wire [47:0] z = OPMODE == 7'b0110101 ? C : OPMODE == 7'b0100101 ? p_register : OPMODE == 7'b0000101 ? 48'd0 : 48'bx;
+  wire [47:0] sum = z + {{5{m[42]}}, m};
+  always @(posedge CLK) if (RSTP) p_register <= 0; else if (CEP) p_register <= sum;
+  assign P = PREG ? p_register : sum;
 endmodule

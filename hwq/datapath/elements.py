@@ -1,0 +1,214 @@
+"""Processing elements: operand registers, products, alignment, accumulator, lowered to one block of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hwq.bits import Word, variable
+from hwq.bits.cells import Block, Net
+from hwq.bits.rows import Lowering
+from hwq.bits.sums import signed_bits
+from hwq.datapath import steps
+from hwq.datapath.hard import Hard, Multiplier
+from hwq.datapath.operand import Operand, operands
+from hwq.datapath.spec import Mac
+from hwq.datapath.variants import TILES, magnitude_table
+
+__all__ = ["OPERAND", "SUM", "WEIGHT", "Element", "element", "fields", "side_by_side", "spacing"]
+
+OPERAND, WEIGHT = "operand", "weight"  # registers: of what passes through an element, of what a tile leaves there
+SUM = "sum_"  # before the name of a sum that comes from the element above
+
+Fields = dict[str, Word]
+
+
+@dataclass(frozen=True)
+class Element:
+    """What a processing element depends on. `first`: no sum comes from above."""
+
+    mac: Mac
+    decode: str
+    cuts: tuple[str, ...]
+    form: str
+    lanes: int
+    dataflow: str
+    hard: tuple[Multiplier, bool] | None = None
+    first: bool = False
+
+    @property
+    def packed(self) -> bool:
+        """Whether operands travel as codes."""
+        return self.decode == "pe" or self.form == "table"
+
+    @property
+    def operands(self) -> tuple[Operand, Operand]:
+        return operands(self.mac, self.hard is not None)
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """(rows, columns) of products of which one block makes all."""
+        return TILES.get(self.form, (1, 1))
+
+
+@lru_cache(maxsize=65536)
+def element(of: Element) -> Block:
+    """The block of an element: outputs are what passes to the neighbours, then the sum and its flags."""
+    making = _Making(of)
+    if of.form in TILES:
+        return making.shared_product()
+    return making.sum_in_block() if of.hard is not None else making.rows()
+
+
+def spacing(mac: Mac) -> int:
+    """Bits between the products of one block, so that those below one never carry into it but by their sign."""
+    lo, hi = mac.product_range
+    return max((~lo).bit_length() if lo < 0 else 0, (hi + 1).bit_length(), (-lo).bit_length()) + 1
+
+
+def side_by_side(numbers: Sequence[Word], apart: int) -> Word:
+    """x + y * 2**apart. The upper number is one less where the lower one is negative, whose bits stand as they are."""
+    x, y = numbers
+    upper = y + (x >> (x.width - 1)) if x.lo < 0 else y
+    bits = signed_bits(upper)
+    return ((upper.low(bits) << apart) | x.low(apart)).wrap(bits + apart)
+
+
+def fields(product: Word, tile: tuple[int, int], bits: int) -> dict[tuple[int, int], Word]:
+    """The products that lie side by side in one, by row and column.
+
+    A field is one too small where the number below it is negative: that number's sign, a carry-in, mends it.
+    """
+    down, across = tile
+    found = {}
+    for row in range(down):
+        for col in range(across):
+            at = (col * down + row) * bits
+            own = product >> at
+            own = own if at + bits >= product.width else own.wrap(bits)
+            found[row, col] = own + (product >> (at - 1)).low(1) if at else own
+    return found
+
+
+class _Making:
+    """One element being lowered."""
+
+    def __init__(self, of: Element) -> None:
+        self.of, self.mac = of, of.mac
+        self.low = Lowering("pe", of.cuts)
+        self.raw: list[Net] = []  # significands as they come
+        self.passed: list[tuple[str, Net]] = []
+        self.pairs: list[list[Fields]] = [[] for _ in range(of.lanes)]
+        for side, operand in zip("aw", of.operands, strict=True):
+            for lane, pair in enumerate(self.pairs):
+                prefix = f"{side}{lane}" if of.lanes > 1 else side
+                pair.append(self._operand(side, prefix, operand))
+
+    def _operand(self, side: str, prefix: str, operand: Operand) -> Fields:
+        """The fields of one operand, in the registers of the element if it has some."""
+        of, low = self.of, self.low
+        inputs = operand.codes(prefix) if of.packed else operand.inputs(prefix)
+        if of.form in TILES:
+            inputs = {"sig": _together(of, side, inputs["sig"])}
+        for name, word in inputs.items():
+            if not word.constant:
+                net = low.input(word)
+                self.raw += [net] if name == "sig" else []
+                if of.dataflow != "tree":
+                    net = low.register(word, net, WEIGHT if (of.dataflow, side) == ("ws", "w") else OPERAND)
+                    self.passed.append((f"{prefix}_{name}", net))
+        return inputs
+
+    def rows(self) -> Block:
+        """The element as rows of cells."""
+        low, now = self.low, steps.state(self.mac, self.of.lanes)
+        before = steps.initial() if self.of.first else now
+        for word in before.words.values():
+            self._enter(word)
+        after = self._after(before, now)
+        nets = dict(zip(after, low.lower(list(after.values())), strict=True))
+        return self._block(nets, now, after)
+
+    def sum_in_block(self) -> Block:
+        """An element whose product and sum are in a multiplier block; its flags stay beside it."""
+        of, low, now = self.of, self.low, steps.state(self.mac)
+        assert of.hard is not None
+        streaming = of.dataflow == "ws"
+        before = steps.initial() if of.first else now
+        for name, word in before.words.items():
+            if name != "acc" or streaming:
+                self._enter(word)
+        after = self._after(before, now)
+        del after["acc"]
+        nets = dict(zip(after, low.lower(list(after.values())), strict=True))
+        above = [low.constant(0, now.total.width) if of.first else low.net(now.total)] if streaming else []
+        total = self._hard(above, now.total.width, "acc", sums=True)
+        low.cycle[total] = (of.dataflow != "tree") + ("mul" in of.cuts) + streaming
+        self.passed.append(("acc", total))
+        return self._block(nets, now, after)
+
+    def shared_product(self) -> Block:
+        """Products of several rows and columns from one block, side by side in one; each has a sum of its own."""
+        of, low, bits = self.of, self.low, spacing(self.mac)
+        a, w = (pair["sig"] for pair in self.pairs[0])
+        ends = [x * y for x in (a.lo, a.hi) for y in (w.lo, w.hi)]
+        product = variable("product", min(ends), max(ends))
+        net = self._hard([], product.width, "product", sums=False)
+        low.cycle[net] = (of.dataflow != "tree") + ("mul" in of.cuts)
+        low.bind(product, net)
+        for (row, col), own in fields(product, of.tile, bits).items():
+            now = steps.state(self.mac, tag=f"_{row}_{col}")
+            low.state(now.total)
+            total = (now.total + own).wrap(self.mac.acc_bits)
+            low.lower([total])
+            low.feed(now.total, total)
+            self.passed.append((f"acc_{row}_{col}", low.net(now.total)))
+        return low.block(self.passed, aligned=False)
+
+    def _enter(self, word: Word) -> None:
+        """A sum or flag: a register of the element, or what comes from above."""
+        if self.of.dataflow == "ws":
+            self.low.input(word, None, f"{SUM}{word.attr}")
+        else:
+            self.low.state(word)
+
+    def _after(self, before: steps.State, now: steps.State) -> Fields:
+        return steps.step(self.mac, before, *(self._product(*pair) for pair in self.pairs)).named(now)
+
+    def _product(self, a: Fields, w: Fields) -> steps.Term:
+        """One product in the form that was chosen for it."""
+        if self.of.form == "table":
+            return magnitude_table(self.mac, a["code"], w["code"])
+        if self.of.packed:
+            a, w = (
+                {k: v.stage("unpack") for k, v in operand.decode(x["code"]).items()}
+                for operand, x in zip(self.of.operands, (a, w), strict=True)
+            )
+        return steps.product(self.mac, a, w)
+
+    def _hard(self, above: list[Net], width: int, name: str, sums: bool) -> Net:
+        of = self.of
+        assert of.hard is not None
+        use = Hard(*of.hard, of.dataflow != "tree", "mul" in of.cuts, of.dataflow == "ws", sums)
+        return self.low.cell("hard", [*self.raw, *above], width, True, name, use)
+
+    def _block(self, nets: dict[str, Net], now: steps.State, after: Fields) -> Block:
+        """The block with its sums: registers that stay, or that the element below reads."""
+        low = self.low
+        for name, net in nets.items():
+            word = now.words[name]
+            if self.of.dataflow == "ws":
+                self.passed.append((name, low.fit(low.reg(net, "sum"), word.width)))
+            else:
+                low.feed(word, after[name])
+                self.passed.append((name, low.net(word)))
+        return low.block(self.passed, aligned=False)
+
+
+def _together(of: Element, side: str, sig: Word) -> Word:
+    """The input that holds the numbers of several rows, or columns, `spacing` bits apart."""
+    down, across = of.tile
+    count, bits = (down, spacing(of.mac)) if side == "a" else (across, down * spacing(of.mac))
+    lo, hi = (sum(end << (at * bits) for at in range(count)) for end in (sig.lo, sig.hi))
+    return variable(str(sig.attr), lo, hi)

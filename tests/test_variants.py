@@ -1,0 +1,103 @@
+"""Variants: the same bits from other structures, in simulation, as texts, and on the synthesised netlist."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hwq
+from hwq.bits import evaluate, variable
+from hwq.datapath import VARIANTS, Datapath, plan
+from hwq.datapath.elements import fields, side_by_side, spacing
+from hwq.errors import HwqError
+from hwq.rtl import emit
+from hwq.sim import check
+from hwq.synth import netlist
+
+BLOCKS = [
+    "int8*int8 +fixed(32) use=dsp",
+    "int8*int8 +fixed(32) @2x3 cut=unpack,mul use=dsp",
+    "fp8_e4m3*fp(4,3,inf) +fixed(48) ->bf16[bias] @2x2 use=dsp",
+    "fp(4,3,inf)*fp6_e3m2 +fixed(48) @3x2/ws k=3 cut=mul use=dsp",
+    "uint8*int4 @2x3/tree use=dsp",
+    "int8*int8 +fixed(32) ->int8[bias,requant] @3x4 use=dsp2",
+    "uint8*int8 +fixed(24) @2x2 cut=mul use=dsp2",
+    "fp6_e2m3*fp6_e2m3 @2x2/tree use=dsp2",
+    "int4*int4 +fixed(16) @4x2 use=dsp4",
+    "fp4_e2m1*int4 +fixed(20) @2x4 cut=unpack,mul use=dsp4",
+]
+LOGIC = ["fp4_e2m1*fp4_e2m1 +fixed(20) use=table", "fp4_e2m1*fp4_e2m1 +fixed(20) use=rows", "sm(4)*sm(4) use=table"]
+
+
+@pytest.mark.parametrize("text", BLOCKS + LOGIC)
+def test_a_variant_gives_the_emulators_bits(text: str) -> None:
+    report = check(Datapath.parse(text), device="xc7", vectors=60)
+    assert report.first_mismatch is None
+    assert report.passed
+    assert report.compared >= 60
+
+
+def test_every_variant_is_simulated() -> None:
+    used = {name for text in BLOCKS + LOGIC for name in Datapath.parse(text).uses}
+    assert used == set(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    "text", ["int4*int4 use=dsp4", "uint3*int5 use=dsp4", "int8*int8 use=dsp2", "uint8*int8 use=dsp2"]
+)
+def test_products_side_by_side_are_the_products(text: str) -> None:
+    """Of four numbers all values, of three with 8 bits all pairs of two against the ends and some of the third."""
+    dp = Datapath.parse(text)
+    (a, w), bits, (down, across) = (dp.mac.a, dp.mac.w), spacing(dp.mac), {"dsp2": (1, 2), "dsp4": (2, 2)}[dp.uses[0]]
+    sides = {"a": (a.integer_range, down, bits), "w": (w.integer_range, across, down * bits)}
+    words, ranges = {}, []
+    for side, ((lo, hi), count, apart) in sides.items():
+        numbers = [variable(f"{side}{at}", lo, hi) for at in range(count)]
+        words[side] = side_by_side(numbers, apart) if count > 1 else numbers[0]
+        ranges += [(f"{side}{at}", np.arange(lo, hi + 1)) for at in range(count)]
+    if sum(len(values) for _, values in ranges) > 200:
+        name, values = ranges[-1]
+        ranges[-1] = (name, np.unique(np.r_[values[:2], -1, 0, 1, values[-2:], values[::37]]))
+    grids = np.meshgrid(*(values for _, values in ranges), indexing="ij")
+    given = {name: grid.ravel() for (name, _), grid in zip(ranges, grids, strict=True)}
+    found = fields(words["a"] * words["w"], (down, across), bits)
+    for (row, col), number in zip(found, evaluate(list(found.values()), given), strict=True):
+        np.testing.assert_array_equal(number, given[f"a{row}"] * given[f"w{col}"])
+    assert len(given["a0"]) >= 1 << 16
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["int8*int8 +fixed(32) cut=mul use=dsp", "int4*int4 +fixed(16) @2x2 use=dsp4", "int4*int4 @2x2/ws k=2 use=dsp"],
+)
+def test_a_block_does_what_the_vendors_model_does(tmp_path: Path, text: str) -> None:
+    """The netlist is simulated with the model of the block that comes with Yosys, which shares nothing with ours."""
+    dp = Datapath.parse(text)
+    manifest = emit(dp, tmp_path, "xc7")
+    mapped = netlist([tmp_path / name for name in manifest.files], manifest.top, "xc7", tmp_path)
+    assert "DSP48E1" in mapped.read_text("utf-8")
+    replace(manifest, files={mapped.name: ""}, project={}).save(tmp_path)
+    report = check(dp, folder=tmp_path, vectors=60)
+    assert report.first_mismatch is None
+    assert report.passed
+
+
+def test_blocks_are_counted_and_what_does_not_fit_is_refused() -> None:
+    for text, blocks in {BLOCKS[0]: 1, BLOCKS[1]: 6, BLOCKS[5]: 6, BLOCKS[8]: 2}.items():
+        assert hwq.estimate(text, "xc7").figures["dsp"].value == blocks
+    for text, message in {
+        "fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp": "a DSP48E1 multiplies 25 x 18 bits into 48, not 19 x 19 into 48",
+        "int8*int8 +fixed(32) @2x2 use=dsp4": "not 25 x 41 into",
+        "int8*int8 @2x2 use=dsp2,dsp": "use may name one variant a step",
+        "int8*int8 +fixed(16,sat) use=dsp": "needs a sum that a block can keep, exact or wrapping",
+        "fp8_e4m3*int8 use=dsp2": "needs operands without nan and infinities",
+        "int8*int8 @3x3 use=dsp2": "serves 1 x 2 sums that stay, not @3x3",
+        "int8*int8 @2x2/ws k=2 use=dsp2": "serves 1 x 2 sums that stay, not @2x2/ws",
+        "int8*int8 @1x1x2 use=dsp": "takes one product a block and cycle, not 2 lanes",
+        "int8*int8 cut=mul1 use=dsp": "can be cut at unpack and mul, not at mul1",
+    }.items():
+        with pytest.raises(HwqError, match=message):
+            plan(Datapath.parse(text), "xc7")
+    with pytest.raises(HwqError, match="needs a device with multiplier blocks"):
+        plan(Datapath.parse("int8*int8 use=dsp"), "ge")
