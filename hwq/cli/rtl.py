@@ -27,13 +27,16 @@ def rtl(
     clock: Clock = None,
     as_json: Json = False,
 ) -> None:
-    """Write a datapath as Verilog."""
+    """Write a datapath as Verilog, with a makefile and a bench that need no hwq."""
     from hwq.rtl import emit
+    from hwq.sim.folder import write_bench
 
     manifest = emit(parse_datapath(words), folder, device, clock)
+    beats = write_bench(folder)
     if as_json:
         show(manifest.to_json())
         return
     print(f"{manifest.datapath} for {manifest.device}, top {manifest.top}")
-    for name in manifest.files:
+    for name in (*manifest.files, *manifest.project):
         print(f"  {folder / name}")
+    print(f"make -C {folder} sim compares {beats} result beats; also: verilator, lint, synth")

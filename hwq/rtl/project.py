@@ -38,8 +38,8 @@ sim: build
 	@$(MAKE) --no-print-directory compared
 
 verilator: build
-	cd bench && $(VERILATOR) --binary -Wno-fatal -f bench.f --top-module bench -Mdir ../build/verilator -o sim \\
-		bench.v $(FROM_BENCH)
+	cd bench && $(VERILATOR) --cc --exe --build -Wno-fatal --x-initial unique -f bench.f --top-module bench \\
+		--prefix Vtop -Mdir ../build/verilator -o sim bench.cpp bench.v $(FROM_BENCH)
 	cd bench && ../build/verilator/sim
 	@$(MAKE) --no-print-directory compared
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from hwq.sim.job import Job
 from hwq.sim.tools import call, icarus_environment, make, verilator_environment
 
-__all__ = ["icarus", "verilator"]
+__all__ = ["BENCH", "MAIN", "icarus", "macros", "verilator"]
 
-_BENCH = "bulk.v"
-_MAIN = """\
+BENCH = "bulk.v"
+MAIN = """\
 #include "Vtop.h"
 #include "verilated.h"
 
@@ -43,19 +43,23 @@ def verilator(job: Job) -> Path | None:
     environment = verilator_environment()
     options = ["--cc", "--exe", "--prefix", "Vtop", "-o", "sim", "-Mdir", "build", "--top-module", "bench"]
     options += ["-Wno-fatal", "--x-initial", "unique", *["--trace"] * job.waves]
-    (job.folder / "main.cpp").write_text(_MAIN, encoding="utf-8")
+    (job.folder / "main.cpp").write_text(MAIN, encoding="utf-8")
     call(["verilator", *options, "main.cpp", *_prepared(job)], job.folder, environment)
     make(job.folder, [f"VM_TRACE={int(job.waves)}", "OPT_FAST=-O1", "OPT_GLOBAL=-O1"], environment)
     call([str(job.folder / "build" / "sim")], job.folder, os.environ)
     return job.folder / "waves.fst" if job.waves else None
 
 
+def macros(job: Job) -> dict[str, object]:
+    """What fits the bench to a design."""
+    found: dict[str, object] = {"TOP": job.manifest.top, "LOADS": job.loads}
+    found |= {f"{stream.upper()}_BITS": bits for stream, bits in job.widths.items()}
+    found |= {f"{stream.upper()}_BEATS": len(beats) for stream, beats in job.beats.items()}
+    return found | ({"WAVES": 1} if job.waves else {})
+
+
 def _prepared(job: Job) -> list[str]:
     """Write the beats and the bench; returns what the compiler is told: macros, then files."""
-    macros: dict[str, object] = {"TOP": job.manifest.top, "LOADS": job.loads}
-    macros |= {f"{stream.upper()}_BITS": bits for stream, bits in job.widths.items()}
-    macros |= {f"{stream.upper()}_BEATS": len(beats) for stream, beats in job.beats.items()}
-    macros |= {"WAVES": 1} if job.waves else {}
     job.write()
-    (job.folder / _BENCH).write_text(files("hwq.sim").joinpath(_BENCH).read_text(encoding="utf-8"), encoding="utf-8")
-    return [*(f"-D{name}={value}" for name, value in macros.items()), _BENCH, *map(str, job.sources)]
+    (job.folder / BENCH).write_text(files("hwq.sim").joinpath(BENCH).read_text(encoding="utf-8"), encoding="utf-8")
+    return [*(f"-D{name}={value}" for name, value in macros(job).items()), BENCH, *map(str, job.sources)]
