@@ -16,7 +16,8 @@ from unittest.mock import patch
 
 from benchmarks.timing import Line
 from hwq.bits.compress import Compressed
-from hwq.datapath import Datapath, Plan, plan, plans
+from hwq.bits.sums import bits_of
+from hwq.datapath import Datapath, Plan, elements, plan, plans
 from hwq.errors import ToolError
 from hwq.rtl import leaves
 from hwq.synth import EFFORTS, LIBRARIES, Job, Point, measure_many, pareto
@@ -68,7 +69,7 @@ def curves(device: str, dp: Datapath) -> tuple[tuple[Point, ...], ...]:
 
 
 def _planned(dp: Datapath, device: str, prefix: bool) -> Plan:
-    with patch.object(plans, "Lowering", partial(Compressed, prefix=prefix)):
+    with patch.object(elements, "Lowering", partial(Compressed, prefix=prefix)):
         _forget()
         found = plan(dp, device)
     _forget()
@@ -77,7 +78,7 @@ def _planned(dp: Datapath, device: str, prefix: bool) -> Plan:
 
 def _forget() -> None:
     plans._plan.cache_clear()
-    plans._pe.cache_clear()
+    elements.element.cache_clear()
 
 
 def plain(of: Plan) -> str:
@@ -94,10 +95,11 @@ def plain(of: Plan) -> str:
     lines = [
         f"module hwq_pe(input clk, input rst, input en, input clear, input [{at['a'] - 1}:0] a,",
         f"  input [{at['w'] - 1}:0] w{outputs}, output reg [{at['a'] - 1}:0] a_q, output reg [{at['w'] - 1}:0] w_q);",
-        f"  wire signed [{widths['acc'] - 1}:0] product = $signed({fields['a_sig']}) * $signed({fields['w_sig']});",
+        f"  wire signed [{bits_of(*of.dp.mac.product_range) - 1}:0] term = $signed({fields['a_sig']})"
+        f" * $signed({fields['w_sig']}){shift};",
         "  always @(posedge clk) if (rst) a_q <= 0; else if (en) a_q <= a;",
         "  always @(posedge clk) if (rst) w_q <= 0; else if (en) w_q <= w;",
-        f"  always @(posedge clk) if (clear) acc <= 0; else if (en) acc <= acc + (product{shift});",
+        "  always @(posedge clk) if (clear) acc <= 0; else if (en) acc <= acc + term;",
         f"  always @(posedge clk) if (clear) nan <= 0; else if (en) nan <= {sticky};" if sticky else "",
         "endmodule",
     ]
