@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -25,6 +26,9 @@ SOME = [
     "int8*int8 +fixed(24) ->int4[bias,requant] @3x2 cut=requant round=sr",
     "fp8_e4m3*fp8_e4m3 +fixed(40) ->fp6_e2m3 @2x2 round=sr",
 ]
+SCALAR = [name for name in catalog if not catalog[name].blocked]
+PAIRS = [f"{name}*{other}" for name in SCALAR for other in dict.fromkeys((name, "int8", "int4"))]
+REFUSED = {f"fp32*{other}": "an operand has at most 24 bits, not fp32 with 32" for other in ("fp32", "int8", "int4")}
 NARROW = [name for name in catalog if catalog[name].bits <= 16]
 
 
@@ -37,8 +41,38 @@ def test_the_verilog_gives_the_codes_of_the_emulator(text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NARROW)
 def test_every_format_of_the_catalogue_in_verilog(name: str) -> None:
-    run = sim.check(Datapath.parse(f"{name}*int8 +fp16 @2x2"), vectors=40)
+    run = sim.check(Datapath.parse(f"{name}*int8 +fp16 @2x2"), vectors=40, bench="bulk")
     assert run.mismatches == 0 and run.compared == 160
+
+
+def test_every_pair_is_simulated_or_named_with_its_reason() -> None:
+    assert len(SCALAR) >= 43 and len(PAIRS) == 3 * len(SCALAR) - 2  # int8 and int4 with themselves stand there once
+    for pair, reason in REFUSED.items():
+        with pytest.raises(HwqError, match=reason):
+            Datapath.parse(pair)
+
+
+@pytest.mark.slow  # 124 pairs: a few seconds each, most of them for the compiler
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair not in REFUSED])
+def test_every_pair_of_scalar_formats_in_verilog(pair: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exact sums: all pairs of codes, each twice, of up to 16 bits; else a million operands."""
+    dp = Datapath.parse(pair)
+    bits = dp.mac.a.bits + dp.mac.w.bits
+    simulator = "icarus" if bits <= 12 else "verilator"
+    start = time.perf_counter()
+    run = sim.check(dp, bench="bulk", simulator=simulator, vectors=130_000)
+    vectors = run.expected_cycles - run.tiles * (dp.cycles(1, 1, 1) - 1)
+    with capsys.disabled():
+        print(
+            f"{pair}: {run.mode}, {vectors} vectors, {run.compared} results of {dp.mac.output.bits} bits compared, "
+            f"{run.mismatches} mismatches, {simulator}, {time.perf_counter() - start:.1f} s",
+            flush=True,
+        )
+    assert (run.first_mismatch, run.failure, run.mismatches) == (None, None, 0)
+    codes = len(dp.mac.a.codes()) * len(dp.mac.w.codes()) if bits <= 16 else 0
+    assert run.mode == ("exhaustive" if codes else "random")
+    assert vectors >= (2 * codes or 1_000_000)
+    assert run.compared >= vectors // 512
 
 
 def test_noise_is_a_channel_s_register_from_result_to_result() -> None:

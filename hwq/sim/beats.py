@@ -61,7 +61,7 @@ def _stream(batches: Sequence[Codes], width: int, rng: np.random.Generator) -> B
 
 def as_bits(codes: Codes, width: int) -> Bytes:
     """Each code's bits along a new last axis, the lowest first."""
-    if codes.dtype.kind == "u":
+    if codes.dtype.kind in "uV":
         raw = codes.astype(codes.dtype.newbyteorder("<"))[..., None].view(np.uint8)
     else:  # Python's integers: what no dtype holds
         size = (width + 7) // 8

@@ -9,7 +9,8 @@ import numpy as np
 
 from hwq.datapath import Mac
 from hwq.sim.beats import as_bits
-from hwq.sim.stimulus import Tiles, expected
+from hwq.sim.expected import expected
+from hwq.sim.stimulus import Tiles
 
 __all__ = ["compare"]
 
@@ -35,7 +36,7 @@ def compare(mac: Mac, batches: Sequence[Tiles], ends: Array, results: Array) -> 
             beat, col = map(int, np.argwhere(differ)[0])
             tile, row = divmod(beat, tiles.rows)
             found = {"tile": start + tile, "row": row, "col": col}
-            first = found | {"got": _code(got, beat, col, mac.output.bits), "expected": int(beats[beat, col])}
+            first = found | {"got": _code(got, beat, col, mac.output.bits), "expected": _integer(beats[beat, col])}
         at += len(beats)
     if first is None and wrong:
         ending = "o_last with a tile's last result"
@@ -55,6 +56,10 @@ def _differ(codes: Array, got: Array, bits: int) -> Array:
     wanted = as_bits(came, bits)[:, ::-1, ::-1] + np.uint8(ord("0"))
     differ[: len(got)] = (got.reshape(wanted.shape) != wanted).any(axis=2)[:, ::-1]
     return differ
+
+
+def _integer(code: Any) -> int:
+    return int.from_bytes(code.tobytes(), "little")
 
 
 def _code(got: Array, beat: int, col: int, bits: int) -> int | str | None:

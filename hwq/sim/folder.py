@@ -11,8 +11,9 @@ from hwq.datapath import Datapath
 from hwq.rtl import Manifest
 from hwq.sim.beats import as_bits, drive
 from hwq.sim.bulk import BENCH, MAIN, macros
+from hwq.sim.expected import expected
 from hwq.sim.job import Job
-from hwq.sim.stimulus import expected, random_tiles
+from hwq.sim.stimulus import random_tiles
 
 __all__ = ["write_bench"]
 

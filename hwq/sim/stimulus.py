@@ -1,23 +1,20 @@
-"""Operands, parameters and expected results of the tiles that a run sends through a design."""
+"""Operands and parameters of the tiles that a run sends through a design."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isqrt
 
 import numpy as np
 
-from hwq.datapath import Datapath, Mac, Params, matmul
+from hwq.datapath import Datapath, Params
 from hwq.datapath.draw import Codes, Draw
-from hwq.datapath.steps import SEED, parameters
 
-__all__ = ["Tiles", "exhaustive_tiles", "expected", "random_tiles"]
+__all__ = ["Tiles", "exhaustive_tiles", "random_tiles"]
 
 OUTPUTS = 512  # tiles for the epilogue alone
 SHORT, LONG = 3, 512  # terms of a tile: a running sum that is looked at often, and one that grows
 SHAPES = 400  # of random tiles: of many, some share a length and the kinds of their operands
-_TERMS = 1 << 16  # of a product of many tiles, all against all, that cost as much as calling for it
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,25 +35,6 @@ class Tiles:
     @property
     def terms(self) -> int:
         return int(self.a.shape[2])
-
-
-def expected(mac: Mac, tiles: Tiles) -> Codes:
-    """Result codes [T, M, N]: products of neighbours, all against all; those of a tile with another are thrown away.
-
-    A channel's noise goes on from result to result: there a tile is a product of its own.
-    """
-    (count, rows, terms), cols = tiles.a.shape, tiles.w.shape[1]
-    words = parameters(mac)
-    most = 1 if SEED in words else max(1, isqrt(_TERMS // (rows * cols * terms)))
-    found = []
-    for at in range(0, count, most):
-        a, w = tiles.a[at : at + most], tiles.w[at : at + most]
-        mine = slice(at * cols, (at + len(a)) * cols)
-        params = Params(**{name: getattr(tiles.params, name)[mine] for name in words})
-        codes = np.asarray(matmul(mac, a.reshape(-1, terms), w.reshape(-1, terms), params))
-        each = np.arange(len(a))
-        found.append(codes.reshape(len(a), rows, len(a), cols)[each, :, each, :])
-    return np.concatenate(found)
 
 
 def random_tiles(dp: Datapath, count: int, seed: int) -> Iterator[Tiles]:
