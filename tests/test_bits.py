@@ -51,6 +51,7 @@ UNARY: dict[str, Callable[[Any, int], tuple[Word, Callable[[int], int]]]] = {
     "times": lambda x, n: (x * (5 - n), lambda v: v * (5 - n)),
     "stage": lambda x, n: (x.stage("mul"), lambda v: v),
     "within": lambda x, n: (x.within(x.lo - 1, x.hi), lambda v: v),
+    "excess": lambda x, n: (x.low(9 * n).excess(n), lambda v: max((v % (1 << 9 * n)).bit_length() - n, 0)),
     "ilog2": lambda x, n: (ilog2(x.low(n)), lambda v: max((v % (1 << n)).bit_length() - 1, 0)),
     "lookup": lambda x, n: (lookup(x.low(3), [n * i - 7 for i in range(8)]), lambda v: n * (v % 8) - 7),
 }
@@ -70,6 +71,7 @@ BINARY: dict[str, Callable[[Any, Any], tuple[Word, Callable[[int, int], int]]]] 
     "xor": lambda x, y: (x.low(9) ^ y.low(70), lambda u, v: u % 2**9 ^ v % 2**70),
     "shl": lambda x, y: (x << y.low(5), lambda u, v: u << v % 32),
     "shr": lambda x, y: (x >> y.low(7), lambda u, v: u >> v % 128),
+    "lost": lambda x, y: (x.lost(y.low(7)), lambda u, v: int(u % 2 ** (v % 128) != 0)),
     "mux": lambda x, y: (mux(x.low(1), y, x), lambda u, v: v if u % 2 else u),
     "negate_if": lambda x, y: (negate_if(x, y.low(1)), lambda u, v: -u if v % 2 else u),
 }

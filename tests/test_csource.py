@@ -57,6 +57,8 @@ STEPS: dict[str, Callable[[Random, Word, Word], Word]] = {
     "scale": lambda rng, x, y: x * number(rng, 20),
     "neg": lambda rng, x, y: rng.choice((-x, negate_if(x, y < 3), negate_if(x, y.low(1)))),
     "shl": lambda rng, x, y: x << rng.choice((const(rng.randrange(70)), y.low(rng.randrange(1, 6)))),
+    "excess": lambda rng, x, y: natural(x, rng.randrange(1, 250)).excess(rng.randrange(100)),
+    "lost": lambda rng, x, y: x.lost(rng.choice((const(rng.randrange(1, 200)), y.low(rng.randrange(1, 9))))),
     "shr": lambda rng, x, y: x >> rng.choice((const(rng.randrange(70)), y.low(rng.randrange(1, 9)))),
     "and": lambda rng, x, y: natural(x, rng.randrange(1, 280)) & natural(y, rng.randrange(1, 280)),
     "or": lambda rng, x, y: natural(x, rng.randrange(1, 280)) | natural(y, rng.randrange(1, 280)),

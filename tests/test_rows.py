@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hwq.bits import evaluate
+from hwq.bits import Word, evaluate, flipped, variable, window
 from hwq.bits.cells import CELL_OPS, Block, Net
+from hwq.bits.rows import Lowering
+from hwq.costmodel.features import Context
 from hwq.datapath import Datapath, plan, steps
 from hwq.datapath.operand import operands
 
+X, U, N, T = variable("x", -300, 255), variable("u", 0, 1000), variable("n", 0, 13), variable("t", -2, 1)
+MINUS = X < 0
 Values = dict[Net, Any]
 
 
@@ -195,3 +200,86 @@ def test_a_decoder_unpacks_every_code(name: str) -> None:
     for field, net in block.outputs:
         np.testing.assert_array_equal(number(net, values), evaluate([operand.fields[field]], {"code": every})[0])
     assert len(block.outputs) >= 1
+
+
+OPERATIONS: dict[str, Callable[[], list[Word]]] = {
+    "a shift down": lambda: [X >> N, U >> N],
+    "of which few bits are read": lambda: [(X >> N).low(3), (U >> N).low(2)],
+    "by twos": lambda: [X >> (N << 1), (U >> (N.low(2) << 2)).low(4), X.lost(N << 1)],
+    "a shift up": lambda: [X << N, U << N],
+    "what is lost": lambda: [X.lost(N), U.lost(N), X.lost(5), (X >> N).low(4) + X.lost(N)],
+    "a leading one": lambda: [U.excess(1), U.excess(4), U.excess(9), U.low(8).excess(0)],
+    "a leading bit": lambda: [flipped(X, MINUS, 10).excess(3), flipped(X, MINUS, 9).excess(4)],
+    "a window": lambda: [*window(X, MINUS, 4, 3, 7), *window(X, MINUS, 1, 4, 3), *window(U, U < 0, 2, 5, 99)],
+    "a window below the last bit": lambda: [*window(X, MINUS, 0, 6, 99), *window(T, T < 0, 3, 2, 1)],
+    "a sum of many": lambda: [X + U + N + T + 7, X - N + MINUS + (T << 4), U + N.eq(3) + (X > U) + (T < 0)],
+    "a bit's complement": lambda: [1 - N.eq(4), 1 - X.lost(2)],
+    "comparisons": lambda: [U < 64, U > 63, U >= 64, U <= 63, U > 0, X < 64, X > -65, X < U, N >= 8],
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_is_what_it_says(name: str) -> None:
+    words, low = OPERATIONS[name](), Lowering("operation")
+    rng, count = np.random.default_rng(3), 4000
+    data = {str(v.attr): rng.integers(v.lo, v.hi + 1, count).astype(object) for v in (X, U, N, T)}
+    data |= {str(v.attr): np.append(data[str(v.attr)], [v.lo, v.hi] * 40) for v in (X, U, N, T)}
+    for v in (X, U, N, T):
+        low.input(v)
+    block = low.block([(f"o{j}", net) for j, net in enumerate(low.lower(words))])
+    values: Values = {net: data[net.name] & ((1 << net.width) - 1) for net in block.inputs}
+    settle(block, values)
+    for (_, net), word, expected in zip(block.outputs, words, evaluate(words, data), strict=True):
+        np.testing.assert_array_equal(number(net, values), np.broadcast_to(expected, len(data["x"])), err_msg=str(word))
+    assert len(words) >= 2
+
+
+CHAINS = [
+    ((-128, 127), (-128, 127), 4, 24),
+    ((-128, 127), (-128, 127), 1, 32),
+    ((-12, 12), (-12, 12), 8, 20),
+    ((-128, 127), (-1, 1), 5, 20),
+    ((0, 255), (-8, 7), 3, 16),
+    ((0, 15), (0, 15), 2, 13),
+    ((-1, 1), (-1, 1), 6, 8),
+    ((-2000, 2000), (-3, 3), 3, 15),
+]
+
+
+@pytest.mark.parametrize(("a", "w", "lanes", "bits"), CHAINS)
+def test_products_of_lanes_run_through_each_other(
+    a: tuple[int, int], w: tuple[int, int], lanes: int, bits: int
+) -> None:
+    low, total = Lowering("lanes"), variable("acc", -(1 << bits - 1), (1 << bits - 1) - 1)
+    pairs = [(variable(f"a{j}", *a), variable(f"w{j}", *w)) for j in range(lanes)]
+    after = total
+    for x, y in pairs:
+        low.input(x), low.input(y)
+        after = after + x * y
+    low.state(total)
+    after = after.wrap(bits)
+    low.lower([after])
+    low.feed(total, after)
+    block = low.block([("acc", low.net(total))], aligned=False)
+    rng, n, terms = np.random.default_rng(4), 300, 9
+    values: Values = {s.q: np.zeros(n, dtype=object) for s in block.states}
+    expected: Any = np.zeros(n, dtype=object)
+    for step in range(terms):
+        data = {str(v.attr): rng.integers(v.lo, v.hi + 1, n).astype(object) for pair in pairs for v in pair}
+        for v in [v for pair in pairs for v in pair]:
+            data[str(v.attr)][:20] = v.lo if step % 2 else v.hi
+        expected = evaluate([after], data | {"acc": expected})[0]
+        values |= {net: data[net.name] & ((1 << net.width) - 1) for net in block.inputs}
+        settle(block, values)
+        clock(block, values)
+    ((_, out),) = block.outputs
+    np.testing.assert_array_equal(number(out, values), expected)
+    rows = [cell for cell in block.cells if cell.op == "row"]
+    assert sum(cell.out.width >= bits for cell in rows) == 0  # none has the accumulator's width
+
+
+def test_four_lanes_of_eight_bits_take_their_bound() -> None:
+    """36 bits of rows a product, the parts above what a product takes, and the register's top."""
+    block = plan(Datapath.parse("int8*int8 +fixed(24) @1x1x4"), "xc7").blocks["pe"]
+    context = Context(block)
+    assert sum(context.row_luts(cell) for cell in block.cells if cell.op == "row") == 4 * 36 + (7 + 8 + 8) + 15

@@ -163,8 +163,9 @@ class Compressed(Lowering):
     def _fusable(self, base: Net, product: Word) -> bool:
         return True
 
-    def _fused(self, acc: Net, product: Word, w: Word) -> Net:
-        return self._number([(acc, 0), *self._multiples(*product.args)], w, w.lo, w.hi)
+    def _fused(self, acc: Net, products: Sequence[Word], w: Word) -> Net:
+        parts = [part for product in products for part in self._multiples(*product.args)]
+        return self._number([(acc, 0), *parts], w, w.lo, w.hi)
 
     def _product(self, x: Word, y: Word, base: Addend | None = None) -> Net:
         if self._cut_inside:

@@ -174,6 +174,12 @@ class Body:
             return _Value(self._call(f"floor{x.size}", x.text, n.text), x.size)
         return _Value(f"{x.operand} >> {n.operand}", x.size, False)
 
+    def _excess(self, w: Word, size: int) -> _Value:
+        return _Value(self._call("excess64", self._values[w.args[0]].text, w.attr), 32)
+
+    def _lost(self, w: Word, size: int) -> _Value:
+        return _Value(self._call("lost64", *(self._values[a].text for a in w.args)), 32)
+
     def _low(self, w: Word, size: int) -> _Value:
         assert isinstance(w.attr, int)
         return _Value(f"{self._operands(w.args, size)[0]} & {mask(w.attr)}", size, False)
@@ -241,6 +247,10 @@ class Body:
         if w.op in ("lt", "eq"):
             n = max(map(c_size, w.args)) // 32
             return _Value(self._call(f"wide_{w.op}", *(self._limbs(a, n) for a in w.args), n), 32)
+        if w.op in ("excess", "lost"):
+            n = max(_LIMBS, c_size(w.args[0])) // 32
+            by = w.attr if w.op == "excess" else self._values[w.args[1]].text
+            return _Value(self._call(f"wide_{w.op}", self._limbs(w.args[0], n), by, n), 32)
         n = max(_LIMBS, c_size(w), c_size(w.args[0]) if w.op in ("shr", "wrap", "low") else 0) // 32
         if w.op == "add":
             name = self._wide_sum(w, n)

@@ -24,6 +24,21 @@ static int64_t floor64(int64_t x, int n)
     return x < 0 ? ~(~x >> n) : x >> n;
 }
 
+/* How many bits x >= 0 has above its n low ones. */
+static int32_t excess64(int64_t x, int n)
+{
+    int32_t count = 0;
+    for (x = n < 63 ? x >> n : 0; x; x >>= 1)
+        count++;
+    return count;
+}
+
+/* 1 if x is no multiple of 2**n. */
+static int32_t lost64(int64_t x, int n)
+{
+    return n < 64 ? ((uint64_t)x & (((uint64_t)1 << n) - 1)) != 0 : x != 0;
+}
+
 /* The low 64 bits. */
 static uint64_t wide_bits(const uint32_t *x)
 {
@@ -161,6 +176,27 @@ static void wide_low(uint32_t *out, const uint32_t *x, int bits, int sign, int n
         const uint32_t mask = left >= 32 ? 0xffffffffu : left > 0 ? (UINT32_C(1) << left) - 1 : 0;
         out[i] = (x[i] & mask) | (above & ~mask);
     }
+}
+
+/* How many bits x >= 0 has above its `bits` low ones. */
+static int32_t wide_excess(const uint32_t *x, int bits, int n)
+{
+    int32_t count = 32 * n;
+    while (count > bits && !(x[(count - 1) / 32] >> ((count - 1) % 32) & 1))
+        count--;
+    return count > bits ? count - bits : 0;
+}
+
+/* 1 if x is no multiple of 2**by. */
+static int32_t wide_lost(const uint32_t *x, int by, int n)
+{
+    int i;
+    for (i = 0; i < n && 32 * i < by; i++) {
+        const uint32_t mask = by - 32 * i < 32 ? (UINT32_C(1) << (by - 32 * i)) - 1 : 0xffffffffu;
+        if (x[i] & mask)
+            return 1;
+    }
+    return by > 32 * n && x[n - 1] >> 31;
 }
 
 static int wide_eq(const uint32_t *x, const uint32_t *y, int n)

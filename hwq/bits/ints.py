@@ -51,6 +51,7 @@ _RUN: dict[str, Callable[..., Any]] = {
     "and": lambda x, y: x & y,
     "or": lambda x, y: x | y,
     "xor": lambda x, y: x ^ y,
+    "lost": lambda x, n: ((x >> n) << n != x) * 1,
     "lt": lambda x, y: (x < y) * 1,
     "eq": lambda x, y: (x == y) * 1,
     "mux": lambda c, x, y: c * x + (1 - c) * y,
@@ -83,6 +84,9 @@ def evaluate(outputs: Sequence[Word], inputs: Mapping[str, Any]) -> list[Any]:
             elif w.op == "wrap":
                 assert isinstance(w.attr, int)
                 value = _wrap(args[0], w.attr)
+            elif w.op == "excess":
+                assert isinstance(w.attr, int)
+                value = sum((args[0] >> place > 0) * 1 for place in range(w.attr, w.args[0].width))
             elif w.op == "lookup":
                 value = _take(w.attr, args[0], wide)
             else:

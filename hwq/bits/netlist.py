@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from hwq.bits.cells import Block, Cell, Net, State
 
@@ -22,6 +23,7 @@ class Netlist:
         self._delayed: dict[tuple[Net, int], Net] = {}
         self._names: dict[str, int] = {}
         self._constants: dict[tuple[int, int, bool], Net] = {}
+        self._parts: dict[tuple[Net, int, int], Net] = {}  # what a concatenation holds at a place
         self._made: dict[tuple[str, tuple[Net, ...], object, int, bool], Net] = {}
 
     def fresh(self, stem: str) -> str:
@@ -54,6 +56,9 @@ class Netlist:
             net = self._made[key] = Net(self.fresh(stem), width, signed)
             self.cycle[net] = cycle
             self.cells.append(Cell(op, net, placed, attr))
+            if op == "cat":
+                ends = accumulate(part.width for part in placed)
+                self._parts |= {(net, end - p.width, p.width): p for p, end in zip(placed, ends, strict=True)}
         return net
 
     def reg(self, net: Net, stage: str) -> Net:
@@ -87,6 +92,9 @@ class Netlist:
         return self.view(net, 0, width, signed)
 
     def view(self, net: Net, lo: int, width: int, signed: bool = False) -> Net:
+        part = self._parts.get((net, lo, width))
+        if part is not None and not signed and not part.signed:
+            return part
         if net.value is not None:
             value = net.value - (1 << net.width) if net.signed and net.value >> (net.width - 1) else net.value
             return self.constant(value >> lo, width, signed)

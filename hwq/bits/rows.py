@@ -1,6 +1,6 @@
 """Reader 3: lowers a recorded text to rows, multiplexers, tables and registers.
 
-Shifts by a word are 4:1 multiplexer stages, narrowest first. Sums and products are in `sums`.
+Sums and products are in `sums`, shifts and the search for a leading bit in `shifts`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from hwq.bits.cells import Net, State
 from hwq.bits.ints import topological
-from hwq.bits.sums import Sums, bits_of
+from hwq.bits.shifts import Shifts
 from hwq.bits.word import Word
 
 __all__ = ["Lowering"]
 
 
-class Lowering(Sums):
+class Lowering(Shifts):
     """Builds one block from texts. `cuts` are the stages that are followed by a register."""
 
     def input(self, word: Word, cycle: int | None = 0, name: str = "") -> Net:
@@ -56,6 +56,7 @@ class Lowering(Sums):
                 if w.op in ("wrap", "low", "within"):
                     self._needed[a] = w.attr if isinstance(w.attr, int) else w.width
         self._needed = {w: n for w, n in self._needed.items() if self._uses[w] == 1}
+        self._seen = {w.args: self.wanted(w) for w in order if w.op == "shr"}
         deferred = self._addends(order)
         for w in order:
             if w not in self._net and w not in deferred:
@@ -121,10 +122,15 @@ class Lowering(Sums):
         return self._logic("xor", w)
 
     def _lt(self, w: Word) -> Net:
+        """A comparison; an unsigned word against a power of two, or the number below one, by its top bits."""
         x, y = w.args
         net = self._get(x)
         if y.constant and y.lo == 0:
             return self.view(net, net.width - 1, 1) if net.signed else self.constant(0, 1)
+        if y.constant and not x.signed and y.lo & (y.lo - 1) == 0:
+            return self.empty(net, y.lo.bit_length() - 1, net.width)
+        if x.constant and not y.signed and x.lo & (x.lo + 1) == 0:
+            return self.some(self._get(y), x.lo.bit_length(), self._get(y).width)
         return self.cell("lt", [net, self._get(y)], 1, False, "lt")
 
     def _eq(self, w: Word) -> Net:
@@ -142,52 +148,3 @@ class Lowering(Sums):
 
     def _lookup(self, w: Word) -> Net:
         return self.cell("table", [self._get(w.args[0])], w.width, w.signed, "table", w.attr)
-
-    def _shl(self, w: Word) -> Net:
-        x, n = w.args
-        net = self._get(x)
-        if n.constant:
-            return self.resize(self.shifted(net, n.lo), w.width, w.signed)
-        return self.resize(self._barrel(net, self._get(n), (x.lo, x.hi), n.hi, left=True), w.width, w.signed)
-
-    def _shr(self, w: Word) -> Net:
-        x, n = w.args
-        net = self._get(x)
-        if n.constant:
-            return self.view(net, n.lo, w.width, w.signed) if n.lo < net.width else self._sign(net, w)
-        return self.resize(self._barrel(net, self._get(n), (x.lo, x.hi), n.hi, left=False), w.width, w.signed)
-
-    def _sign(self, net: Net, w: Word) -> Net:
-        return (
-            self.resize(self.view(net, net.width - 1, 1, True), w.width, w.signed)
-            if net.signed
-            else self.constant(0, w.width)
-        )
-
-    def _barrel(self, net: Net, amount: Net, bounds: tuple[int, int], most: int, left: bool) -> Net:
-        """Stages of one 4:1 multiplexer a bit: the low pair of amount bits first, a lone top bit last."""
-        (lo, hi), at = bounds, 0
-        digits = most.bit_length()
-        while at < digits:
-            take = min(2, digits - at)
-            select = self.view(amount, at, take)
-            steps = [j << at for j in range(1 << take)]
-            if left:
-                reach = min(steps[-1], most)
-                lo, hi = min(lo, lo << reach), max(hi, hi << reach)
-            width = bits_of(lo, hi)
-            legs = [self._moved(net, s, width, left, lo < 0) for s in steps]
-            net = self.cell("select", [select, *legs], width, lo < 0, "shift")
-            at += take
-        return net
-
-    def _moved(self, net: Net, by: int, width: int, left: bool, signed: bool) -> Net:
-        if left:
-            return self.resize(self.shifted(net, by), width, signed)
-        if by >= net.width:
-            return (
-                self.resize(self.view(net, net.width - 1, 1, True), width, signed)
-                if net.signed
-                else self.constant(0, width)
-            )
-        return self.resize(self.view(net, by, net.width - by, net.signed), width, signed)

@@ -133,6 +133,22 @@ class Expr:
         shifted = self.let(f"ashr i{wide} {self.get(x, wide)}, {self.get(n, wide)}")
         return self._resize(shifted, wide, size)
 
+    def _excess(self, w: Word, size: int) -> str:
+        assert isinstance(w.attr, int)
+        wide = max(self.size(w.args[0]), _size(w.attr))
+        empty = self.let(f"call i{wide} @llvm.ctlz.i{wide}(i{wide} {self.get(w.args[0], wide)}, i1 false)")
+        beyond = self.let(f"call i{wide} @llvm.usub.sat.i{wide}(i{wide} {wide - w.attr}, i{wide} {empty})")
+        return self._resize(beyond, wide, size)
+
+    def _lost(self, w: Word, size: int) -> str:
+        """The places below, as a mask of the complement of ones shifted up."""
+        x, n = w.args
+        wide = max(self.size(x), _size(n.hi + 1))
+        above = self.let(f"shl i{wide} -1, {self.get(n, wide)}")
+        kept = self.let(f"and i{wide} {self.get(x, wide)}, {above}")
+        bit = self.let(f"icmp ne i{wide} {kept}, {self.get(x, wide)}")
+        return self.let(f"zext i1 {bit} to i{size}")
+
     def _bitwise(self, op: str, w: Word, size: int) -> str:
         wide = max(size, *(self.size(a) for a in w.args))
         out = self.let(f"{op} i{wide} {self.get(w.args[0], wide)}, {self.get(w.args[1], wide)}")
@@ -217,7 +233,7 @@ def compile_function(source: str, arguments: int, vectors: bool) -> Callable[...
 
     Without `vectors` the loop stays scalar: LLVM 22 gets vectors of 128-bit integers wrong, and gains nothing by them.
     """
-    machine, module = _machine(), llvm.parse_assembly(source)
+    machine, module = _machine(), llvm.parse_assembly("\n".join([source, *_declarations(source)]))
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = options.slp_vectorization = vectors
@@ -229,6 +245,12 @@ def compile_function(source: str, arguments: int, vectors: bool) -> Callable[...
     function = prototype(engine.get_function_address("kernel"))
     function.engine = engine  # type: ignore[attr-defined]  # the code lives as long as its engine
     return function
+
+
+def _declarations(source: str) -> list[str]:
+    """Of the intrinsics that printed nodes call, which LLVM before 19 does not know by name alone."""
+    used = sorted(set(re.findall(r"@llvm\.(ctlz|usub\.sat)\.(i\d+)", source)))
+    return [f"declare {kind} @llvm.{name}.{kind}({kind}, {'i1' if name == 'ctlz' else kind})" for name, kind in used]
 
 
 def _machine() -> Any:

@@ -7,7 +7,7 @@ that register's low part: the fused multiply-accumulate of FPGA practice (Kumm, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hwq.bits.cells import Net
 from hwq.bits.netlist import Netlist
@@ -38,6 +38,9 @@ class Sums(Netlist):
         return self._sum([(w, 0)], w)
 
     def _add(self, w: Word) -> Net:
+        bit = _complement(w)
+        if bit is not None:
+            return self.cell("not", [self.lower_one(bit)], 1, False, "not")
         return self._sum([(t, 0) for t in w.args], w)
 
     def _sum(self, terms: list[tuple[Word, int]], w: Word) -> Net:
@@ -62,14 +65,8 @@ class Sums(Netlist):
             else:
                 self._negation(term, by, plain, carries)
         plain.sort(key=lambda t: -t[0].width)
-        if (
-            products
-            and not carries
-            and len(plain) == 1
-            and len(products) == 1
-            and self._fusable(plain[0][0], products[0])
-        ):
-            return self.resize(self._fused(plain[0][0], products[0], w), w.width, w.signed)
+        if products and not carries and len(plain) == 1 and all(self._fusable(plain[0][0], p) for p in products):
+            return self.resize(self._fused(plain[0][0], products, w), w.width, w.signed)
         plain += [(self._mul(p), (p.lo, p.hi)) for p in products]
         plain.sort(key=lambda t: -t[0].width)
         return self._chain(plain, carries, w)
@@ -99,19 +96,21 @@ class Sums(Netlist):
         return self._net[w]
 
     def _chain(self, plain: list[Addend], carries: list[Net], w: Word) -> Net:
-        if not plain:
-            plain = [(carries.pop(), (0, 1))]
-        total, (lo, hi) = plain[0]
-        rest = plain[1:]
-        while rest or carries:
-            addend, (alo, ahi) = rest.pop(0) if rest else (self.constant(0, 1), (0, 0))
+        """Rows, the narrowest addends first, so that only the last row has the width of the widest."""
+        nothing = self.constant(0, 1), (0, 0)
+        plain = plain or [nothing]
+        while len(plain) > 1 or carries:
+            addend, (alo, ahi) = plain.pop() if len(plain) > 1 else nothing
+            base, (lo, hi) = plain.pop()
             carry = carries.pop(0) if carries else self.constant(0, 1)
             lo, hi = lo + alo, hi + ahi + (carry.value != 0)
-            if not rest and not carries:
+            width = bits_of(lo, hi)
+            if not plain and not carries:
                 lo, hi = max(lo, w.lo), min(hi, w.hi)
-            width = min(bits_of(lo, hi), self._needed.get(w, 1 << 30))
-            total = self.cell("row", [total, addend, carry], width, lo < 0, "sum")
-        return self.resize(total, w.width, w.signed)
+                width = min(bits_of(lo, hi), self._needed.get(w, width))
+            plain.append((self.cell("row", [base, addend, carry], width, lo < 0, "sum"), (lo, hi)))
+            plain.sort(key=lambda t: -t[0].width)
+        return self.resize(plain[0][0], w.width, w.signed)
 
     def _fusable(self, base: Net, product: Word) -> bool:
         """A state register over a product that is narrower than it."""
@@ -119,21 +118,35 @@ class Sums(Netlist):
         x, _ = factors(product.args[0], product.args[1])
         return is_state and base.signed and base.width > product.width and base.width > signed_bits(x)
 
-    def _fused(self, acc: Net, product: Word, w: Word) -> Net:
-        """Low part of acc through the product's rows, then one row for its upper part.
+    def _fused(self, acc: Net, products: Sequence[Word], w: Word) -> Net:
+        """Products over a register: what is there runs through their rows, one after the other, and at last its top.
 
-        The low n bits enter row 0 as a signed number, that is 2**n too low where their top bit is set: that bit is the
-        carry into the upper row.
+        Beneath the multiple of its digit, the first row of a product takes as many bits for nothing. They enter as a
+        signed number, that is too low where its top bit is set: that bit is the carry into the row of the upper parts.
         """
-        n = signed_bits(factors(product.args[0], product.args[1])[0])
-        low = self.view(acc, 0, n, True)
-        total = self._product(product.args[0], product.args[1], (low, (-(1 << (n - 1)), (1 << (n - 1)) - 1)))
-        upper = self.view(acc, n, acc.width - n, True)
-        carry = self.view(acc, n - 1, 1)
-        width = min(bits_of(w.lo, w.hi), self._needed.get(w, acc.width + 1)) - n
-        high = self.view(total, n, total.width - n, True)
-        top = self.cell("row", [upper, self.resize(high, min(high.width, width), True), carry], width, True, "acc_high")
-        return self.cell("cat", [self.view(total, 0, n), top], n + width, True, "acc_next")
+        first, second = products[0].args
+        n = min(acc.width - 1, signed_bits(factors(first, second)[0]) + 1)
+        total, lo, hi = self.view(acc, 0, n, True), -(1 << n - 1), (1 << n - 1) - 1
+        for product in products:
+            lo, hi = lo + product.lo, hi + product.hi
+            total = self._over(total, product, bits_of(lo, hi))
+        width = min(bits_of(w.lo, w.hi), self._needed.get(w, acc.width + 1))
+        return self._joined(acc, total, n, width, "acc")
+
+    def _over(self, total: Net, product: Word, width: int) -> Net:
+        """A product over a sum, as a number of that width."""
+        x, y = product.args
+        n = min(total.width, signed_bits(factors(x, y)[0]) + 1)
+        low = self.view(total, 0, n, True), (-(1 << n - 1), (1 << n - 1) - 1)
+        over = self._product(x, y, low)
+        return over if n == total.width else self._joined(total, over, n, width, "chain")
+
+    def _joined(self, base: Net, over: Net, n: int, width: int, stem: str) -> Net:
+        """A sum of `width` bits, from `over`, to which the low n bits of the base are added already."""
+        upper, carry = self.view(base, n, base.width - n, True), self.view(base, n - 1, 1)
+        high = self.view(over, n, min(over.width, width) - n, True)
+        top = self.cell("row", [upper, high, carry], width - n, True, f"{stem}_high")
+        return self.cell("cat", [self.view(over, 0, n), top], width, True, f"{stem}_next")
 
     def _product(self, x: Word, y: Word, base: Addend | None = None) -> Net:
         """Radix-4 Booth rows of one factor by the digits of the other, over `base`."""
@@ -175,6 +188,14 @@ class Sums(Netlist):
         if index < 0:
             return self.constant(0, 1)
         return self.view(net, min(index, net.width - 1), 1)
+
+
+def _complement(w: Word) -> Word | None:
+    """The bit x where the sum is 1 - x."""
+    if len(w.args) != 2 or not w.args[1].constant or w.args[1].lo != 1:
+        return None
+    x, s = w.args[0].args if w.args[0].op == "neg" else (w, w)
+    return x if s.constant and s.lo == 1 and (x.lo, x.hi) == (0, 1) else None
 
 
 def bits_of(lo: int, hi: int) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from weakref import WeakValueDictionary
 
-__all__ = ["OPS", "Word", "const", "ilog2", "lookup", "maximum", "minimum", "mux", "negate_if", "variable"]
+__all__ = ["OPS", "Word", "const", "lookup", "maximum", "minimum", "mux", "negate_if", "variable"]
 
 OPS = {
     "var": "a named input",
@@ -25,6 +25,8 @@ OPS = {
     "and": "bitwise and of two non-negative words",
     "or": "bitwise or of two non-negative words",
     "xor": "bitwise exclusive or of two non-negative words",
+    "excess": "max(0, bits of x - n): how far x >= 0 reaches above its n low bits",
+    "lost": "1 if x is no multiple of 2**n, n >= 0",
     "lt": "1 if x < y else 0",
     "eq": "1 if x == y else 0",
     "mux": "x if c else y",
@@ -156,6 +158,19 @@ class Word:
             return self
         return _node("wrap", (self,), n, -(1 << (n - 1)), (1 << (n - 1)) - 1)
 
+    def excess(self, n: int) -> Word:
+        """How far a non-negative number reaches above its `n` low bits: by that many places it is shifted to fit."""
+        assert self.lo >= 0, f"excess takes non-negative words: {self}"
+        ends = [max(0, x.bit_length() - n) for x in (self.lo, self.hi)]
+        return _node("excess", (self,), n, *ends)
+
+    def lost(self, n: Word | int) -> Word:
+        """1 if a shift down by `n` loses a one, else 0."""
+        n = _amount(n)
+        if n.hi == 0:
+            return const(0)
+        return _node("lost", (self, n), None, 0, int(self.lo != 0 or self.hi != 0))
+
     def clamp(self, lo: int, hi: int) -> Word:
         """Saturate to [lo, hi]."""
         return minimum(maximum(self, lo), hi)
@@ -281,19 +296,3 @@ def lookup(index: Word, table: Sequence[int]) -> Word:
     if inner.op == "lookup" and isinstance(inner.attr, tuple) and inner.hi < len(table):
         return lookup(inner.args[0], [table[at] for at in inner.attr])  # a table of a table is a table
     return _node("lookup", (index,), table, min(table), max(table))
-
-
-def ilog2(x: Word) -> Word:
-    """floor(log2(x)) for x >= 1 and 0 for x = 0, in log depth: which half holds the leading one, then recurse."""
-    assert x.lo >= 0
-    result: Word = const(0)
-    half = 1
-    while half * 2 < x.hi.bit_length():
-        half *= 2
-    while half and x.hi > 1:
-        upper = x >> half
-        found = const(1) - upper.eq(0)
-        result = result + (found << (half.bit_length() - 1))
-        x = mux(found, upper, x.low(half))
-        half //= 2
-    return result
