@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hwq.bits import Word, const, ilog2, maximum, minimum, mux
+from hwq.bits import Word, const, flipped, maximum, minimum, mux, stored, window
 from hwq.errors import HwqError
 from hwq.formats.base import Format, Special, Unpacked
 from hwq.formats.families import family, options, whole_numbers
 from hwq.formats.fields import flag_fields, index_fields, word_field
-from hwq.formats.rounding import Rounding, leaves, most_places, round_shift
+from hwq.formats.rounding import Rounding, cut, fraction_bits, leaves, most_places, round_shift
 
 __all__ = ["MiniFloat"]
 
@@ -187,34 +187,56 @@ class MiniFloat(Format):
         return Unpacked(neg, mag, exp, nan, inf, normal=True)
 
     def pack(self, x: Unpacked, lsb: int, rounding: Rounding) -> Word:
-        """One rounding: the significand is shifted until its last bit has the weight of the result's last place.
+        """One rounding, of a significand whose last bit has the weight of the result's last place.
 
         With k the number of binades above the lowest one, the code of the magnitude is `(k << man) + significand`:
         the hidden bit adds itself to the exponent field, and so does a carry out of the rounding.
         """
         gap = lsb - self.lsb
         trusted = x.normal and gap <= self.man - x.mag.width + 1
-        lead: Word = const(x.mag.width - 1) if trusted else ilog2(x.mag)
-        binade = maximum(lead + x.exp + (gap - self.man), 0)  # k
-        if not trusted:
-            binade = mux(x.mag.eq(0), const(0), binade)
-        drop = maximum(lead - self.man, const(-gap) - x.exp)  # places below the result's last; negative: to make up
-        raised = max(0, -drop.lo)
-        places = minimum(maximum(drop + raised, 0), most_places(x.mag.width + raised, rounding))
-        odd = ((x.mag << raised >> places) + binade).low(1) if self.ties_by_rank else None
-        significand = round_shift(x.mag << raised, places, rounding, x.neg, odd)
+        binade, significand, beyond = (self._shifted if trusted else self._found)(x, gap, rounding)
         limit = (1 << self.exp) + 1
         code = (minimum(binade, limit) << self.man) + significand.within(0, 2 << self.man)
         if not self.subnormals:
             code = self._flush(code, x, gap, rounding)
         if not self.zero:
             code = maximum(code - (1 << self.man), 0)
-        over = (code > self.max_code) & leaves(x.neg, rounding)
-        code = minimum(code, self.max_code)
+        over = ((code > self.max_code) | beyond) & leaves(x.neg, rounding)
+        code = mux(beyond, const(self.max_code), minimum(code, self.max_code))
         if self.overflow != "sat":
             code = mux(over, const(self._beyond), code)
         code = mux(x.inf, const(self.max_code + 1 if self.has_inf else self._beyond), code)
         return self._sign(code, x, over)
+
+    def _shifted(self, x: Unpacked, gap: int, rounding: Rounding) -> tuple[Word, Word, Word]:
+        """Binade, rounded significand and whether it is beyond both, where the leading one is known to be on top."""
+        lead = const(x.mag.width - 1)
+        binade = maximum(lead + x.exp + (gap - self.man), 0)
+        drop = maximum(lead - self.man, const(-gap) - x.exp)  # places below the result's last; negative: to make up
+        raised = max(0, -drop.lo)
+        places = minimum(maximum(drop + raised, 0), most_places(x.mag.width + raised, rounding))
+        odd = ((x.mag << raised >> places) + binade).low(1) if self.ties_by_rank else None
+        return binade, round_shift(x.mag << raised, places, rounding, x.neg, odd), const(0)
+
+    def _found(self, x: Unpacked, gap: int, rounding: Rounding) -> tuple[Word, Word, Word]:
+        """The same of any number: its leading bits are looked for where it is stored, before its magnitude is taken."""
+        number, minus = stored(x.mag)
+        keep = self.man + 1 + fraction_bits(rounding)
+        base = gap - self.man + x.exp  # the binade of a one in the last place
+        place, most = max(0, -base.lo) if base.constant else 0, x.mag.width
+        if base.constant:  # what is above the format's binades is not looked for in detail
+            most = max(0, (self.max_code >> self.man) - max(0, base.lo))
+        k, top, lost, beyond = window(number, minus, place, keep, most)
+        binade = k + place + base
+        top = flipped(top, minus, keep)
+        if binade.lo != 0 or not base.constant:
+            zero = (top >> (keep - 1)).eq(0) & (const(1) - minus)
+            top = top + (minus & (const(1) - lost))
+            places = minimum(maximum(-binade, 0), keep + 1)
+            top, lost, minus = top >> places, lost | top.lost(places), const(0)
+            binade = mux(zero, const(0), maximum(binade, 0))
+        odd = ((top >> fraction_bits(rounding)) + binade).low(1) if self.ties_by_rank else None
+        return binade, cut(top, lost, minus, rounding, x.neg, odd), beyond
 
     def _sign(self, code: Word, x: Unpacked, over: Word) -> Word:
         if not self.signed:

@@ -6,12 +6,13 @@ steps at a time: sixteen exclusive ors in hardware, and the same bits in the emu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hwq.bits import Word, const, mux, variable
+from hwq.bits import Word, const, variable
 from hwq.errors import HwqError
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "Rounding",
     "Stochastic",
     "check_rounding",
+    "cut",
     "first_state",
+    "fraction_bits",
     "leaves",
     "most_places",
     "next_noise",
@@ -136,17 +139,44 @@ def leaves(neg: Word, mode: Rounding) -> Word:
     return const(1) if isinstance(mode, Stochastic) else directed.get(mode, const(1))
 
 
+def fraction_bits(mode: Rounding) -> int:
+    """Bits below the last place by which `cut` decides, beside the one for all that is below them."""
+    return NOISE_BITS if isinstance(mode, Stochastic) else 1
+
+
+def cut(top: Word, lost: Word, minus: Word, mode: Rounding, neg: Word, odd: Word | None = None) -> Word:
+    """A magnitude rounded to an integer, from its leading bits `top`, the last `fraction_bits` of them a fraction.
+
+    `lost` is whether a one was cut off below. Where `minus` is 1, `top` are the inverted bits of a negative number, one
+    of whose magnitude's last places is missing: it comes up to the last bit of `top` unless a one was cut off. `odd`
+    replaces the integer's last bit where a tie goes to what is even.
+    """
+    bits = fraction_bits(mode)
+    whole = minus & (const(1) - lost)
+    if isinstance(mode, Stochastic):
+        return (top + mode.noise + whole) >> bits
+    kept, guard = top >> bits, top.low(bits)
+    up, half = guard & whole, guard ^ whole
+    if mode == TO_ODD:
+        return (kept + up) | half | lost
+    last = kept.low(1) if odd is None else odd
+    above = {"rne": half & (lost | last), "rna": half, "rtz": const(0)}.get(mode)
+    if above is None:
+        above = (half | lost) & (neg if mode == "rdn" else const(1) - neg)
+    return kept + (up | above)
+
+
 def round_shift(x: Word, n: Word | int, mode: Rounding, neg: Word | None = None, odd: Word | None = None) -> Word:
     """x / 2**n rounded to an integer, n >= 0.
 
     `x` is either a signed number (`neg` None) or a magnitude whose sign is `neg`; the result is of the same kind.
     `odd` is what makes a tie go up, where that is not the last bit of x >> n.
-    Two's complement floors for free, so each mode is an increment before the shift:
+    Two's complement floors for free, so each mode adds at most one to that:
 
-    - rne: half an ulp, less one bit, plus the result's last bit, so that a tie carries only into an odd result;
-    - rna: half an ulp, less one bit where x < 0, so that a tie moves away from zero;
-    - rdn, rup, rtz: all or none of the fraction's ones, by the sign;
-    - stochastic: the noise, cut to the fraction's places;
+    - rne: where a half is cut off, and below it a one or into an odd number;
+    - rna: where a half is cut off, but of a negative x only with a one below it;
+    - rdn, rup, rtz: where a one is cut off, by the sign;
+    - stochastic: where the noise, cut to the fraction's places, makes one of it;
     - to odd (magnitudes only): the last bit is set where the fraction is not zero.
     """
     n = n if isinstance(n, Word) else const(n)
@@ -154,16 +184,32 @@ def round_shift(x: Word, n: Word | int, mode: Rounding, neg: Word | None = None,
         return x
     if isinstance(mode, Stochastic):
         return (x + ((mode.noise << n) >> NOISE_BITS)) >> n
-    ones = (const(1) << n) - 1
-    if mode == "rne":
-        return ((x << 1) + ones + ((x >> n).low(1) if odd is None else odd)) >> (n + 1)
     if mode == TO_ODD:
-        return (x >> n) | (const(1) - ((x >> n) << n).eq(x))
-    if mode == "rna":
-        tie_down = const(0) if neg is not None else x < 0
-        return ((x << 1) + (const(1) << n) - tie_down) >> (n + 1)
-    if neg is None:
-        up = {"rdn": const(0), "rup": const(1), "rtz": x < 0}[mode]
-    else:
-        up = {"rdn": neg, "rup": const(1) - neg, "rtz": const(0)}[mode]
-    return (x + mux(up, ones, 0)) >> n
+        return (x >> n) | x.lost(n)
+    if mode in ("rne", "rna"):
+        twice = x << 1
+        halves, below = twice >> n, twice.lost(n)
+        kept = halves >> 1
+        if mode == "rne":
+            up = halves.low(1) & (below | (kept.low(1) if odd is None else odd))
+        else:
+            up = halves.low(1) if neg is not None else halves.low(1) & (below | (const(1) - (x < 0)))
+        return _between(kept + up, x, n, lambda v, places: ((v << 1 >> places) + 1) >> 1)
+    minus = x < 0 if neg is None else neg
+    if mode == "rdn" and neg is None or mode == "rtz" and neg is not None:
+        return x >> n
+    up = x.lost(n) if mode == "rup" and neg is None else x.lost(n) & (const(1) - minus if mode == "rup" else minus)
+    rounded = (x >> n) + up
+    if neg is not None:
+        return rounded.within(rounded.lo, -(-x.hi >> n.lo))
+    return _between(rounded, x, n, _truncated if mode == "rtz" else lambda v, places: -(-v >> places))
+
+
+def _truncated(value: int, places: int) -> int:
+    return value >> places if value >= 0 else -(-value >> places)
+
+
+def _between(rounded: Word, x: Word, n: Word, end: Callable[[int, int], int]) -> Word:
+    """The range of a rounding that grows with x; `end` rounds one number."""
+    ends = [end(v, places) for v in (x.lo, x.hi) for places in (n.lo, n.hi)]
+    return rounded.within(min(ends), max(ends))
