@@ -124,6 +124,10 @@ def test_ecp5_counts_and_clock(verilog: Path, rows: dict[tuple[str, str], Row]) 
     assert 80 < row.fmax_mhz.low <= row.fmax_mhz.value <= row.fmax_mhz.high < 300
     assert row.seeds == (1, 2, 3)
     assert set(row.tools) == {"nextpnr-ecp5", "pyosys"}
+    assert " steps, " in row.critical  # two ends, and what of the time is the cells'
+    assert Row.from_json(row.to_json()) == row
+    with pytest.raises(HwqError, match="chip must be one of 25k, 45k, 85k, not '12f'"):
+        Job.of([verilog], "mac4", "ecp5", place_and_route=True, chip="12f")
 
 
 def test_gate_equivalents_add_up(rows: dict[tuple[str, str], Row]) -> None:

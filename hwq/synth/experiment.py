@@ -9,8 +9,9 @@ from pathlib import Path
 from hwq.datapath import Datapath, plan
 from hwq.rtl import emit, leaves, top_name
 from hwq.synth.efforts import AREA_EFFORTS
-from hwq.synth.job import Job
+from hwq.synth.job import SEEDS, Job
 from hwq.synth.measure import measure_many
+from hwq.synth.pnr import CHIPS
 from hwq.synth.row import Row
 
 __all__ = ["measure_designs"]
@@ -23,6 +24,8 @@ def measure_designs(
     place_and_route: bool = False,
     liberty: Sequence[Path] = (),
     efforts: Sequence[str] = AREA_EFFORTS,
+    seeds: Sequence[int] = SEEDS,
+    chip: str = CHIPS[0],
     workers: int = 2,
     store: Path | None = None,
     on_row: Callable[[Row], None] | None = None,
@@ -43,9 +46,11 @@ def measure_designs(
                     module,
                     device,
                     place_and_route=place_and_route,
+                    seeds=seeds,
                     design=str(dp),
                     liberty=liberty,
                     efforts=efforts,
+                    chip=chip,
                 )
             )
         return measure_many(jobs, workers=workers, on_row=on_row, store=store)

