@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from mutants import Fault, drawn, python_faults, verilog_faults
+from mutants import Fault, drawn, python_faults
+from mutants_verilog import verilog_faults
 
 ROOT = Path(__file__).parents[1]
 LEAST = {"rtl": 120, "generator": 100}  # faults that are no machine of the same behaviour
