@@ -21,12 +21,14 @@ class Rows:
 
     `kept`: as they stand, a carry chain each; an ASIC flow picks its own adders. `free`: one of a chain's two inputs
     costs nothing and the other absorbs logic, so that the base must come first. `shortest`: the fewest bits that make
-    a chain; fewer become tables, which are larger.
+    a chain; fewer become tables, which are larger. `tree`: a sum is a tree of full adders and one adder instead of
+    rows (`hwq.bits.compress`).
     """
 
     kept: bool
     free: bool = False
     shortest: int = 1
+    tree: bool = False
 
 
 DEVICES: Mapping[str, tuple[str, Rows]] = {
@@ -35,9 +37,9 @@ DEVICES: Mapping[str, tuple[str, Rows]] = {
     "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True)),
     "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
     "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False)),
-    "nangate45": ("Nangate 45 nm cells; not priced", Rows(kept=False)),
-    "sky130": ("SkyWater 130 nm high-density cells; not priced", Rows(kept=False)),
-    "asap7": ("ASAP7 predictive 7 nm cells; not priced", Rows(kept=False)),
+    "nangate45": ("Nangate 45 nm cells; not priced", Rows(kept=False, tree=True)),
+    "sky130": ("SkyWater 130 nm high-density cells; not priced", Rows(kept=False, tree=True)),
+    "asap7": ("ASAP7 predictive 7 nm cells; not priced", Rows(kept=False, tree=True)),
 }
 
 
