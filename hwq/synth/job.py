@@ -9,7 +9,7 @@ from pathlib import Path
 from hwq.errors import HwqError
 from hwq.synth.efforts import AREA_EFFORTS, EFFORTS
 from hwq.synth.liberty import flip_flops, library_files
-from hwq.synth.pnr import CHIPS
+from hwq.synth.pnr import CHIPS, OPTIONS
 from hwq.synth.target import Counts, target
 from hwq.synth.tools import versions
 
@@ -81,7 +81,7 @@ class Job:
         for path in (*self.files, *self.liberty):
             digest.update(path.read_bytes() + b"\0")
         fast = target(self.device).fast if self.seeds else ()
-        how = [EFFORTS[name] for name in self.efforts] + [self.chip] * (self.chip != CHIPS[0])
+        how = [EFFORTS[name] for name in self.efforts] + [self.chip, *OPTIONS] * bool(self.seeds)
         flow = [self.module, self.device, self.seeds, target(self.device).text(), self.tools(), *fast, *how]
         digest.update(json.dumps(flow, sort_keys=True).encode())
         return digest.hexdigest()
