@@ -21,7 +21,7 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 # How often a stream pauses in a cycle; each stream draws a mood for each tile. Mostly none: free runs are tested too.
 MOODS = (0.0, 0.0, 0.0, 0.0, 0.2, 0.6)
-LONGEST = 255  # cycles of a pause
+LONGEST = 254  # cycles of a pause: one more fits a byte
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ module source #(parameter BITS = 1, parameter BEATS = 1, parameter FILE = "") (
     live = 0;
     shown = beat[BITS-1:0];
     ending = beat[SIZE];
-    pause = beat[SIZE+15:SIZE+8];
+    pause = beat[SIZE+15:SIZE+8] + 8'd1; // of which the last cycle of reset is one
   end
 
   always @(posedge clk)
@@ -63,7 +63,7 @@ module source #(parameter BITS = 1, parameter BEATS = 1, parameter FILE = "") (
       end
     end else if (waiting) begin
       pause <= pause - 8'd1;
-      if (pause <= 8'd1 && at <= BEATS) begin
+      if (pause == 8'd1 && at <= BEATS) begin
         live <= 1;
         shown <= beat[BITS-1:0];
       end
