@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from hwq.bits import Word, variable
 from hwq.bits.cells import Block, Net
+from hwq.bits.compress import Compressed
 from hwq.bits.rows import Lowering
 from hwq.bits.sums import signed_bits
 from hwq.datapath import steps
@@ -26,7 +27,7 @@ Fields = dict[str, Word]
 
 @dataclass(frozen=True)
 class Element:
-    """What a processing element depends on. `first`: no sum comes from above."""
+    """What a processing element depends on. `tree`: sums as in `hwq.bits.compress`; `first`: none comes from above."""
 
     mac: Mac
     decode: str
@@ -35,6 +36,7 @@ class Element:
     lanes: int
     dataflow: str
     hard: tuple[Multiplier, bool] | None = None
+    tree: bool = False
     first: bool = False
 
     @property
@@ -96,7 +98,7 @@ class _Making:
 
     def __init__(self, of: Element) -> None:
         self.of, self.mac = of, of.mac
-        self.low = Lowering("pe", of.cuts)
+        self.low = (Compressed if of.tree else Lowering)("pe", of.cuts)
         self.raw: list[Net] = []  # significands as they come
         self.passed: list[tuple[str, Net]] = []
         self.pairs: list[list[Fields]] = [[] for _ in range(of.lanes)]

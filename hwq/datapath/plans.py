@@ -103,6 +103,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         dp.array.lanes,
         dp.array.dataflow,
         hard,
+        DEVICES[device][1].tree,
     )
     if dp.array.dataflow == "tree":
         at_edge += (OPERAND,)
