@@ -60,7 +60,7 @@ def test_every_pair_of_scalar_formats_in_verilog(pair: str, capsys: pytest.Captu
     bits = dp.mac.a.bits + dp.mac.w.bits
     simulator = "icarus" if bits <= 12 else "verilator"
     start = time.perf_counter()
-    run = sim.check(dp, bench="bulk", simulator=simulator, vectors=130_000)
+    run = sim.check(dp, bench="bulk", simulator=simulator, vectors=170_000)
     vectors = run.expected_cycles - run.tiles * (dp.cycles(1, 1, 1) - 1)
     with capsys.disabled():
         print(
