@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.timing import Line
 from hwq.bits import variable
 from hwq.bits.cells import Block
+from hwq.bits.gated import Gated
 from hwq.bits.rows import Lowering
 from hwq.costmodel.features import EXACT, features
 from hwq.datapath import Datapath, plan, steps
@@ -59,6 +60,9 @@ BARS = (
     Bar("fp8_e4m3*fp8_e4m3 +fixed(48) cut=mul", 114, "113, 116 with the NaN flag"),
     Bar("fp8_e5m2*fp8_e5m2 +fixed(80)", 150, "150 signed text"),
     Bar("fp8_e5m2*fp8_e5m2 +fixed(80) cut=mul", 150, "150 signed text"),
+    Bar("int8*int8 +fixed(24) @1x1x4", 48.5, "48.5 rows chained", share=4, plain=False),
+    Bar("fp4_e2m1*fp4_e2m1 +fixed(20) @1x1x8", 24, "29 alone", share=8, plain=False),
+    Bar("int8*ternary +fixed(20) @1x1x16", None, "8.6 LUT6_2 sites by hand", share=16, plain=False),
     Bar("fp8_e4m3*fp8_e4m3 +fixed(48) ->fp8_e4m3", 120, "none", part="epilogue", plain=False),
     Bar("fp8_e4m3*fp8_e4m3 +fixed(48) ->bf16", None, "none", part="epilogue", plain=False),
     Bar("int8*int8", 72, "70 CCU2C rows by hand", device="ecp5", part=MULTIPLIER),
@@ -115,7 +119,7 @@ def _block(bar: Bar) -> Block:
     if bar.part != MULTIPLIER:
         return plan(dp, bar.device).blocks[bar.part]
     a, w = (variable(name, *fmt.integer_range) for name, fmt in (("a", dp.mac.a), ("w", dp.mac.w)))
-    low = Lowering("product")
+    low = (Gated if bar.device == "ecp5" else Lowering)("product")
     for word in (a, w):
         low.input(word)
     (net,) = low.lower([a * w])

@@ -11,6 +11,8 @@ A `Block` is a netlist of word-level cells, each of a kind whose structure on ev
 | `select` | s, x0, x1[, x2, x3] | x_s: one 2:1 or 4:1 multiplexer a bit |
 | `booth` | x, d | (-2*d2 + d1 + d0) * x - d2, d three bits: a radix-4 digit, complemented where negative |
 | `row` | base, addend, carry | base + addend + carry: one carry chain, kept as written |
+| `gated` | base, x, gate, minus | base + x, base - x under `minus`, base without a `gate`: one carry chain of ECP5 |
+| `pair` | x, gate, y, gate | the sum of x and y under a gate each: one carry chain of ECP5 |
 | `lt` `eq` | x, y | one bit |
 | `table` | index | attr[index] |
 | `reg` | x | x one clock later, under the clock enable; attr names the stage |
@@ -26,7 +28,10 @@ from dataclasses import dataclass, field
 
 __all__ = ["CELL_OPS", "Block", "Cell", "Net", "State"]
 
-CELL_OPS = ("view", "cat", "not", "and", "or", "xor", "select", "booth", "row", "lt", "eq", "table", "reg", "hard")
+CELL_OPS = (
+    *("view", "cat", "not", "and", "or", "xor", "select", "booth", "row", "gated", "pair"),
+    *("lt", "eq", "table", "reg", "hard"),
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -216,6 +216,8 @@ def _ecp5(cell: Cell, context: Context, counts: Counter[str]) -> None:
         counts["carry"] += -(-cell.out.width // 2)
         # a chain that starts from nothing forms its carry-in in a LUT
         counts["alone"] += cell.args[0].value == 0 and cell.args[2].value is None
+    elif cell.op in ("gated", "pair"):
+        counts["carry"] += -(-cell.out.width // 2)
     elif cell.op == "booth":
         counts["digit"] += _digit_lut4(cell, context)
     elif cell.op == "select":

@@ -18,9 +18,12 @@ from hwq.datapath.device import Rows
 from hwq.datapath.elements import WEIGHT
 from hwq.datapath.hard import Hard
 from hwq.rtl.hard import block_pins
-from hwq.rtl.wires import Bits, bus, constant, extended, text, whole
+from hwq.rtl.wires import Bit, Bits, bus, constant, extended, text, whole
 
 __all__ = ["Body"]
+
+# The tables of a carry cell, at {D, C, B, A}; its low four bits make the carry.
+_CHAINS = {"gated": "16'h966a", "pair": "16'h7888"}
 
 # Verilog's own words among the names that a plan gives to nets
 _RESERVED = ("and", "not", "or", "table", "xor")
@@ -180,6 +183,34 @@ class Body:
     def _is_logic(self, net: Net) -> bool:
         return any(not isinstance(bit, int) and bit[0] in self._logic for bit in self._of(net))
 
+    def gated(self, cell: Cell) -> Bits:
+        """A chain of CCU2C: A ^ ((C & D) ^ B) passes the carry on, A makes one; C is a number's bit, D gate, B minus.
+
+        Of a pair A & B and C & D are the gated bits, and A & B makes a carry.
+        """
+        width = cell.out.width + cell.out.width % 2
+        x, gate, y, other = cell.args
+        carry: Bit = 0
+        if cell.op == "pair":
+            columns = self._of(x, width), self._of(gate) * width, self._of(y, width), self._of(other) * width
+        else:
+            columns = self._of(x, width), self._of(other) * width, self._of(gate, width), self._of(y) * width
+            carry = self._of(other)[0]
+        sums = whole(self._name(cell.out.name, width), width)
+        carries = whole(self._name(f"{cell.out.name}_carry", width // 2), width // 2)
+        self.lines += [f"  wire {bus(len(bits))}{bits[0][0]};" for bits in (sums, carries)]  # type: ignore[index]
+        for at in range(0, width, 2):
+            ends = {"S0": sums[at], "S1": sums[at + 1], "COUT": carries[at // 2]}
+            pins = {f"{p}{k}": bits[at + k] for k in (0, 1) for p, bits in zip("ABCD", columns, strict=True)}
+            self._carry_cell(f"{cell.out.name}_{at}", _CHAINS[cell.op], {"CIN": carry, **pins, **ends})
+            carry = carries[at // 2]
+        return sums[: cell.out.width]
+
+    def _carry_cell(self, name: str, table: str, pins: Mapping[str, Bit]) -> None:
+        tables = f'.INIT0({table}), .INIT1({table}), .INJECT1_0("NO"), .INJECT1_1("NO")'
+        connected = ", ".join(f".{pin}({self.text((bit,))})" for pin, bit in pins.items())
+        self.lines += [f"  CCU2C #({tables}) {self._name(f'{name}_cell', 0)} (", f"    {connected});"]
+
     def compare(self, cell: Cell) -> Bits:
         signed = any(net.signed for net in cell.args)
         width = max(net.width + (signed and not net.signed) for net in cell.args)
@@ -229,6 +260,8 @@ _CELLS: Mapping[str, Callable[[Body, Cell], Bits]] = {
     "select": Body.select,
     "booth": Body.booth,
     "row": Body.row,
+    "gated": Body.gated,
+    "pair": Body.gated,
     "lt": Body.compare,
     "eq": Body.compare,
     "table": Body.table,

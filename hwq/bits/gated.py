@@ -1,0 +1,68 @@
+"""Products of ECP5: a row a bit of one factor, the other factor gated within the carry chain's own tables.
+
+Half a CCU2C is a table of four inputs whose output passes the carry on, and a table of its first two inputs that makes
+one. A gated row adds `(x & gate) ^ minus` to what is on the first input, without a table beside the chain: the table of
+two inputs would be wrong for a `minus` without its `gate`, which never is. The first row adds two gated numbers. A
+radix-4 digit, of five inputs, needs two tables a bit outside: rows of 8 bits by 8 take 70 LUT4 instead of 101.
+"""
+
+from __future__ import annotations
+
+from hwq.bits.cells import Net
+from hwq.bits.rows import Lowering
+from hwq.bits.sums import Addend, bits_of, signed_bits
+from hwq.bits.word import Word
+
+__all__ = ["Gated"]
+
+Range = tuple[int, int]
+
+
+class Gated(Lowering):
+    """Lowers `mul` to gated rows. Cuts inside a product keep its radix-4 rows, which is where they cut."""
+
+    def _product(self, x: Word, y: Word, base: Addend | None = None) -> Net:
+        if any(cut.startswith("mul") and cut != "mul" for cut in self.cuts):
+            return super()._product(x, y, base)
+        plain, gates = (x, y) if signed_bits(y) <= signed_bits(x) else (y, x)
+        many = self.resize(self.lower_one(plain), signed_bits(plain), True)
+        few = self.lower_one(gates)
+        ends = plain.lo, plain.hi
+        if (gates.lo, gates.hi) == (-1, 1):  # a sign and whether it is zero
+            return self._row(base, many, self._bit(few, 0), self._bit(few, 1), ends)[0]
+        signs = [self.constant(0, 1)] * (few.width - few.signed) + [self._bit(few, few.width - 1)] * few.signed
+        lows: list[Net] = []
+        at = 0
+        if base is None and few.width - few.signed > 1:
+            total, bounds = self._pair(many, few, ends)
+            if few.width == 2:
+                return total
+            lows, base, at = [self.view(total, 0, 2)], self._above(total, bounds, 2), 2
+        while at < len(signs):
+            total, bounds = self._row(base, many, self._bit(few, at), signs[at], ends)
+            at += 1
+            if at < len(signs):
+                lows.append(self.view(total, 0, 1))
+                base = self._above(total, bounds, 1)
+        width = sum(net.width for net in lows) + total.width
+        return self.cell("cat", [*lows, total], width, True, "product") if lows else total
+
+    def _above(self, total: Net, bounds: Range, places: int) -> Addend:
+        return self.view(total, places, total.width - places, True), (bounds[0] >> places, bounds[1] >> places)
+
+    def _pair(self, many: Net, few: Net, ends: Range) -> tuple[Net, Range]:
+        """The number under the lowest bit of the other, and twice that under the next."""
+        bounds = 3 * min(ends[0], 0), 3 * max(ends[1], 0)
+        twice = self.shifted(many, 1)
+        nets = [many, self._bit(few, 0), twice, self._bit(few, 1)]
+        return self.cell("pair", nets, bits_of(min(bounds[0], -1), bounds[1]), True, "row"), bounds
+
+    def _row(self, base: Addend | None, many: Net, gate: Net, minus: Net, ends: Range) -> tuple[Net, Range]:
+        """What is there and a gated number, subtracted where `minus` says so."""
+        start, (lo, hi) = base or (self.constant(0, 1), (0, 0))
+        least, most = (-ends[1], -ends[0]) if gate is minus else ends
+        if gate is not minus and minus.value is None:  # either
+            least, most = min(ends[0], -ends[1]), max(ends[1], -ends[0])
+        bounds = lo + min(least, 0), hi + max(most, 0)
+        width = bits_of(min(bounds[0], -1), bounds[1])
+        return self.cell("gated", [start, many, gate, minus], width, True, "row"), bounds
