@@ -69,7 +69,7 @@ def curves(device: str, dp: Datapath) -> tuple[tuple[Point, ...], ...]:
 
 
 def _planned(dp: Datapath, device: str, prefix: bool) -> Plan:
-    with patch.object(elements, "Lowering", partial(Compressed, prefix=prefix)):
+    with patch.object(elements, "Compressed", partial(Compressed, prefix=prefix)):
         _forget()
         found = plan(dp, device)
     _forget()
