@@ -30,6 +30,8 @@ ARRAYS = [
     "int8*int4 ->int8[bias,requant,relu] @3x2x2/ws k=6 cut=mul,requant",
     "fp8_e5m2*fp8_e5m2 ->fp16[bias] @2x2/ws k=2 round=sr",
     "fp8_e4m3*fp8_e4m3 +bf16 @3x2/ws k=3",
+    "int4*int4 ->int8[bias,requant] @4x1/ws k=4 cut=unpack",
+    "fp8_e4m3*int4 +fixed(40) @3x2x2/ws k=6 cut=unpack,mul,align",
     "int4*int4 @1x3/ws k=1 decode=pe cut=unpack",
     # dot-product units
     "int4*int4 +fixed(20) @2x2x3/tree",

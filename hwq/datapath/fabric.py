@@ -70,6 +70,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     delayed = delayed * (flow != "tree")
     late = mac.output.bits * (cols * (cols - 1) // 2) * streaming
     valid = going + depth if streaming else depth - (rows * depth == 1)
+    late_load = streaming and plan.blocks["decode_w"].depth > 0
     return {
         "edge": {"gate": rows * a + cols * w * (not streaming), "ff": delayed},
         # with stochastic rounding a seed is loaded, or goes on
@@ -79,7 +80,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
             "ff": cols * mac.output.bits + late,
         },
         # of one row, and without output registers, the last state is the valid bit
-        "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid},
+        "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid + late_load},
         "parameters": {"ff": cols * held},
         "merged": {"ff": -(delays["a"] * high * (wide - 1) + delays["w"] * wide * (high - 1) * (not streaming))},
         **_unread(plan, high, wide),

@@ -160,6 +160,10 @@ class Top:
         columns = ", ".join(f"w_{col}_fields" for col in reversed(range(self.size["w"])))
         edge = f"{{{columns}}}" if self.size["w"] > 1 else columns
         yield "  // elements, a row an instance"
+        load = "load"
+        if self.flow == "ws" and "clk" in self.blocks["decode_w"].widths:  # weights come a cycle later
+            load = "load_late"
+            yield from register(load, 1, "load")
         for at in range(rows):
             yield from (wire(f"sums_{at * down + one}", self.width) for one in range(down))
             yield from [wire(f"w_from_{at}", width["w_q"])] if "w_q" in width else []
@@ -168,7 +172,7 @@ class Top:
             passed = f"w_from_{above}" if 0 <= above < rows and "w_q" in width else edge
             leaf = row if at else self.rows[0]
             pins = {"a": f"a_{at}_fields", "w": passed, "sums_in": f"sums_{at - 1}"}
-            pins |= {"w_q": f"w_from_{at}", "load": "load & en"}
+            pins |= {"w_q": f"w_from_{at}", "load": f"{load} & en"}
             pins |= {sums_name(one, down): f"sums_{at * down + one}" for one in range(down)}
             pins |= {name: name for name in ("clk", "rst", "en", "clear")}
             yield from instance(leaf.name, f"row_{at}", {port.name: pins[port.name] for port in leaf.ports})
