@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 from benchmarks.timing import Line
-from hwq.bits.compress import Compressed
 from hwq.bits.sums import bits_of
-from hwq.datapath import Datapath, Plan, elements, plan, plans
+from hwq.datapath import Datapath, Plan, plan
 from hwq.errors import ToolError
 from hwq.rtl import leaves
 from hwq.synth import EFFORTS, LIBRARIES, Job, Point, measure_many, pareto
@@ -69,16 +67,7 @@ def curves(device: str, dp: Datapath) -> tuple[tuple[Point, ...], ...]:
 
 
 def _planned(dp: Datapath, device: str, prefix: bool) -> Plan:
-    with patch.object(elements, "Compressed", partial(Compressed, prefix=prefix)):
-        _forget()
-        found = plan(dp, device)
-    _forget()
-    return found
-
-
-def _forget() -> None:
-    plans._plan.cache_clear()
-    elements.element.cache_clear()
+    return plan(replace(dp, uses=("prefix",)) if prefix else dp, device)
 
 
 def plain(of: Plan) -> str:

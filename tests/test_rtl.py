@@ -173,8 +173,8 @@ def test_an_array_is_a_component_of_an_amaranth_design(tmp_path: Path) -> None:
         "p": 61,
         "o": 25,
     }
-    for name, text in array.files.items():
-        (tmp_path / name).write_text(text, "utf-8")
+    for name, source in array.files.items():
+        (tmp_path / name).write_text(source, "utf-8")
     (tmp_path / "around.v").write_text(verilog.convert(array, name="around"), "utf-8")
     assert output(["iverilog", "-g2005", "-s", "around", "-o", os.devnull, "around.v", *array.files], tmp_path) == ""
 

@@ -30,16 +30,21 @@ BLOCKS = [
 LOGIC = ["fp4_e2m1*fp4_e2m1 +fixed(20) use=table", "fp4_e2m1*fp4_e2m1 +fixed(20) use=rows", "sm(4)*sm(4) use=table"]
 
 
-@pytest.mark.parametrize("text", BLOCKS + LOGIC)
-def test_a_variant_gives_the_emulators_bits(text: str) -> None:
-    report = check(Datapath.parse(text), device="xc7", vectors=60)
+CELLS = ["int8*int8 +fixed(32) use=prefix", "fp8_e4m3*int4 +fixed(40) @2x1x2 cut=mul use=prefix"]
+
+
+@pytest.mark.parametrize(
+    ("text", "device"), [*((text, "xc7") for text in BLOCKS + LOGIC), *((text, "nangate45") for text in CELLS)]
+)
+def test_a_variant_gives_the_emulators_bits(text: str, device: str) -> None:
+    report = check(Datapath.parse(text), device=device, vectors=60)
     assert report.first_mismatch is None
     assert report.passed
     assert report.compared >= 60
 
 
 def test_every_variant_is_simulated() -> None:
-    used = {name for text in BLOCKS + LOGIC for name in Datapath.parse(text).uses}
+    used = {name for text in BLOCKS + LOGIC + CELLS for name in Datapath.parse(text).uses}
     assert used == set(VARIANTS)
 
 
@@ -101,3 +106,5 @@ def test_blocks_are_counted_and_what_does_not_fit_is_refused() -> None:
             plan(Datapath.parse(text), "xc7")
     with pytest.raises(HwqError, match="needs a device with multiplier blocks"):
         plan(Datapath.parse("int8*int8 use=dsp"), "ge")
+    with pytest.raises(HwqError, match="needs a device of standard cells"):
+        plan(Datapath.parse("int8*int8 use=prefix"), "xc7")

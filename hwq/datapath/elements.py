@@ -27,7 +27,7 @@ Fields = dict[str, Word]
 
 @dataclass(frozen=True)
 class Element:
-    """What a processing element depends on. `tree`: sums as in `hwq.bits.compress`; `first`: none comes from above."""
+    """What an element depends on. `tree`, `prefix`: sums as in `hwq.bits.compress`; `first`: none from above."""
 
     mac: Mac
     decode: str
@@ -37,6 +37,7 @@ class Element:
     dataflow: str
     hard: tuple[Multiplier, bool] | None = None
     tree: bool = False
+    prefix: bool = False
     first: bool = False
 
     @property
@@ -98,7 +99,7 @@ class _Making:
 
     def __init__(self, of: Element) -> None:
         self.of, self.mac = of, of.mac
-        self.low = (Compressed if of.tree else Lowering)("pe", of.cuts)
+        self.low = Compressed("pe", of.cuts, of.prefix) if of.tree else Lowering("pe", of.cuts)
         self.raw: list[Net] = []  # significands as they come
         self.passed: list[tuple[str, Net]] = []
         self.pairs: list[list[Fields]] = [[] for _ in range(of.lanes)]

@@ -104,6 +104,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         dp.array.dataflow,
         hard,
         DEVICES[device][1].tree,
+        _prefix(dp, device),
     )
     if dp.array.dataflow == "tree":
         at_edge += (OPERAND,)
@@ -140,6 +141,14 @@ def _decoder(
     fields = {k: v.stage("unpack").stage(OPERAND) for k, v in fields.items() if not v.constant}
     nets = low.lower(list(fields.values()))
     return low.block(list(zip(fields, nets, strict=True)))
+
+
+def _prefix(dp: Datapath, device: str) -> bool:
+    """Whether parallel-prefix adders are asked for, which only trees have."""
+    if "prefix" in dp.uses and not DEVICES[device][1].tree:
+        cells = ", ".join(name for name, (_, rows) in DEVICES.items() if rows.tree)
+        raise HwqError(f"use=prefix needs a device of standard cells ({cells}), not {device}; leave it out")
+    return "prefix" in dp.uses
 
 
 def _hard(dp: Datapath, pair: tuple[Operand, Operand], device: str) -> tuple[Multiplier, bool]:

@@ -84,6 +84,7 @@ VARIANTS: Mapping[str, Variant] = {
     "dsp2": Variant("product", "two products of one operand a from a block, a sum in logic each", _no_fields),
     "dsp4": Variant("product", "the four products of two a and two w from a block, a sum in logic each", _no_fields),
     "rows": Variant("product", "the product as radix-4 Booth rows, where a table would be taken", lambda mac: ""),
+    "prefix": Variant("sum", "parallel-prefix adders behind the trees of standard cells, for a clock", lambda mac: ""),
 }
 
 
