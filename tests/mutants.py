@@ -108,6 +108,8 @@ def _sites(node: ast.AST, statement: ast.stmt | None, scope: str) -> Iterator[tu
         return
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return
+    if isinstance(node, ast.keyword) and node.arg == "strict":
+        return
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         scope += f".{node.name}"
     statement = node if isinstance(node, ast.stmt) else statement

@@ -21,7 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 
 from mutants import Fault, drawn, python_faults
@@ -36,6 +36,8 @@ from hwq.rtl import emit
 
 PACKAGE = Path(hwq.__file__).parent
 SEED = 1
+
+MOST = 8  # designs of all that a fault of the generator changes
 
 SURVIVED, EQUIVALENT, SAME = "survived", "equivalent", "same bytes"
 
@@ -99,11 +101,9 @@ def judge_rtl(dp: Datapath, good: Path, name: str, fault: Fault) -> str:
 
 
 def generator_faults(each: int) -> list[Fault]:
-    return [
-        fault
-        for name in GENERATOR
-        for fault in drawn(python_faults((PACKAGE / name).read_text("utf-8"), name), each, SEED)
-    ]
+    """Of every file so many faults, the files in turn."""
+    files = [drawn(python_faults((PACKAGE / name).read_text("utf-8"), name), each, SEED) for name in GENERATOR]
+    return [fault for turn in zip_longest(*files) for fault in turn if fault is not None]
 
 
 Design = tuple[str, str]  # text, device
@@ -118,13 +118,13 @@ def emit_all(designs: list[Design], folder: Path) -> None:
         manifest = emit(dp, folder / str(number), device)
         claims[f"{text} {device}"] = [manifest.latency, manifest.interval, *_claimed(dp)]
     (folder / "claims.json").write_text(json.dumps(claims), encoding="utf-8")
-    refused = [text for text in REFUSED if _refused(text, folder / "refused")]
+    refused = [design for design in REFUSED if _refused(design, folder / "refused")]
     (folder / "refused.json").write_text(json.dumps(refused), encoding="utf-8")
 
 
-def _refused(text: str, folder: Path) -> bool:
+def _refused(design: Design, folder: Path) -> bool:
     try:
-        emit(Datapath.parse(text), folder)
+        emit(Datapath.parse(design[0]), folder, design[1])
     except HwqError:
         return True
     return False
@@ -162,28 +162,28 @@ def _emitted_by(package: Path, designs: list[Design], folder: Path) -> str:
 
 
 def _judge_emitted(designs: list[Design], good: Path, folder: Path) -> str:
-    """What the good package sees in what the faulty one emitted."""
+    """What the good package sees in what the faulty one emitted; of many designs that changed, in the smallest."""
     changed = [
         (Datapath.parse(text), good / str(number), folder / str(number))
         for number, (text, _) in enumerate(designs)
         if _files(good / str(number), "*.v") != _files(folder / str(number), "*.v")
     ]
-    changed.sort(key=lambda entry: declared(entry[1]))  # small ones first
+    changed.sort(key=lambda entry: declared(entry[1]))
+    small = changed[:MOST]
     said = [name for name in ("claims", "refused") if _files(good, f"{name}.json") != _files(folder, f"{name}.json")]
     if not changed:
         return said[0] if said else SAME
     verdicts = chain(
-        (shown(dp, before, after) for dp, before, after in changed),
+        (shown(dp, before, after) for dp, before, after in small),
         said,
         ("larger" for _, before, after in changed if declared(after) > declared(before)),
-        (linted(after) for _, before, after in changed if not linted(before)),
+        (linted(after) for _, before, after in small if not linted(before)),
     )
     if verdict := next(filter(None, verdicts), ""):
         return verdict
-    differ = [(dp, after) for dp, before, after in changed if not same(before, after)]
-    if not differ:
+    if all(same(before, after) for _, before, after in small):
         return EQUIVALENT
-    return next(filter(None, (simulated_long(dp, after) for dp, after in differ)), SURVIVED)
+    return next(filter(None, (simulated_long(dp, after) for dp, _, after in small)), SURVIVED)
 
 
 def _files(folder: Path, pattern: str = "**/*.v") -> dict[str, bytes]:

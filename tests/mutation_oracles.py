@@ -19,8 +19,8 @@ from hwq.sim.tools import verilator_environment
 __all__ = ["declared", "limit", "linted", "same", "shown", "simulated", "simulated_long"]
 
 TILES, MORE_TILES = 40, 200  # of a run that most faults do not survive, and of one for those that did
-SECONDS, LONG_SECONDS = 10, 30  # of a processor's time for any one process: what needs more hangs
-PAIR_BITS = 12  # of both operands, where every pair of codes is a run of seconds
+SECONDS, LONG_SECONDS = 10, 40  # of a processor's time for any one process: what needs more hangs
+PAIR_BITS = 16  # of both operands, where every pair of codes is a run of half a minute
 
 
 def limit(seconds: int = SECONDS) -> None:
@@ -34,7 +34,7 @@ def simulated(dp: Datapath, folder: Path, vectors: int = TILES, seed: int = 0, w
     """How the simulation of a folder against the emulator shows a fault; nothing if it passes."""
     from hwq.sim import check
 
-    limit(LONG_SECONDS if whole or vectors > TILES else SECONDS)
+    limit(2 * LONG_SECONDS if whole or vectors > TILES else SECONDS)
     try:
         report = check(dp, folder=folder, bench="bulk", exhaustive=whole, vectors=vectors, seed=seed)
     except HwqError as error:

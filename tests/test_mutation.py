@@ -56,7 +56,7 @@ def width(lo: int, hi: int = 4) -> int:
     if lo < 0 and hi:
         raise ValueError(f"not {lo + 1}")
     assert lo == 0
-    return max(lo, hi)
+    return max(*zip(lo, hi, strict=True))
 '''
 TEXT_EDITS = """\
 1 constant + 1: `def width(lo: int, hi: int=4) -> int:` became `def width(lo: int, hi: int=5) -> int:`
@@ -66,7 +66,7 @@ TEXT_EDITS = """\
 3 Lt to LtE: `if lo < 0 and hi:` became `if lo <= 0 and hi:`
 3 constant + 1: `if lo < 0 and hi:` became `if lo < 1 and hi:`
 3 constant - 1: `if lo < 0 and hi:` became `if lo < -1 and hi:`
-6 min or max: `return max(lo, hi)` became `return min(lo, hi)`
+6 min or max: `return max(*zip(lo, hi, strict=True))` became `return min(*zip(lo, hi, strict=True))`
 """
 
 
