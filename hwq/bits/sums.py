@@ -125,7 +125,8 @@ class Sums(Netlist):
         signed number, that is too low where its top bit is set: that bit is the carry into the row of the upper parts.
         """
         first, second = products[0].args
-        n = min(acc.width - 1, signed_bits(factors(first, second)[0]) + 1)
+        several = len(products) > 1  # a lone product takes one bit fewer: its measured rows are of that
+        n = min(acc.width - 1, signed_bits(factors(first, second)[0]) + several)
         total, lo, hi = self.view(acc, 0, n, True), -(1 << n - 1), (1 << n - 1) - 1
         for product in products:
             lo, hi = lo + product.lo, hi + product.hi
