@@ -36,6 +36,7 @@ from hwq.rtl import emit
 
 PACKAGE = Path(hwq.__file__).parent
 SEED = 1
+EACH = {"rtl": 10, "generator": 7}  # faults of a design, of a file
 
 MOST = 8  # designs of all that a fault of the generator changes
 
@@ -218,7 +219,7 @@ def run(population: str, each: int, processes: int) -> Iterator[tuple[Fault, str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["rtl", "generator", "emit", "emit-wide"])
-    parser.add_argument("--each", type=int, default=10, help="faults of a design, or of a file")
+    parser.add_argument("--each", type=int, help="faults of a design, or of a file")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--folder", type=Path)
     given = parser.parse_args()
@@ -226,7 +227,7 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))  # a fault may ask for more and more
         emit_all(NARROW if given.what == "emit" else WIDE, given.folder)
         return
-    for fault, verdict in run(given.what, given.each, given.processes):
+    for fault, verdict in run(given.what, given.each or EACH[given.what], given.processes):
         fields = {"verdict": verdict, "kind": fault.kind, "file": fault.file, "line": fault.line, "fault": str(fault)}
         print(json.dumps(fields), flush=True)
 

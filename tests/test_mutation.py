@@ -14,7 +14,7 @@ from mutants import Fault, drawn, python_faults
 from mutants_verilog import verilog_faults
 
 ROOT = Path(__file__).parents[1]
-LEAST = {"rtl": 120, "generator": 100}  # faults that are no machine of the same behaviour
+LEAST = {"rtl": 115, "generator": 80}  # faults, those that are none not counted: more than 200 are made
 SCORE = 0.95
 
 LINES = """\
