@@ -42,7 +42,7 @@ def random_tiles(dp: Datapath, count: int, seed: int) -> Iterator[Tiles]:
     draw, size = Draw(dp.mac, seed), max(1, count // SHAPES)
     for index, at in enumerate(range(0, count, size)):
         most = 300 if index % 100 == 50 else 40 if index % 10 == 5 else 12
-        terms = min(dp.mac.k, 1 if index % 7 == 3 else int(draw.rng.integers(1, most + 1)))
+        terms = min(dp.mac.k, 1 if index % 7 == 0 else int(draw.rng.integers(1, most + 1)))
         yield _drawn(draw, dp, min(size, count - at), _filled(draw, dp, terms))
 
 
