@@ -135,9 +135,7 @@ class _Piece:
 
 
 def _pieces(made: Plan, rows: Counts, cols: Counts, target: Device) -> list[_Piece]:
-    blocks = [
-        _Piece(n, count, _priced(made.blocks[n], target)) for n, count in modules(made, rows, cols).items()
-    ]
+    blocks = [_Piece(n, count, _priced(made.blocks[n], target)) for n, count in modules(made, rows, cols).items()]
     once = np.ones_like(rows)
     added = surroundings(made, rows, cols).items()
     return blocks + [_Piece(name, once, _figures(counts, AROUND, target)) for name, counts in added]
