@@ -40,7 +40,7 @@ class Plan:
     @property
     def operands(self) -> tuple[Operand, Operand]:
         """The operands as they travel here."""
-        return operands(self.dp.mac, product_form(self.dp.mac, self.dp.uses) in BLOCKS)
+        return operands(self.dp.mac, product_form(self.dp.mac, self.dp.uses, self.dp.cuts) in BLOCKS)
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -88,7 +88,7 @@ def _cut_for(dp: Datapath, device: str, clock: float) -> Datapath:
 
 @lru_cache(maxsize=65536)
 def _plan(dp: Datapath, device: str) -> Plan:
-    form = product_form(dp.mac, dp.uses)
+    form = product_form(dp.mac, dp.uses, dp.cuts)
     a, w = operands(dp.mac, form in BLOCKS)
     hard = _hard(dp, (a, w), device) if form in BLOCKS else None
     if dp.decode == "pe" and (a.idle or zero_code(a.fmt) is None) and (w.idle or zero_code(w.fmt) is None):
@@ -156,7 +156,7 @@ def _hard(dp: Datapath, pair: tuple[Operand, Operand], device: str) -> tuple[Mul
     down, across = tile(dp)
     if (down, across) != (1, 1) and (dp.array.dataflow == "ws" or dp.array.rows % down or dp.array.cols % across):
         raise HwqError(
-            f"use={product_form(dp.mac, dp.uses)} serves {down} x {across} sums that stay, not @{dp.array.text}; "
+            f"use={','.join(dp.uses)} serves {down} x {across} sums that stay, not @{dp.array.text}; "
             "write rows and columns that are multiples of these, without /ws"
         )
     if dp.array.lanes > 1:
@@ -164,7 +164,7 @@ def _hard(dp: Datapath, pair: tuple[Operand, Operand], device: str) -> tuple[Mul
     for cut in dp.cuts:
         if cut in pe_stages(dp.mac) and cut not in ("unpack", "mul"):
             raise HwqError(f"a multiplier block can be cut at unpack and mul, not at {cut}; leave it out")
-    form = product_form(dp.mac, dp.uses)
+    form = product_form(dp.mac, dp.uses, dp.cuts)
     return check_block(dp.mac, pair, device, form, TILES.get(form, (1, 1)), spacing(dp.mac))
 
 

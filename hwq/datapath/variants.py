@@ -103,7 +103,14 @@ def magnitude_table(mac: Mac, a: Word, w: Word) -> Term:
 
 
 @lru_cache(maxsize=4096)
-def product_form(mac: Mac, uses: tuple[str, ...]) -> str:
-    """The variant that makes the product: the one asked for, else a table where one fits."""
+def product_form(mac: Mac, uses: tuple[str, ...], cuts: tuple[str, ...]) -> str:
+    """The variant that makes the product: the one asked for, else a table where one fits.
+
+    A table's product lies in its place. With a register behind an aligner that is none, Yosys 0.70 loses flip-flops of
+    the mapped netlist, which the simulation of netlists showed: then it is rows.
+    """
     asked = next((name for name in uses if VARIANTS[name].step == "product"), "")
-    return asked or ("rows" if _no_table(mac) else "table")
+    aligned = "align" in cuts
+    if asked == "table" and aligned:
+        raise HwqError("use=table has nothing to align, and takes no cut=align; leave one of them out")
+    return asked or ("rows" if aligned or _no_table(mac) else "table")
