@@ -158,7 +158,7 @@ def test_rtl_writes_what_its_manifest_says(capsys: pytest.CaptureFixture[str], t
     assert len(manifest["files"]) > 1
     code, out, _ = hwq(capsys, "rtl", INT8, "-o", str(tmp_path / "rtl"))
     assert code == 0
-    assert len(out.splitlines()) == 1 + len(manifest["files"])
+    assert len(out.splitlines()) == 2 + len(manifest["files"]) + len(manifest["project"])
 
 
 def test_sim_compares_and_exits_with_1_where_it_must(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
