@@ -17,7 +17,7 @@ test: $(VENV)/test.stamp lint
 
 # With the tests of more than a minute each.
 test-all: $(VENV)/test.stamp lint
-	$(BIN)/python -m pytest -n 2 -m ''
+	$(BIN)/python -m pytest -n 2 -m '' --timeout 3600
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -190,7 +190,7 @@ module bench;
         o_ready <= take[15:8] == 0;
         results <= results + 1;
       end
-      quiet <= a_taken | w_taken | o_valid ? 0 : quiet + 1;
+      quiet <= (a_taken | w_taken | o_valid) === 1'b1 ? 0 : quiet + 1; // what is unknown is no handshake
       if (result && results + 1 == `O_BEATS || quiet == PATIENCE) begin
         $fclose(out);
         file = $fopen("outcome.txt", "w");
