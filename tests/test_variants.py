@@ -13,7 +13,7 @@ from hwq.datapath.elements import fields, side_by_side, spacing
 from hwq.errors import HwqError
 from hwq.rtl import emit
 from hwq.sim import check
-from hwq.synth import netlist
+from hwq.synth import measure, netlist
 
 BLOCKS = [
     "int8*int8 +fixed(32) use=dsp",
@@ -30,11 +30,23 @@ BLOCKS = [
 LOGIC = ["fp4_e2m1*fp4_e2m1 +fixed(20) use=table", "fp4_e2m1*fp4_e2m1 +fixed(20) use=rows", "sm(4)*sm(4) use=table"]
 
 
+CARRIES = [
+    "int4*int4 +fixed(16) use=gated",
+    "int8*ternary +fixed(20) use=gated",
+    "int8*int8 +fixed(32) @2x1x2 use=gated",
+    "uint8*int4 +fixed(24,sat) @2x2/ws k=2 cut=mul use=gated",
+    "fp8_e4m3*fp6_e2m3 ->bf16 cut=mul use=gated",
+    "int5*int8 +fixed(24) cut=mul1 use=gated",
+]
 CELLS = ["int8*int8 +fixed(32) use=prefix", "fp8_e4m3*int4 +fixed(40) @2x1x2 cut=mul use=prefix"]
 
 
+USED = {"xc7": BLOCKS + LOGIC, "ecp5": CARRIES, "nangate45": CELLS}
+
+
 @pytest.mark.parametrize(
-    ("text", "device"), [*((text, "xc7") for text in BLOCKS + LOGIC), *((text, "nangate45") for text in CELLS)]
+    ("text", "device"),
+    [(text, device) for device, texts in USED.items() for text in texts],
 )
 def test_a_variant_gives_the_emulators_bits(text: str, device: str) -> None:
     report = check(Datapath.parse(text), device=device, vectors=60)
@@ -44,7 +56,7 @@ def test_a_variant_gives_the_emulators_bits(text: str, device: str) -> None:
 
 
 def test_every_variant_is_simulated() -> None:
-    used = {name for text in BLOCKS + LOGIC + CELLS for name in Datapath.parse(text).uses}
+    used = {name for texts in USED.values() for text in texts for name in Datapath.parse(text).uses}
     assert used == set(VARIANTS)
 
 
@@ -108,3 +120,16 @@ def test_blocks_are_counted_and_what_does_not_fit_is_refused() -> None:
         plan(Datapath.parse("int8*int8 use=dsp"), "ge")
     with pytest.raises(HwqError, match="needs a device of standard cells"):
         plan(Datapath.parse("int8*int8 use=prefix"), "xc7")
+    with pytest.raises(HwqError, match="needs the carry cells of ecp5, not xc7"):
+        plan(Datapath.parse("int8*int8 use=gated"), "xc7")
+
+
+@pytest.mark.parametrize(("text", "luts"), [("int8*ternary +fixed(20)", 22), ("int8*int8 +fixed(32)", 104)])
+def test_gated_rows_cost_what_they_take(tmp_path: Path, text: str, luts: int) -> None:
+    """Yosys finds nothing to put beside the carry cells, and the price is that count; Booth rows take more."""
+    dp = Datapath.parse(f"{text} use=gated")
+    manifest = emit(dp, tmp_path, "ecp5")
+    assert measure([tmp_path / f"{manifest.pe}.v"], manifest.pe, "ecp5").lut == luts
+    price = next(part for part in hwq.estimate(dp, "ecp5").breakdown if part.name == "pe").figures["lut"]
+    assert price.is_exact and price.value == luts
+    assert hwq.estimate(text, "ecp5").lut.value > hwq.estimate(dp, "ecp5").lut.value

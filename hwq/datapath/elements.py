@@ -9,6 +9,7 @@ from functools import lru_cache
 from hwq.bits import Word, variable
 from hwq.bits.cells import Block, Net
 from hwq.bits.compress import Compressed
+from hwq.bits.gated import Gated
 from hwq.bits.rows import Lowering
 from hwq.bits.sums import signed_bits
 from hwq.datapath import steps
@@ -94,12 +95,19 @@ def fields(product: Word, tile: tuple[int, int], bits: int) -> dict[tuple[int, i
     return found
 
 
+def _lowering(of: Element) -> Lowering:
+    """What makes the element's sums and products."""
+    if of.tree:
+        return Compressed("pe", of.cuts, of.prefix)
+    return (Gated if of.form == "gated" else Lowering)("pe", of.cuts)
+
+
 class _Making:
     """One element being lowered."""
 
     def __init__(self, of: Element) -> None:
         self.of, self.mac = of, of.mac
-        self.low = Compressed("pe", of.cuts, of.prefix) if of.tree else Lowering("pe", of.cuts)
+        self.low = _lowering(of)
         self.raw: list[Net] = []  # significands as they come
         self.passed: list[tuple[str, Net]] = []
         self.pairs: list[list[Fields]] = [[] for _ in range(of.lanes)]

@@ -91,6 +91,8 @@ def _plan(dp: Datapath, device: str) -> Plan:
     form = product_form(dp.mac, dp.uses, dp.cuts)
     a, w = operands(dp.mac, form in BLOCKS)
     hard = _hard(dp, (a, w), device) if form in BLOCKS else None
+    if form == "gated" and device != "ecp5":
+        raise HwqError(f"use=gated needs the carry cells of ecp5, not {device}; leave it out")
     if dp.decode == "pe" and (a.idle or zero_code(a.fmt) is None) and (w.idle or zero_code(w.fmt) is None):
         raise HwqError(f"decode=pe needs an operand whose code 0 is zero, as reset leaves it, not {a.fmt}*{w.fmt}")
     cuts = tuple(c for c in dp.cuts if c in pe_stages(dp.mac))

@@ -83,6 +83,7 @@ VARIANTS: Mapping[str, Variant] = {
     "dsp": Variant("product", "product and sum in a multiplier block of the device", no_block),
     "dsp2": Variant("product", "two products of one operand a from a block, a sum in logic each", _no_fields),
     "dsp4": Variant("product", "the four products of two a and two w from a block, a sum in logic each", _no_fields),
+    "gated": Variant("product", "ECP5's product by a row a bit, gated inside the carry cells", lambda mac: ""),
     "rows": Variant("product", "the product as radix-4 Booth rows, where a table would be taken", lambda mac: ""),
     "prefix": Variant("sum", "parallel-prefix adders behind the trees of standard cells, for a clock", lambda mac: ""),
 }

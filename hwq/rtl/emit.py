@@ -128,7 +128,8 @@ def sources(
 def _blocks(chosen: Plan) -> list[str]:
     """The names of the multiplier blocks that a design instantiates."""
     cells = [cell for block in chosen.blocks.values() for cell in block.cells]
-    return sorted({cell.attr.block.name for cell in cells if isinstance(cell.attr, Hard)})
+    blocks = {cell.attr.block.name for cell in cells if isinstance(cell.attr, Hard)}
+    return sorted(blocks | {"CCU2C" for cell in cells if cell.op in ("gated", "pair")})
 
 
 def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
