@@ -63,6 +63,7 @@ BARS = (
     Bar("int8*int8 +fixed(24) @1x1x4", 48.5, "48.5 rows chained", share=4, plain=False),
     Bar("fp4_e2m1*fp4_e2m1 +fixed(20) @1x1x8", 24, "29 alone", share=8, plain=False),
     Bar("int8*ternary +fixed(20) @1x1x16", None, "8.6 LUT6_2 sites by hand", share=16, plain=False),
+    Bar("int8*ternary +fixed(20) @1x1x16 cut=mul use=pairs", 8.6, "8.6 LUT6_2 sites by hand", share=16, plain=False),
     Bar("fp8_e4m3*fp8_e4m3 +fixed(48) ->fp8_e4m3", 120, "none", part="epilogue", plain=False),
     Bar("fp8_e4m3*fp8_e4m3 +fixed(48) ->bf16", None, "none", part="epilogue", plain=False),
     Bar("int8*int8", 72, "70 CCU2C rows by hand", device="ecp5", part=MULTIPLIER),

@@ -1,25 +1,29 @@
-"""Gated rows: every product of their Verilog, with the model of the carry cell that the package carries, and areas."""
+"""Products in carry cells: every one of their Verilog, on the models of the cells that the package carries; areas."""
 
 from __future__ import annotations
 
 import subprocess
 from importlib import resources
+from math import prod
 from pathlib import Path
 
 import pytest
 
-from hwq.bits import variable
+from hwq.bits import Word, const, variable
 from hwq.bits.cells import Block
 from hwq.bits.gated import Gated
-from hwq.costmodel import features
+from hwq.bits.pairs import Pairs
+from hwq.bits.rows import Lowering
 from hwq.datapath.device import DEVICES
 from hwq.rtl.cells import Body
+from hwq.rtl.hard import PRIMITIVES
 from hwq.rtl.wires import whole
 from hwq.synth import measure, netlist
 
 Range = tuple[int, int]
+DIGIT = (-1, 1)
 FACTORS: list[tuple[Range, Range]] = [
-    ((-128, 127), (-1, 1)),
+    ((-128, 127), DIGIT),
     ((-8, 7), (-8, 7)),
     ((-12, 12), (-12, 12)),
     ((0, 31), (-8, 7)),
@@ -27,41 +31,63 @@ FACTORS: list[tuple[Range, Range]] = [
     ((-16, 15), (0, 3)),
     ((-3, 3), (0, 1)),
 ]
+SUMS: list[tuple[Range, ...]] = [
+    ((-128, 127), DIGIT, (-8, 7), DIGIT),
+    ((0, 15), DIGIT, (-12, 12), DIGIT),
+    ((-4, 3), DIGIT, (-4, 3), DIGIT, (-2, 1), DIGIT),
+    ((-2, 1), DIGIT, (-2, 1), DIGIT, (-2, 1), DIGIT, (-2, 1), DIGIT),
+    ((-2, 1), DIGIT, (-2, 1), DIGIT, DIGIT, DIGIT, (-2, 1), (-1, 0)),
+]
 
 
-def product(a: Range, w: Range) -> Block:
-    low, x, y = Gated("product"), variable("a", *a), variable("w", *w)
-    for word in (x, y):
+def block(low: Lowering, ranges: tuple[Range, ...]) -> Block:
+    """The sum of products of two neighbours each."""
+    words = [variable(f"x{at}", *ends) for at, ends in enumerate(ranges)]
+    total: Word = const(0)
+    for word in words:
         low.input(word)
-    (net,) = low.lower([x * y])
+    for x, y in zip(words[::2], words[1::2], strict=True):
+        total = total + x * y
+    (net,) = low.lower([total])
     return low.block([("p", net)])
 
 
-def verilog(block: Block) -> str:
-    ports = {net.name: net.width for net in block.inputs} | {name: net.width for name, net in block.outputs}
-    body = Body(DEVICES["ecp5"][1], ports)
-    ((name, bits),) = body.add(block, {net.name: whole(net.name, net.width) for net in block.inputs}).items()
-    heads = [f"input wire [{net.width - 1}:0] {net.name}" for net in block.inputs]
+def verilog(made: Block, device: str) -> str:
+    ports = {net.name: net.width for net in made.inputs} | {name: net.width for name, net in made.outputs}
+    body = Body(DEVICES[device][1], ports)
+    ((name, bits),) = body.add(made, {net.name: whole(net.name, net.width) for net in made.inputs}).items()
+    heads = [f"input wire [{net.width - 1}:0] {net.name}" for net in made.inputs]
     head = f"module product({', '.join(heads)}, output wire [{ports['p'] - 1}:0] p);"
     return "\n".join([head, *body.lines, f"  assign {name} = {body.text(bits)};", "endmodule", ""])
 
 
-def bench(block: Block, a: Range, w: Range) -> str:
-    """Counts the products that differ, and all of them."""
-    width = {net.name: net.width for net in block.inputs} | {name: net.width for name, net in block.outputs}
+def models(made: Block) -> list[str]:
+    names = {name for cell in made.cells for name in PRIMITIVES.get(cell.op, ())}
+    assert names
+    return [(resources.files("hwq.rtl") / "models" / f"{name}.v").read_text(encoding="utf-8") for name in sorted(names)]
+
+
+def bench(made: Block, ranges: tuple[Range, ...], total: str = "") -> str:
+    """Counts the results that differ from a sum of products, or from `total`, and all of them."""
+    names = [net.name for net in made.inputs]
+    ((_, result),) = made.outputs
+    registers = "\n".join(f"  reg [{net.width - 1}:0] {net.name};" for net in made.inputs)
+    loops = "\n".join(
+        f"    for (i{n} = {lo}; i{n} <= {hi}; i{n} = i{n} + 1)" for n, (lo, hi) in zip(names, ranges, strict=True)
+    )
+    total = total or " + ".join(f"i{x} * i{y}" for x, y in zip(names[::2], names[1::2], strict=True))
     return f"""
 module bench;
-  reg [{width["a"] - 1}:0] a;
-  reg [{width["w"] - 1}:0] w;
-  wire [{width["p"] - 1}:0] p;
-  reg [{width["p"] - 1}:0] right;
-  integer x, y, wrong, all;
-  product it(.a(a), .w(w), .p(p));
+{registers}
+  wire [{result.width - 1}:0] p;
+  reg [{result.width - 1}:0] right;
+  integer {", ".join(f"i{name}" for name in names)}, wrong, all;
+  product it({", ".join(f".{name}({name})" for name in names)}, .p(p));
   initial begin
     wrong = 0; all = 0;
-    for (x = {a[0]}; x <= {a[1]}; x = x + 1)
-      for (y = {w[0]}; y <= {w[1]}; y = y + 1) begin
-        a = x; w = y; right = x * y; #1;
+{loops}
+      begin
+        {" ".join(f"{name} = i{name};" for name in names)} right = {total}; #1;
         all = all + 1;
         if (p !== right) wrong = wrong + 1;
       end
@@ -80,19 +106,52 @@ def ran(folder: Path, *texts: str) -> list[int]:
     return list(map(int, done.stdout.split()))
 
 
-@pytest.mark.parametrize(("a", "w"), FACTORS)
-def test_every_product_is_right(tmp_path: Path, a: Range, w: Range) -> None:
-    block = product(a, w)
-    model = (resources.files("hwq.rtl") / "models" / "CCU2C.v").read_text(encoding="utf-8")
-    count = (a[1] - a[0] + 1) * (w[1] - w[0] + 1)
-    assert ran(tmp_path, bench(block, a, w), verilog(block), model) == [0, count]
+def right(ranges: tuple[Range, ...]) -> list[int]:
+    """No sum wrong, of all that there are."""
+    return [0, prod(hi - lo + 1 for lo, hi in ranges)]
 
 
-@pytest.mark.parametrize(("a", "w", "luts"), [((-128, 127), (-128, 127), 70), ((-128, 127), (-1, 1), 10)])
-def test_the_mapped_product_takes_its_rows_and_is_right(tmp_path: Path, a: Range, w: Range, luts: int) -> None:
-    """What Yosys makes of it, on Yosys' own model of the cell: nothing beside the carry chains."""
-    block, file = product(a, w), tmp_path / "product.v"
-    file.write_text(verilog(block), encoding="utf-8")
-    assert measure([file], "product", "ecp5").lut == 2 * features(block, "ecp5")["carry"] == luts
-    mapped = netlist([file], "product", "ecp5", tmp_path).read_text(encoding="utf-8")
-    assert ran(tmp_path, bench(block, a, w), mapped) == [0, (a[1] - a[0] + 1) * (w[1] - w[0] + 1)]
+@pytest.mark.parametrize("factors", FACTORS)
+def test_every_product_is_right(tmp_path: Path, factors: tuple[Range, Range]) -> None:
+    made = block(Gated("product"), factors)
+    assert ran(tmp_path, bench(made, factors), verilog(made, "ecp5"), *models(made)) == right(factors)
+
+
+@pytest.mark.parametrize("ranges", SUMS)
+@pytest.mark.parametrize("ends", [False, True])
+def test_every_sum_of_pairs_is_right(tmp_path: Path, ranges: tuple[Range, ...], ends: bool) -> None:
+    made = block(Pairs("product", (), ends), ranges)
+    assert ran(tmp_path, bench(made, ranges), verilog(made, "xc7"), *models(made)) == right(ranges)
+
+
+THREE = ((-8, 7), (-4, 3), (-16, 15), (0, 1), (0, 1))
+
+
+def test_every_sum_of_three_is_right(tmp_path: Path) -> None:
+    """Three numbers and two carries: the table of such sums, and the place below them."""
+    low = Pairs("product", (), True)
+    nets = [low.input(variable(f"x{at}", *ends)) for at, ends in enumerate(THREE)]
+    made = low.block([("p", low.cell("triple", nets, 6, True, "sum"))])
+    assert ran(
+        tmp_path, bench(made, THREE, "ix0 + ix1 + ix2 + ix3 + ix4"), verilog(made, "xc7"), *models(made)
+    ) == right(THREE)
+
+
+MAPPED: list[tuple[str, tuple[Range, ...], int]] = [
+    ("ecp5", ((-128, 127), (-128, 127)), 70),
+    ("ecp5", ((-128, 127), DIGIT), 10),
+    ("xc7", ((-8, 7), DIGIT, (-2, 1), DIGIT, (-2, 1), DIGIT), 12),
+]
+
+
+@pytest.mark.parametrize(("device", "ranges", "luts"), MAPPED)
+def test_the_mapped_product_takes_its_rows_and_is_right(
+    tmp_path: Path, device: str, ranges: tuple[Range, ...], luts: int
+) -> None:
+    """What Yosys makes of it, on Yosys' own models of the cells: nothing beside the carry chains."""
+    low = Gated("product") if device == "ecp5" else Pairs("product", (), True)
+    made, file = block(low, ranges), tmp_path / "product.v"
+    file.write_text(verilog(made, device), encoding="utf-8")
+    assert measure([file], "product", device).lut == luts
+    mapped = netlist([file], "product", device, tmp_path).read_text(encoding="utf-8")
+    assert ran(tmp_path, bench(made, ranges), mapped) == right(ranges)

@@ -11,6 +11,7 @@ import pytest
 from hwq.bits import Word, evaluate, flipped, variable, window
 from hwq.bits.cells import CELL_OPS, Block, Net
 from hwq.bits.gated import Gated
+from hwq.bits.pairs import Pairs
 from hwq.bits.rows import Lowering
 from hwq.costmodel.features import Context
 from hwq.datapath import Datapath, plan, steps
@@ -62,6 +63,10 @@ def _run(op: str, attr: Any, args: list[Any], raws: list[Any], nets: tuple[Net, 
     if op == "gated":
         assert np.all(np.asarray(raws[3] <= raws[2]))  # else the chain makes a carry that it should not
         return args[0] + (1 - 2 * raws[3]) * args[1] * raws[2]
+    if op == "twin":
+        return args[0] * args[1] + args[2] * args[3] - (raws[3] >> 1 & 1)
+    if op == "triple":
+        return sum(args)
     if op == "pair":
         return args[0] * args[1] + args[2] * args[3]
     if op in ("lt", "eq"):
@@ -252,10 +257,12 @@ CHAINS = [
 ]
 
 
-@pytest.mark.parametrize("make", [Lowering, Gated])
-@pytest.mark.parametrize(("a", "w", "lanes", "bits"), CHAINS)
+MADE = [(make, *chain) for make in (Lowering, Gated) for chain in CHAINS] + [(Pairs, *CHAINS[3]), (Pairs, *CHAINS[6])]
+
+
+@pytest.mark.parametrize(("make", "a", "w", "lanes", "bits"), MADE)
 def test_products_of_lanes_run_through_each_other(
-    a: tuple[int, int], w: tuple[int, int], lanes: int, bits: int, make: type[Lowering]
+    make: type[Lowering], a: tuple[int, int], w: tuple[int, int], lanes: int, bits: int
 ) -> None:
     low, total = make("lanes"), variable("acc", -(1 << bits - 1), (1 << bits - 1) - 1)
     pairs = [(variable(f"a{j}", *a), variable(f"w{j}", *w)) for j in range(lanes)]

@@ -38,10 +38,18 @@ CARRIES = [
     "fp8_e4m3*fp6_e2m3 ->bf16 cut=mul use=gated",
     "int5*int8 +fixed(24) cut=mul1 use=gated",
 ]
+PAIRS = [
+    "int8*ternary +fixed(20) @1x1x16 cut=mul use=pairs",
+    "uint8*ternary @1x1x5 use=pairs",
+    "ternary*int4 +fixed(16) @2x1x9 cut=mul,align use=pairs",
+    "int3*binary @1x2x3/tree use=pairs",
+    "ternary*ternary @2x1x4/ws k=8 cut=mul use=pairs",
+    "int8*ternary +fixed(20,sat) ->int8[bias,requant] @1x1x4 order=tree(4) cut=mul use=pairs",
+]
 CELLS = ["int8*int8 +fixed(32) use=prefix", "fp8_e4m3*int4 +fixed(40) @2x1x2 cut=mul use=prefix"]
 
 
-USED = {"xc7": BLOCKS + LOGIC, "ecp5": CARRIES, "nangate45": CELLS}
+USED = {"xc7": BLOCKS + LOGIC + PAIRS, "ecp5": CARRIES, "xcup": PAIRS[:2], "nangate45": CELLS}
 
 
 @pytest.mark.parametrize(
@@ -120,16 +128,31 @@ def test_blocks_are_counted_and_what_does_not_fit_is_refused() -> None:
         plan(Datapath.parse("int8*int8 use=dsp"), "ge")
     with pytest.raises(HwqError, match="needs a device of standard cells"):
         plan(Datapath.parse("int8*int8 use=prefix"), "xc7")
-    with pytest.raises(HwqError, match="needs the carry cells of ecp5, not xc7"):
-        plan(Datapath.parse("int8*int8 use=gated"), "xc7")
+    for text, device, message in [
+        ("int8*int8 use=gated", "xc7", "needs the carry cells of ecp5, not xc7"),
+        ("int8*ternary @1x1x2 use=pairs", "ecp5", "needs the carry cells of xc7 or xcup, not ecp5"),
+        ("int8*ternary use=pairs", "xc7", "adds products of several lanes, not of @1x1; write lanes"),
+        ("int8*int2 @1x1x2 use=pairs", "xc7", "needs whole numbers, of which one is -1, 0 or 1, not"),
+        ("int8*ternary +fixed(16,-4) @1x1x2 use=pairs", "xc7", "needs products that are added as they are, not"),
+    ]:
+        with pytest.raises(HwqError, match=message):
+            plan(Datapath.parse(text), device)
 
 
-@pytest.mark.parametrize(("text", "luts"), [("int8*ternary +fixed(20)", 22), ("int8*int8 +fixed(32)", 104)])
-def test_gated_rows_cost_what_they_take(tmp_path: Path, text: str, luts: int) -> None:
-    """Yosys finds nothing to put beside the carry cells, and the price is that count; Booth rows take more."""
-    dp = Datapath.parse(f"{text} use=gated")
-    manifest = emit(dp, tmp_path, "ecp5")
-    assert measure([tmp_path / f"{manifest.pe}.v"], manifest.pe, "ecp5").lut == luts
-    price = next(part for part in hwq.estimate(dp, "ecp5").breakdown if part.name == "pe").figures["lut"]
+COSTS = [
+    ("int8*ternary +fixed(20) use=gated", "ecp5", 22),
+    ("int8*int8 +fixed(32) use=gated", "ecp5", 104),
+    ("int8*ternary +fixed(20) @1x1x16 cut=mul use=pairs", "xc7", 135),
+    ("uint8*ternary +fixed(20) @1x1x8 use=pairs", "xc7", 81),
+]
+
+
+@pytest.mark.parametrize(("text", "device", "luts"), COSTS)
+def test_carry_cells_cost_what_they_take(tmp_path: Path, text: str, device: str, luts: int) -> None:
+    """Yosys finds nothing to put beside the carry chains, and the price is that count; Booth rows take more."""
+    dp = Datapath.parse(text)
+    manifest = emit(dp, tmp_path, device)
+    assert measure([tmp_path / f"{manifest.pe}.v"], manifest.pe, device).lut == luts
+    price = next(part for part in hwq.estimate(dp, device).breakdown if part.name == "pe").figures["lut"]
     assert price.is_exact and price.value == luts
-    assert hwq.estimate(text, "ecp5").lut.value > hwq.estimate(dp, "ecp5").lut.value
+    assert hwq.estimate(replace(dp, uses=("rows",)), device).lut.value > hwq.estimate(dp, device).lut.value

@@ -13,6 +13,8 @@ A `Block` is a netlist of word-level cells, each of a kind whose structure on ev
 | `row` | base, addend, carry | base + addend + carry: one carry chain, kept as written |
 | `gated` | base, x, gate, minus | base + x, base - x under `minus`, base without a `gate`: one carry chain of ECP5 |
 | `pair` | x, gate, y, gate | the sum of x and y under a gate each: one carry chain of ECP5 |
+| `twin` | x, d, y, e | d * x + e * y - e1, of digits -1, 0 and 1: one chain of LUT6_2 |
+| `triple` | x, y, z, carry, carry | the sum of all: one chain of LUT6_2, a place longer for the second carry |
 | `lt` `eq` | x, y | one bit |
 | `table` | index | attr[index] |
 | `reg` | x | x one clock later, under the clock enable; attr names the stage |
@@ -30,7 +32,7 @@ __all__ = ["CELL_OPS", "Block", "Cell", "Net", "State"]
 
 CELL_OPS = (
     *("view", "cat", "not", "and", "or", "xor", "select", "booth", "row", "gated", "pair"),
-    *("lt", "eq", "table", "reg", "hard"),
+    *("twin", "triple", "lt", "eq", "table", "reg", "hard"),
 )
 
 

@@ -64,6 +64,10 @@ class Sums(Netlist):
                 plain.append((self.shifted(self._mul(term), by), (term.lo << by, term.hi << by)))
             else:
                 self._negation(term, by, plain, carries)
+        return self._added(plain, carries, products, w)
+
+    def _added(self, plain: list[Addend], carries: list[Net], products: list[Word], w: Word) -> Net:
+        """The sum of numbers, of bits that ride as carries, and of products."""
         plain.sort(key=lambda t: -t[0].width)
         if products and not carries and len(plain) == 1 and all(self._fusable(plain[0][0], p) for p in products):
             return self.resize(self._fused(plain[0][0], products, w), w.width, w.signed)

@@ -191,6 +191,8 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
         counts["row"] += context.row_luts(cell)
         if cell.args[1].value == 0:
             counts["increment"] += cell.out.width
+    elif cell.op in ("twin", "triple"):
+        counts["row"] += cell.out.width + (cell.op == "triple" and cell.args[4].value is None)
     elif cell.op == "booth":
         counts["digit"] += 0 if absorbed else cell.out.width
     elif cell.op == "select":

@@ -10,9 +10,11 @@ from hwq.bits import Word, variable
 from hwq.bits.cells import Block, Net
 from hwq.bits.compress import Compressed
 from hwq.bits.gated import Gated
+from hwq.bits.pairs import Pairs
 from hwq.bits.rows import Lowering
 from hwq.bits.sums import signed_bits
 from hwq.datapath import steps
+from hwq.datapath.accumulators import Fixed
 from hwq.datapath.hard import Hard, Multiplier
 from hwq.datapath.operand import Operand, operands
 from hwq.datapath.spec import Mac
@@ -99,6 +101,9 @@ def _lowering(of: Element) -> Lowering:
     """What makes the element's sums and products."""
     if of.tree:
         return Compressed("pe", of.cuts, of.prefix)
+    if of.form == "pairs":
+        saturating = isinstance(of.mac.acc, Fixed) and of.mac.acc.overflow == "sat"
+        return Pairs("pe", of.cuts, ends=of.mac.tree == 1 and not saturating)
     return (Gated if of.form == "gated" else Lowering)("pe", of.cuts)
 
 

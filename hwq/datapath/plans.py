@@ -19,7 +19,7 @@ from hwq.datapath.schedule import pe_depth, tile
 from hwq.datapath.spec import Mac
 from hwq.datapath.stages import output_stages, pe_stages
 from hwq.datapath.structure import Datapath
-from hwq.datapath.variants import BLOCKS, TILES, product_form
+from hwq.datapath.variants import BLOCKS, CELLS, TILES, product_form
 from hwq.errors import HwqError
 
 __all__ = ["FIRST", "Plan", "plan"]
@@ -91,8 +91,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
     form = product_form(dp.mac, dp.uses, dp.cuts)
     a, w = operands(dp.mac, form in BLOCKS)
     hard = _hard(dp, (a, w), device) if form in BLOCKS else None
-    if form == "gated" and device != "ecp5":
-        raise HwqError(f"use=gated needs the carry cells of ecp5, not {device}; leave it out")
+    _check_cells(dp, form, device)
     if dp.decode == "pe" and (a.idle or zero_code(a.fmt) is None) and (w.idle or zero_code(w.fmt) is None):
         raise HwqError(f"decode=pe needs an operand whose code 0 is zero, as reset leaves it, not {a.fmt}*{w.fmt}")
     cuts = tuple(c for c in dp.cuts if c in pe_stages(dp.mac))
@@ -151,6 +150,15 @@ def _prefix(dp: Datapath, device: str) -> bool:
         cells = ", ".join(name for name, (_, rows) in DEVICES.items() if rows.tree)
         raise HwqError(f"use=prefix needs a device of standard cells ({cells}), not {device}; leave it out")
     return "prefix" in dp.uses
+
+
+def _check_cells(dp: Datapath, form: str, device: str) -> None:
+    """Whether the device has the cells of a product's form, and the array products for them."""
+    devices = CELLS.get(form, (device,))
+    if device not in devices:
+        raise HwqError(f"use={form} needs the carry cells of {' or '.join(devices)}, not {device}; leave it out")
+    if form == "pairs" and dp.array.lanes < 2:
+        raise HwqError(f"use=pairs adds products of several lanes, not of @{dp.array.text}; write lanes")
 
 
 def _hard(dp: Datapath, pair: tuple[Operand, Operand], device: str) -> tuple[Multiplier, bool]:

@@ -12,16 +12,18 @@ from fractions import Fraction
 from functools import lru_cache
 
 from hwq.bits import Word, const, lookup, negate_if
+from hwq.datapath.accumulators import Align
 from hwq.datapath.floats import Term
 from hwq.datapath.hard import no_block
 from hwq.datapath.spec import Mac
 from hwq.errors import HwqError
 from hwq.formats import Format
 
-__all__ = ["BLOCKS", "TILES", "VARIANTS", "Variant", "check_uses", "product_form"]
+__all__ = ["BLOCKS", "CELLS", "TILES", "VARIANTS", "Variant", "check_uses", "product_form"]
 
 BLOCKS = ("dsp", "dsp2", "dsp4")  # products in multiplier blocks
 TILES = {"dsp2": (1, 2), "dsp4": (2, 2)}  # rows and columns of the array whose products one block makes
+CELLS = {"gated": ("ecp5",), "pairs": ("xc7", "xcup")}  # devices whose carry cells a product is made of
 TABLE_BITS = 6  # index bits of a product table: one LUT6 a result bit
 
 
@@ -78,12 +80,23 @@ def _no_fields(mac: Mac) -> str:
     return no_block(mac)
 
 
+def _no_digits(mac: Mac) -> str:
+    """Why products cannot be numbers under digits, added as they are made."""
+    whole = all(fmt.unpack(fmt.code_word).exp.constant for fmt in (mac.a, mac.w))
+    if not whole or mac.has_nan or (-1, 1) not in (mac.a.integer_range, mac.w.integer_range):
+        return f"needs whole numbers, of which one is -1, 0 or 1, not {mac.a}*{mac.w}; leave it out"
+    if isinstance(mac.acc, Align) or mac.tree == 1 and mac.acc_lsb != mac.product_lsb:
+        return f"needs products that are added as they are, not +{mac.acc.text}; leave it out"
+    return ""
+
+
 VARIANTS: Mapping[str, Variant] = {
     "table": Variant("product", "the product of two magnitudes from a table of one LUT6 a bit", _no_table),
     "dsp": Variant("product", "product and sum in a multiplier block of the device", no_block),
     "dsp2": Variant("product", "two products of one operand a from a block, a sum in logic each", _no_fields),
     "dsp4": Variant("product", "the four products of two a and two w from a block, a sum in logic each", _no_fields),
     "gated": Variant("product", "ECP5's product by a row a bit, gated inside the carry cells", lambda mac: ""),
+    "pairs": Variant("product", "two ternary products in one LUT6_2 a bit, summed three at a time", _no_digits),
     "rows": Variant("product", "the product as radix-4 Booth rows, where a table would be taken", lambda mac: ""),
     "prefix": Variant("sum", "parallel-prefix adders behind the trees of standard cells, for a clock", lambda mac: ""),
 }

@@ -18,6 +18,7 @@ from hwq.datapath.device import Rows
 from hwq.datapath.elements import WEIGHT
 from hwq.datapath.hard import Hard
 from hwq.rtl.hard import block_pins
+from hwq.rtl.sites import chain
 from hwq.rtl.wires import Bit, Bits, bus, constant, extended, text, whole
 
 __all__ = ["Body"]
@@ -196,20 +197,34 @@ class Body:
         else:
             columns = self._of(x, width), self._of(other) * width, self._of(gate, width), self._of(y) * width
             carry = self._of(other)[0]
-        sums = whole(self._name(cell.out.name, width), width)
-        carries = whole(self._name(f"{cell.out.name}_carry", width // 2), width // 2)
-        self.lines += [f"  wire {bus(len(bits))}{bits[0][0]};" for bits in (sums, carries)]  # type: ignore[index]
+        sums = self._driven(cell.out.name, width)
+        carries = self._driven(f"{cell.out.name}_carry", width // 2)
         for at in range(0, width, 2):
             ends = {"S0": sums[at], "S1": sums[at + 1], "COUT": carries[at // 2]}
             pins = {f"{p}{k}": bits[at + k] for k in (0, 1) for p, bits in zip("ABCD", columns, strict=True)}
-            self._carry_cell(f"{cell.out.name}_{at}", _CHAINS[cell.op], {"CIN": carry, **pins, **ends})
+            given = {pin: (bit,) for pin, bit in {"CIN": carry, **pins, **ends}.items()}
+            table = _CHAINS[cell.op]
+            tables = f'.INIT0({table}), .INIT1({table}), .INJECT1_0("NO"), .INJECT1_1("NO")'
+            self._instance(f"CCU2C #({tables})", f"{cell.out.name}_{at}_cell", given)
             carry = carries[at // 2]
         return sums[: cell.out.width]
 
-    def _carry_cell(self, name: str, table: str, pins: Mapping[str, Bit]) -> None:
-        tables = f'.INIT0({table}), .INIT1({table}), .INJECT1_0("NO"), .INJECT1_1("NO")'
-        connected = ", ".join(f".{pin}({self.text((bit,))})" for pin, bit in pins.items())
-        self.lines += [f"  CCU2C #({tables}) {self._name(f'{name}_cell', 0)} (", f"    {connected});"]
+    def sites(self, cell: Cell) -> Bits:
+        """A chain of LUT6_2 and CARRY4."""
+        total, parts = chain(cell, self._of, self._driven)
+        for part in parts:
+            self._instance(part.module, part.name, part.pins, f" [{part.count - 1}:0]")
+        return total
+
+    def _driven(self, name: str, width: int) -> Bits:
+        """A wire that an instance drives."""
+        name = self._name(name, width)
+        self.lines.append(f"  wire {bus(width)}{name};")
+        return whole(name, width)
+
+    def _instance(self, module: str, name: str, pins: Mapping[str, Bits], many: str = "") -> None:
+        connected = ", ".join(f".{pin}({self.text(bits)})" for pin, bits in pins.items())
+        self.lines += [f"  {module} {self._name(name, 0)}{many} (", f"    {connected});"]
 
     def compare(self, cell: Cell) -> Bits:
         signed = any(net.signed for net in cell.args)
@@ -262,6 +277,8 @@ _CELLS: Mapping[str, Callable[[Body, Cell], Bits]] = {
     "row": Body.row,
     "gated": Body.gated,
     "pair": Body.gated,
+    "twin": Body.sites,
+    "triple": Body.sites,
     "lt": Body.compare,
     "eq": Body.compare,
     "table": Body.table,

@@ -15,7 +15,7 @@ from hwq.datapath.names import top_name, write_files
 from hwq.datapath.schedule import tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import Top
-from hwq.rtl.hard import model
+from hwq.rtl.hard import PRIMITIVES, model
 from hwq.rtl.modules import Port
 from hwq.rtl.project import project
 
@@ -126,10 +126,10 @@ def sources(
 
 
 def _blocks(chosen: Plan) -> list[str]:
-    """The names of the multiplier blocks that a design instantiates."""
+    """The names of the blocks and cells of its device that a design instantiates."""
     cells = [cell for block in chosen.blocks.values() for cell in block.cells]
     blocks = {cell.attr.block.name for cell in cells if isinstance(cell.attr, Hard)}
-    return sorted(blocks | {"CCU2C" for cell in cells if cell.op in ("gated", "pair")})
+    return sorted(blocks.union(*(PRIMITIVES.get(cell.op, ()) for cell in cells)))
 
 
 def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:

@@ -7,7 +7,13 @@ from importlib.resources import files
 
 from hwq.datapath.hard import Hard
 
-__all__ = ["block_pins", "model"]
+__all__ = ["PRIMITIVES", "block_pins", "model"]
+
+PRIMITIVES = {
+    **dict.fromkeys(("gated", "pair"), ("CCU2C",)),
+    **dict.fromkeys(("twin", "triple"), ("CARRY4", "LUT6_2")),
+}
+"""Cells of a device that a kind of ours is an instance of."""
 
 _TIED = {
     "ACIN": "30'h0", "BCIN": "18'h0", "PCIN": "48'h0", "ALUMODE": "4'h0", "INMODE": "5'h0",

@@ -62,9 +62,9 @@ def _total(cells: Mapping[str, int], weights: Mapping[str, int]) -> int:
     return sum(n * w for cell, n in cells.items() for pattern, w in weights.items() if re.fullmatch(pattern, cell))
 
 
-# A LUTRAM cell weighs the LUT6 sites it occupies.
+# A LUTRAM cell weighs the LUT6 sites it occupies; a LUT6_2 is one site with both outputs in use (T1p).
 _XC7_LUT = {
-    r"LUT[1-6]": 1,
+    r"LUT[1-6]|LUT6_2": 1,
     r"SRL16E|SRLC32E|SRLC16E": 1,
     r"RAM(16|32|64)X1S": 1,
     r"RAM(16|32|64)X1D": 2,
