@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
+from string import Template
 
-from hwq.datapath.hard import Hard
+from hwq.datapath.hard import MULTIPLIERS, Hard
 
 __all__ = ["PRIMITIVES", "block_pins", "model"]
 
@@ -26,8 +27,21 @@ _UNREGISTERED = ("CREG", "OPMODEREG", "ALUMODEREG", "INMODEREG", "CARRYINREG", "
 
 
 def model(name: str) -> str:
-    """The block's behaviour as Verilog, for simulation."""
-    return files("hwq.rtl").joinpath("models", f"{name}.v").read_text(encoding="utf-8")
+    """The behaviour of a block or cell as Verilog, for simulation. Multiplier blocks have one text with their widths."""
+    block = next((block for block in MULTIPLIERS.values() if block.name == name), None)
+    text = files("hwq.rtl").joinpath("models", f"{'DSP48' if block else name}.v").read_text(encoding="utf-8")
+    if block is None:
+        return text
+    product, mode = block.wide + block.narrow, _OPMODE[name]
+    return Template(text).substitute(
+        name=name,
+        guide=block.source.removeprefix("AMD "),
+        wide=block.wide - 1,
+        product=product - 1,
+        signs=block.total - product,
+        mode=mode,
+        modes=6 + len(mode.partition("b")[2]),
+    )
 
 
 def block_pins(hard: Hard, a: str, w: str, above: str, total: str) -> Sequence[str]:
