@@ -27,7 +27,7 @@ _UNREGISTERED = ("CREG", "OPMODEREG", "ALUMODEREG", "INMODEREG", "CARRYINREG", "
 
 
 def model(name: str) -> str:
-    """The behaviour of a block or cell as Verilog, for simulation. Multiplier blocks have one text with their widths."""
+    """The behaviour of a block or cell as Verilog, for simulation. Multiplier blocks share a text with their widths."""
     block = next((block for block in MULTIPLIERS.values() if block.name == name), None)
     text = files("hwq.rtl").joinpath("models", f"{'DSP48' if block else name}.v").read_text(encoding="utf-8")
     if block is None:
