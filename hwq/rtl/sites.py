@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hwq.bits.cells import Cell, Net
 from hwq.rtl.wires import Bit, Bits
 
-__all__ = ["Instances", "chain"]
+__all__ = ["Instances", "chain", "table"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Instances:
     pins: Mapping[str, Bits]
 
 
-def _table(passes: Callable[..., int], makes: Callable[..., int]) -> str:
+def table(passes: Callable[..., int], makes: Callable[..., int]) -> str:
     """INIT of the functions of I0 to I4 that O6 and O5 give."""
     inputs = [[at >> place & 1 for place in range(5)] for at in range(32)]
     bits = sum(
@@ -34,10 +34,10 @@ def _table(passes: Callable[..., int], makes: Callable[..., int]) -> str:
     return f"64'h{bits:016x}"
 
 
-_TWIN = _table(
+_TWIN = table(
     lambda x, gate, minus, y, other: x & gate ^ minus ^ y ^ other, lambda x, gate, minus, *_: x & gate ^ minus
 )
-_TRIPLE = _table(lambda x, y, z, made, _: x ^ y ^ z ^ made, lambda x, y, z, *_: x + y + z > 1)
+_TRIPLE = table(lambda x, y, z, made, _: x ^ y ^ z ^ made, lambda x, y, z, *_: x + y + z > 1)
 
 Driven = Callable[[str, int], Bits]
 
@@ -60,7 +60,7 @@ def chain(cell: Cell, of: Callable[[Net, int], Bits], driven: Driven) -> tuple[B
 
 
 def _sites(
-    name: str, table: str, pins: Mapping[str, Bits], made: Bits, makes: Bits, start: Bit, below: int, driven: Driven
+    name: str, init: str, pins: Mapping[str, Bits], made: Bits, makes: Bits, start: Bit, below: int, driven: Driven
 ) -> tuple[Bits, Iterator[Instances]]:
     """`made`: what O5 drives; `makes`: what each carry takes where it is not passed on; `start`: the carry-in."""
     count = -(-len(made) // 4)
@@ -76,7 +76,7 @@ def _sites(
         "S": passed + rest,
     }
     parts = (
-        Instances(f"LUT6_2 #(.INIT({table}))", f"{name}_site", len(made), {"O6": passed, "O5": made, **pins}),
+        Instances(f"LUT6_2 #(.INIT({init}))", f"{name}_site", len(made), {"O6": passed, "O5": made, **pins}),
         Instances("CARRY4", f"{name}_chain", count, carry_pins),
     )
     return sums[below : len(made)], iter(parts)
