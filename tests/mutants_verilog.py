@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import pairwise
 
 from mutants import Fault, made
 
@@ -143,6 +144,7 @@ def verilog_faults(text: str, file: str, ports: Ports) -> Iterator[Fault]:
         for kind, edits in _WITHIN_LINES.items():
             for edit in edits(code):
                 yield Fault(kind, file, number + 1, code.strip(), partial(_in_line, lines, number, code, edit))
+    yield from _orders(lines, file)
     yield from _idle(lines, file)
     yield from _pins(text, file, ports)
 
@@ -157,6 +159,16 @@ def _idle(lines: list[str], file: str) -> Iterator[Fault]:
         text = "\n".join(edited.get(number, line) for number, line in enumerate(lines))
         words = f"bit {bit} of all flipped"
         yield Fault("idle codes", file, min(found) + 1, words, made(words, text))
+
+
+def _orders(lines: list[str], file: str) -> Iterator[Fault]:
+    """A statement of a block comes after the next one, which reads what it computes."""
+    for number, (line, following) in enumerate(pairwise(lines)):
+        found = [re.fullmatch(r"    (\w+) = (.*);", text) for text in (line, following)]
+        if found[0] and found[1] and re.search(rf"\b{found[0][1]}\b", found[1][2]):
+            text = "\n".join([*lines[:number], following, line, *lines[number + 2 :]])
+            words = f"`{found[0][1]}` after `{found[1][1]}`"
+            yield Fault("order", file, number + 1, words, made(words, text))
 
 
 def _in_line(lines: list[str], number: int, code: str, edit: Edit) -> tuple[str, str]:

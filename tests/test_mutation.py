@@ -22,7 +22,11 @@ module m (
   input wire clk
 );
   wire [3:0] a_0 = run ? a_payload[3:0] : 4'h0;
-  assign row = ~x[2] + (z & 2'h1) + c;
+  always @* begin
+    row = ~x[2] + (z & 2'h1) + c;
+    next = row == d;
+    last = e;
+  end
   always @(posedge clk) if (clear) q <= 1'h0; else if (en) q <= u < v;
   n part (.clk(clk), .rst(rst), .a(x), .b(y));
 endmodule
@@ -35,20 +39,22 @@ EDITS = """\
 4 idle codes: bit 1 of all flipped
 4 idle codes: bit 2 of all flipped
 4 idle codes: bit 3 of all flipped
-5 + to -: `+` became `-`
-5 + to -: `+` became `-`
-5 & to |: `&` became `|`
-5 ~ dropped: `~` became ``
-5 bit of a constant: `2'h1` became `2'h0`
-5 bit of a constant: `2'h1` became `2'h3`
-5 index off by one: `[2]` became `[1]`
-5 carry dropped: ` + c` became ``
-6 reset value: `1'h0` became `1'h1`
-6 < to <=: `<` became `<=`
-6 condition: `en` became `1'b1`
-6 condition: `clear` became `1'b0`
-6 condition: `clear` became `en`
-7 pins swapped: clk and rst of `part`
+6 + to -: `+` became `-`
+6 + to -: `+` became `-`
+6 & to |: `&` became `|`
+6 ~ dropped: `~` became ``
+6 bit of a constant: `2'h1` became `2'h0`
+6 bit of a constant: `2'h1` became `2'h3`
+6 index off by one: `[2]` became `[1]`
+6 carry dropped: ` + c` became ``
+6 order: `row` after `next`
+7 == to !=: `==` became `!=`
+10 reset value: `1'h0` became `1'h1`
+10 < to <=: `<` became `<=`
+10 condition: `en` became `1'b1`
+10 condition: `clear` became `1'b0`
+10 condition: `clear` became `en`
+11 pins swapped: clk and rst of `part`
 """
 TEXT = '''\
 def width(lo: int, hi: int = 4) -> int:

@@ -131,7 +131,26 @@ def test_a_person_can_read_a_processing_element(tmp_path: Path) -> None:
     assert 40 < len(lines) <= 250
     assert max(map(len, lines)) < 160
     assert sum("(* keep *)" in line for line in lines) == 10  # base and sum of four rows and of the upper part
-    assert "  assign row0 = row0_base + {part0[8], part0} + w_sig_q[1];" in lines
+    assert "    row0 = row0_base + {part0[8], part0} + w_sig_q[1];" in lines
+
+
+@pytest.mark.parametrize("device", ["portable", "xc7", "ecp5"])
+@pytest.mark.parametrize("dp", DESIGNS)
+def test_logic_is_written_in_order_and_woken_from_outside(tmp_path: Path, dp: str, device: str) -> None:
+    """A simulator never runs a block that reads nothing; a statement above what it reads would see the last cycle's."""
+    manifest, blocks = written(tmp_path, dp, device), 0
+    for name in manifest.files:
+        source = (tmp_path / name).read_text("utf-8")
+        constants = set(re.findall(r"localparam .*?(\w+) =", source))
+        for block in re.findall(r"  always @\* begin\n(.*?)\n  end\n", source, re.DOTALL):
+            statements = re.findall(r"^    (\w+) = (.*);$", block, re.MULTILINE)
+            computed = [signal for signal, _ in statements]
+            assert len(statements) == len(set(computed)) == sum(map(bool, block.split("\n")))
+            read = [set(re.findall(r"(?<!['\w$])[a-zA-Z]\w*", value)) - constants for _, value in statements]
+            assert all(names.isdisjoint(computed[at:]) for at, names in enumerate(read))
+            assert set().union(*read) - set(computed)
+            blocks += 1
+    assert blocks
 
 
 def test_an_asic_chooses_its_own_adders(tmp_path: Path) -> None:

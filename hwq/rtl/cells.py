@@ -1,7 +1,7 @@
-"""Cells as Verilog: what a plan lists is what is written, one expression a cell, under the cell's name.
+"""Cells as Verilog: what a plan lists is what is written, one statement a cell, under the cell's name.
 
 Wires (`view`, `cat`) have no name of their own. A row is written so that every synthesiser keeps it as one carry chain:
-its extended base and its sum are kept wires, its addend is extended in place, its carry is a third addend of one bit.
+its extended base and its sum are kept signals, its addend is extended in place, its carry is a third addend of one bit.
 
 The text is ours, not Amaranth's, which resolves every alias: a row's base would lose its wire, on which the row's area
 depends, and each operator become an anonymous wire. The 8-bit element measured 188 lines with 30 of those against 50
@@ -19,7 +19,8 @@ from hwq.datapath.elements import WEIGHT
 from hwq.datapath.hard import Hard
 from hwq.rtl.hard import block_pins
 from hwq.rtl.sites import chain
-from hwq.rtl.wires import Bit, Bits, bus, constant, extended, text, whole
+from hwq.rtl.statements import Statements
+from hwq.rtl.wires import Bit, Bits, constant, extended, text, whole
 
 __all__ = ["Body"]
 
@@ -35,10 +36,10 @@ class Body:
 
     def __init__(self, rows: Rows, ports: Mapping[str, int]) -> None:
         self.rows = rows
-        self.lines: list[str] = []
+        self._written = Statements()
         self._widths = {**ports, **dict.fromkeys(_RESERVED, 0)}
         self._bits: dict[str, Bits] = {}
-        self._logic: set[str] = set()  # wires that a mapper can absorb into what reads them
+        self._logic: set[str] = set()  # signals that a mapper can absorb into what reads them
 
     def add(self, block: Block, inputs: Mapping[str, Bits]) -> dict[str, Bits]:
         """Write a block whose input nets are the given bits; returns the bits of its outputs."""
@@ -47,10 +48,14 @@ class Body:
             self._register(state.q, "sum" if state.q.name == "acc" else "sticky flag")
         for cell in block.cells:
             self._bits[cell.out.name] = _CELLS[cell.op](self, cell)
-        self.lines += [""] * bool(block.states)
         for state in block.states:
-            self._clocked(self._bits[state.q.name], "clear", self._text(state.d, state.q.width))
+            value = self._text(state.d, state.q.width)
+            self._written.clocked(self._text(state.q), state.q.width, value, reset="clear")
         return {name: self._of(net) for name, net in block.outputs}
+
+    @property
+    def lines(self) -> list[str]:
+        return self._written.lines
 
     def text(self, bits: Bits) -> str:
         return text(bits, self._widths)
@@ -71,26 +76,23 @@ class Body:
         self._widths[name] = width
         return name
 
-    def _wire(self, name: str, width: int, value: str, kept: bool = False) -> Bits:
+    def _let(self, name: str, width: int, value: str, kept: bool = False) -> Bits:
         name = self._name(name, width)
-        if kept and self.rows.kept:
-            self.lines += [f"  (* keep *) wire {bus(width)}{name};", f"  assign {name} = {value};"]
-        else:
-            self.lines.append(f"  wire {bus(width)}{name} = {value};")
+        self._written.declare("(* keep *) reg" if kept and self.rows.kept else "reg", width, name)
+        self._written.let(name, value)
+        return whole(name, width)
+
+    def _driven(self, name: str, width: int) -> Bits:
+        """A wire that an instance drives."""
+        name = self._name(name, width)
+        self._written.declare("wire", width, name)
         return whole(name, width)
 
     def _register(self, net: Net, comment: str) -> Bits:
         name = self._name(net.name, net.width)
-        self.lines.append(f"  reg {bus(net.width)}{name}; // {comment}")
+        self._written.declare("reg", net.width, name, comment)
         self._bits[net.name] = whole(name, net.width)
         return self._bits[net.name]
-
-    def _clocked(self, q: Bits, reset: str, value: str, enable: str = "en") -> None:
-        """q takes the value under the clock enable, and 0 on reset whatever the enable says."""
-        name, zero = self.text(q), f"{len(q)}'h0"
-        self.lines.append(
-            f"  always @(posedge clk) if ({reset}) {name} <= {zero}; else if ({enable}) {name} <= {value};"
-        )
 
     # -- cells ----------------------------------------------------------------------------------------------------
 
@@ -103,7 +105,7 @@ class Body:
         return sum((self._of(net) for net in cell.args), ())
 
     def _assign(self, cell: Cell, value: str) -> Bits:
-        return self._wire(cell.out.name, cell.out.width, value)
+        return self._let(cell.out.name, cell.out.width, value)
 
     def _absorbed(self, cell: Cell, value: str) -> Bits:
         out = self._assign(cell, value)
@@ -144,9 +146,8 @@ class Body:
             rest = f"{self.text(high)} ^ {self.text(middle)} ? {twice} : {width}'h0"
         else:
             rest = f"{width}'h0"
-        self.lines.append("")
-        multiple = self._wire(f"{cell.out.name}_abs", width, f"{odd} ? {self._text(x, width)} : {rest}")
-        return self._absorbed(cell, f"{self.text(multiple)} ^ {self.text(high * width)}")
+        self._written.gap()
+        return self._absorbed(cell, f"({odd} ? {self._text(x, width)} : {rest}) ^ {self.text(high * width)}")
 
     def row(self, cell: Cell) -> Bits:
         """One carry chain; the bits that `_widened` adds are read by nobody."""
@@ -156,12 +157,12 @@ class Body:
         terms = [self.text(digit)]
         if base.value is None:
             start = self.text(self._of(base, width))
-            terms.insert(0, self.text(self._wire(f"{cell.out.name}_base", width, start, kept=True)))
+            terms.insert(0, self.text(self._let(f"{cell.out.name}_base", width, start, kept=True)))
         elif base.value:
             terms.append(self._text(base, width))
         if carry.value != 0:
             terms.append(self._text(carry))
-        return self._wire(cell.out.name, width, " + ".join(terms), kept=True)[: cell.out.width]
+        return self._let(cell.out.name, width, " + ".join(terms), kept=True)[: cell.out.width]
 
     def _widened(self, cell: Cell) -> Bits:
         """The addend; where the fabric asks for it, with a second sign, written so that no tool sees it is the same.
@@ -176,7 +177,7 @@ class Body:
         if not self.rows.kept or not addend.signed or not (first or width < self.rows.shortest):
             return extended(bits, width, addend.signed)
         sign, other = self.text(bits[-1:]), self.text(bits[:1])
-        again = self._wire(f"{cell.out.name}_sign", 1, f"{sign} | {sign} & {other}")
+        again = self._let(f"{cell.out.name}_sign", 1, f"{sign} | {sign} & {other}")
         if first:
             return extended(bits, below, True) + again * (max(width, below + 2) - below)
         return extended(bits, self.rows.shortest - 1, True) + again
@@ -216,15 +217,9 @@ class Body:
             self._instance(part.module, part.name, part.pins, f" [{part.count - 1}:0]")
         return total
 
-    def _driven(self, name: str, width: int) -> Bits:
-        """A wire that an instance drives."""
-        name = self._name(name, width)
-        self.lines.append(f"  wire {bus(width)}{name};")
-        return whole(name, width)
-
     def _instance(self, module: str, name: str, pins: Mapping[str, Bits], many: str = "") -> None:
         connected = ", ".join(f".{pin}({self.text(bits)})" for pin, bits in pins.items())
-        self.lines += [f"  {module} {self._name(name, 0)}{many} (", f"    {connected});"]
+        self._written.instance([f"  {module} {self._name(name, 0)}{many} (", f"    {connected});"])
 
     def compare(self, cell: Cell) -> Bits:
         signed = any(net.signed for net in cell.args)
@@ -242,13 +237,14 @@ class Body:
         names = [self._name(f"{cell.out.name}_bit{at}", size) for at in range(cell.out.width)]
         for at, name in enumerate(names):
             column = sum((entry >> at & 1) << position for position, entry in enumerate(cell.attr))
-            self.lines.append(f"  localparam [{size - 1}:0] {name} = {size}'h{column:x};")
+            self._written.constant(size, name, column)
         entries = [f"{name}[{self._text(index)}]" for name in reversed(names)]
         return self._assign(cell, f"{{{', '.join(entries)}}}")
 
     def register(self, cell: Cell) -> Bits:
         q = self._register(cell.out, f"stage {cell.attr}")
-        self._clocked(q, "rst", self._text(cell.args[0], cell.out.width), "load" if cell.attr == WEIGHT else "en")
+        value, enable = self._text(cell.args[0], cell.out.width), "load" if cell.attr == WEIGHT else "en"
+        self._written.clocked(self.text(q), len(q), value, enable=enable)
         return q
 
     def hard(self, cell: Cell) -> Bits:
@@ -259,10 +255,9 @@ class Body:
         # only the low bits of A are multiplied; the rest of the port is the sign's
         wide, narrow = (self._text(net, width) for net, width in zip(sides, (30, use.block.narrow), strict=True))
         above = self._text(cell.args[2], use.block.total) if len(cell.args) > 2 else ""
-        name = self._name(f"{cell.out.name}_p", use.block.total)
-        self.lines.append(f"  wire {bus(use.block.total)}{name};")
-        self.lines += block_pins(use, wide, narrow, above, name)
-        return whole(name, use.block.total)[: cell.out.width]
+        total = self._driven(f"{cell.out.name}_p", use.block.total)
+        self._written.instance(block_pins(use, wide, narrow, above, self.text(total)))
+        return total[: cell.out.width]
 
 
 _CELLS: Mapping[str, Callable[[Body, Cell], Bits]] = {
