@@ -2,6 +2,9 @@
 
 It runs inside the simulator, in the folder of the job, and knows nothing of numbers: beats come from files and what
 the design answered goes into files, those of `bulk.v`, which does the same on the side of the hardware.
+
+Python is called once a cycle, at the falling edge: it reads what moved at the rising edge, of which `hosted.v` takes
+note, and writes what is shown at the next one, if that is something else.
 """
 
 from __future__ import annotations
@@ -13,71 +16,61 @@ from typing import Any
 import cocotb
 from cocotb.clock import Clock
 from cocotb.handle import Immediate
-from cocotb.triggers import FallingEdge, ReadOnly
-from cocotb.types import Logic
+from cocotb.triggers import FallingEdge
 
-from hwq.sim.tools import COUNTS, LOADS, RESULTS
+from hwq.sim.tools import COUNTS, LAST, LOADS, RESULTS
 
 PATIENCE = 2000  # cycles without any handshake or excuse after which the design counts as hung
+NEVER = 1 << 62  # cycles
 
-ONE = Logic(1)
-
-
-class Beats:
-    """What a file says of one stream's beats: pauses, lasts and payloads."""
-
-    def __init__(self, name: str, bits: int) -> None:
-        raw, size = Path(f"{name}.bin").read_bytes(), 2 + (bits + 7) // 8
-        self.pauses, self.lasts = list(raw[::size]), [bool(last) for last in raw[1::size]]
-        self.payloads = [int.from_bytes(raw[at + 2 : at + size], "big") for at in range(0, len(raw), size)]
+A, W, P, OUT = 1, 2, 4, 8  # what moved, as hosted.v says it
 
 
 class Stream:
-    """The bench's side of one stream: what it drives this cycle, and how far it is."""
+    """One stream into the design: what it shows this cycle, and how far it is."""
 
-    def __init__(self, dut: Any, name: str) -> None:
-        self.valid, self.ready = dut[f"{name}_valid"], dut[f"{name}_ready"]
-        self.payload, self.last = dut[f"{name}_payload"], dut[f"{name}_last"]
-        self.beats = Beats(name, len(self.payload))
-        self.at, self.pause = 0, self.beats.pauses[0]
-        self.offered = self.marked = self._driven = False
-        self._present()
-
-    def _present(self) -> None:
-        self.payload.set(Immediate(self.beats.payloads[self.at]))
-        if self.marked != self.beats.lasts[self.at]:
-            self.marked = self.beats.lasts[self.at]
-            self.last.set(Immediate(int(self.marked)))
-
-    def advance(self) -> None:
-        """The beat is taken: on to the next."""
-        self.at += 1
-        self.offered = False
-        if self.at < len(self.beats.pauses):
-            self.pause = self.beats.pauses[self.at]
-            self._present()
+    def __init__(self, name: str, bits: int, place: int) -> None:
+        """`bits` of the payload; its lowest one stands at `place` of what is shown."""
+        raw, size = Path(f"{name}.bin").read_bytes(), 2 + (bits + 7) // 8
+        self.lasts = [bool(flags & LAST) for flags in raw[1::size]] + [False]
+        payloads = [int.from_bytes(raw[at + 2 : at + size], "big") for at in range(0, len(raw), size)]
+        last, valid, ones = 1 << bits, 2 << bits, (1 << bits) - 1
+        beats = zip(payloads, self.lasts, strict=False)
+        self.beats = [(valid | last * end | payload) << place for payload, end in beats]
+        self.wrong = [(last | payload ^ ones) << place for payload in payloads] + [0]
+        self.first = (valid | payloads[0]) << place
+        self.pauses = [*raw[::size], NEVER]
+        self.at, self.offered = 0, False
+        self.pause, self.shown = self.pauses[0], self.wrong[0]
 
     def offer(self) -> None:
-        """Raise valid unless this cycle is a pause; once raised it stays until the beat is taken."""
-        if not self.offered and self.at < len(self.beats.pauses):
-            self.offered = not self.pause
-            self.pause -= not self.offered
-        if self.offered != self._driven:
-            self._driven = self.offered
-            self.valid.set(Immediate(int(self.offered)))
+        """Show the beat, unless this cycle is a pause; once shown it stays until it is taken."""
+        if self.pause:
+            self.pause -= 1
+        else:
+            self.offered, self.shown = True, self.beats[self.at]
 
-    def taken(self) -> bool:
-        return self.offered and _is_one(self.ready)
+    def advance(self) -> None:
+        """The beat is taken: on to the next. What is shown while nothing is offered is wrong on purpose."""
+        self.at += 1
+        self.offered, self.shown = False, self.wrong[self.at]
+        self.pause = self.pauses[self.at]
+
+    @property
+    def marked(self) -> bool:
+        """Whether the beat is a tile's last."""
+        return self.lasts[self.at]
 
 
 class Run:
     """Tile after tile through the design: counts cycles, excuses those that a stall froze, keeps the results."""
 
-    def __init__(self, dut: Any, streams: list[Stream], loads: bool) -> None:
-        self.dut, self.loads = dut, loads
-        self.operands, self.parameters = streams[:2], streams[2:]
-        takes = Beats("o", 0)
-        self.ends, self.pauses = takes.lasts, [*takes.pauses, 0]
+    def __init__(self, dut: Any, streams: dict[int, Stream], place: int, loads: bool) -> None:
+        """`streams` by what says that they moved; the bit of o_ready stands at `place` of what is shown."""
+        self.dut, self.streams, self.ready, self.loads = dut, streams, 1 << place, loads
+        self.parameters = streams.get(P)
+        raw = Path("o.bin").read_bytes()
+        self.ends, self.pauses = [bool(flags & LAST) for flags in raw[1::2]], [*raw[::2], 0]
         self.pause = self.pauses[0]
         self.results: list[str] = []
         self.cycles = self.stalled = 0
@@ -85,59 +78,54 @@ class Run:
 
     async def go(self) -> None:
         """Until every result has come, or the design hangs."""
-        total = len(self.ends)
-        streams = self.operands + self.parameters
-        valid, ready, edge, settled = self.dut.o_valid, self.dut.o_ready, FallingEdge(self.dut.clk), ReadOnly()
-        quiet, taking = 0, False
+        total, streams, shown = len(self.ends), list(self.streams.items()), -1
+        drive, moves, edge = self.dut.shown, self.dut.moved, FallingEdge(self.dut.clk)
+        quiet = 0
         while len(self.results) < total and quiet < PATIENCE:
-            for stream in streams:
-                stream.offer()
-            before, taking = taking, not self.pause
-            if taking != before:
-                ready.set(Immediate(int(taking)))
-            await settled
-            moved = [stream for stream in streams if stream.taken()]
-            result = _is_one(valid)
-            self.cycles += 1
-            self._follow(moved, result, taking)
-            quiet = 0 if moved or result else quiet + 1
+            before, shown = shown, 0 if self.pause else self.ready
+            for _, stream in streams:
+                if not stream.offered:
+                    stream.offer()
+                shown |= stream.shown
+            if shown != before:
+                drive.set(Immediate(shown))
             await edge
-            for stream in moved:
-                stream.advance()
+            moved = int(moves.value)
+            self.cycles += 1
+            self._follow(moved)
+            quiet = 0 if moved else quiet + 1
+            for mark, stream in streams:
+                if moved & mark:
+                    stream.advance()
 
-    def _follow(self, moved: list[Stream], result: bool, taking: bool) -> None:
+    def _follow(self, moved: int) -> None:
         """What this cycle was, by the handshakes alone: progress, or a stall that is ours."""
-        finished = False
-        if result and taking:
-            finished = self.ends[len(self.results)]
-            self.results.append(f"{self.dut.o_last.value}{self.dut.o_payload.value}\n")
-            self.pause = self.pauses[len(self.results)]
-        elif result:
-            self.pause -= 1
-        if self.state == "clear":
-            if self.parameters and not self.parameters[0].offered:
+        held = bool(moved & OUT and self.pause)
+        if self.state in ("load", "run"):
+            self._enter(moved & (A | W | P), held)
+        elif self.state == "clear":
+            if self.parameters is not None and not self.parameters.offered:
                 self.stalled += 1
-            elif not self.parameters or moved:
+            elif self.parameters is None or moved & (A | W | P):
                 self.state = "load" if self.loads else "run"
-        elif self.state in ("load", "run"):
-            self._enter(moved, result and not taking)
-        elif result and not taking:
+        elif held:
             self.stalled += 1
-        elif finished:
+        elif moved & OUT and self.ends[len(self.results)]:
             self.state = "clear"
+        if held:
+            self.pause -= 1
+        elif moved & OUT:
+            self.results.append(f"{self.dut.came.value}\n")
+            self.pause = self.pauses[len(self.results)]
 
-    def _enter(self, moved: list[Stream], held: bool) -> None:
+    def _enter(self, moved: int, held: bool) -> None:
         """Weights, then operands; or both together."""
-        a, w = self.operands
-        needed = [w] if self.state == "load" else [a] if self.loads else [a, w]
-        if held or not all(stream.offered for stream in needed):
+        needed = W if self.state == "load" else A if self.loads else A | W
+        if moved == needed and not held:
+            if self.streams[needed & -needed].marked:
+                self.state = "run" if self.state == "load" else "finish"
+        elif held or not all(stream.offered for mark, stream in self.streams.items() if mark & needed):
             self.stalled += 1
-        elif moved == needed and needed[0].marked:
-            self.state = "run" if self.state == "load" else "finish"
-
-
-def _is_one(handle: Any) -> bool:
-    return bool(handle.value == ONE)
 
 
 async def _reset(dut: Any, cycles: int) -> None:
@@ -147,14 +135,12 @@ async def _reset(dut: Any, cycles: int) -> None:
     dut.rst.set(Immediate(0))
 
 
-async def _abandon(dut: Any, streams: list[Stream]) -> None:
+async def _abandon(dut: Any, shown: int) -> None:
     """Half a tile of the first beat, again and again, then one cycle of reset: nothing of it may be left."""
-    for value in (1, 0):
-        for stream in streams:
-            stream.last.set(Immediate(0))
-            stream.valid.set(Immediate(value))
-        for _ in range(12 * value):
-            await FallingEdge(dut.clk)
+    dut.shown.set(Immediate(shown))
+    for _ in range(12):
+        await FallingEdge(dut.clk)
+    dut.shown.set(Immediate(0))
     await _reset(dut, 1)
 
 
@@ -163,13 +149,15 @@ async def bench(dut: Any) -> None:
     """Run the beats of the folder and write down what happened."""
     Clock(dut.clk, 2, "step", impl="gpi").start()
     await FallingEdge(dut.clk)  # what is written at time 0 may be lost
-    for port in [f"{name}_{member}" for name in "awp" for member in ("valid", "last", "payload")] + ["o_ready"]:
-        if hasattr(dut, port):
-            dut[port].set(Immediate(0))
     await _reset(dut, 3)
-    names = [name for name in "awp" if hasattr(dut, f"{name}_valid")]
-    await _abandon(dut, [Stream(dut, name) for name in names])
-    run = Run(dut, [Stream(dut, name) for name in names], os.environ[LOADS] != "0")
+    streams, place = {}, 0
+    for mark, name in ((A, "a"), (W, "w"), (P, "p")):
+        if hasattr(dut, f"{name}_payload"):
+            bits = len(dut[f"{name}_payload"])
+            streams[mark] = Stream(name, bits, place)
+            place += bits + 2
+    await _abandon(dut, sum(stream.first for stream in streams.values()))
+    run = Run(dut, streams, place, os.environ[LOADS] != "0")
     await run.go()
     Path(RESULTS).write_text("".join(run.results), encoding="ascii")
     Path(COUNTS).write_text(f"{run.cycles} {run.stalled}\n", encoding="ascii")

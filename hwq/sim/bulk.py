@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from pathlib import Path
 
 from hwq.sim.job import Job
 from hwq.sim.tools import call, icarus_environment, make, verilator_environment
 
-__all__ = ["BENCH", "MAIN", "icarus", "macros", "verilator"]
+__all__ = ["BENCH", "MAIN", "icarus", "verilator"]
 
 BENCH = "bulk.v"
 MAIN = """\
@@ -33,7 +32,7 @@ int main(int argc, char** argv) {
 def icarus(job: Job) -> Path | None:
     """Compile and run in Icarus; returns the waveform file, if any."""
     environment = icarus_environment()
-    call(["iverilog", "-g2005", "-o", "sim.vvp", "-s", "bench", *_prepared(job)], job.folder, environment)
+    call(["iverilog", "-g2005", "-o", "sim.vvp", "-s", "bench", *job.prepare(BENCH)], job.folder, environment)
     call(["vvp", "-n", "sim.vvp", "-fst" if job.waves else "-none"], job.folder, environment)
     return job.folder / "waves.fst" if job.waves else None
 
@@ -44,22 +43,7 @@ def verilator(job: Job) -> Path | None:
     options = ["--cc", "--exe", "--prefix", "Vtop", "-o", "sim", "-Mdir", "build", "--top-module", "bench"]
     options += ["-Wno-fatal", "--x-initial", "unique", *["--trace"] * job.waves]
     (job.folder / "main.cpp").write_text(MAIN, encoding="utf-8")
-    call(["verilator", *options, "main.cpp", *_prepared(job)], job.folder, environment)
+    call(["verilator", *options, "main.cpp", *job.prepare(BENCH)], job.folder, environment)
     make(job.folder, [f"VM_TRACE={int(job.waves)}", "OPT_FAST=-O1", "OPT_GLOBAL=-O1"], environment)
     call([str(job.folder / "build" / "sim")], job.folder, os.environ)
     return job.folder / "waves.fst" if job.waves else None
-
-
-def macros(job: Job) -> dict[str, object]:
-    """What fits the bench to a design."""
-    found: dict[str, object] = {"TOP": job.manifest.top, "LOADS": job.loads}
-    found |= {f"{stream.upper()}_BITS": bits for stream, bits in job.widths.items()}
-    found |= {f"{stream.upper()}_BEATS": len(beats) for stream, beats in job.beats.items()}
-    return found | ({"WAVES": 1} if job.waves else {})
-
-
-def _prepared(job: Job) -> list[str]:
-    """Write the beats and the bench; returns what the compiler is told: macros, then files."""
-    job.write()
-    (job.folder / BENCH).write_text(files("hwq.sim").joinpath(BENCH).read_text(encoding="utf-8"), encoding="utf-8")
-    return [*(f"-D{name}={value}" for name, value in macros(job).items()), BENCH, *map(str, job.sources)]

@@ -10,7 +10,7 @@ import numpy as np
 from hwq.datapath import Datapath
 from hwq.rtl import Manifest
 from hwq.sim.beats import as_bits, drive
-from hwq.sim.bulk import BENCH, MAIN, macros
+from hwq.sim.bulk import BENCH, MAIN
 from hwq.sim.expected import expected
 from hwq.sim.job import Job
 from hwq.sim.stimulus import random_tiles
@@ -35,7 +35,7 @@ def write_bench(folder: str | Path, tiles: int = TILES, seed: int = 0) -> int:
     loads = dp.array.rows if dp.array.dataflow == "ws" else 0
     job = Job(path, manifest, (), drive(dp, batches, seed), loads, waves=False)
     job.write()
-    lines = [f"+define+{name}={value}" for name, value in macros(job).items()]
+    lines = [f"+define+{name}={value}" for name, value in job.macros.items()]
     (path / "bench.f").write_text("\n".join([*lines, ""]), encoding="utf-8")
     (path / "bench.v").write_text(files("hwq.sim").joinpath(BENCH).read_text(encoding="utf-8"), encoding="utf-8")
     (path / "bench.cpp").write_text(MAIN, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The bench on the side of Python, `bench.py`: cocotb hosts it in the simulator, beat after beat."""
+"""The bench on the side of Python, `bench.py`: cocotb hosts it in the simulator, beat after beat, around `hosted.v`."""
 
 from __future__ import annotations
 
@@ -16,20 +16,15 @@ from hwq.sim.tools import LOADS, call, icarus_environment, make, verilator_envir
 __all__ = ["icarus", "verilator"]
 
 BENCH = "hwq.sim.bench"
+HOST = "hosted.v"
 
-_DUMP = 'module waves; initial begin $dumpfile("waves.fst"); $dumpvars(0, {top}); end endmodule\n'
+TOP = "hosted"
 
 
 def icarus(job: Job) -> Path | None:
     """Compile and run in Icarus; returns the waveform file, if any."""
-    job.write()
-    environment, top = icarus_environment(), job.manifest.top
-    roots, sources = ["-s", top], [str(path) for path in job.sources]
-    if job.waves:
-        (job.folder / "waves.v").write_text(_DUMP.format(top=top), encoding="utf-8")
-        roots += ["-s", "waves"]
-        sources.append("waves.v")
-    call(["iverilog", "-g2005", "-o", "sim.vvp", *roots, *sources], job.folder, environment)
+    environment = icarus_environment()
+    call(["iverilog", "-g2005", "-o", "sim.vvp", "-s", TOP, *job.prepare(HOST)], job.folder, environment)
     command = ["vvp", "-n", "-m", config.lib_entry("vpi", "icarus"), "sim.vvp", "-fst" if job.waves else "-none"]
     call(command, job.folder, _environment(job))
     return job.folder / "waves.fst" if job.waves else None
@@ -37,18 +32,17 @@ def icarus(job: Job) -> Path | None:
 
 def verilator(job: Job) -> Path | None:
     """Compile and run in Verilator; returns the waveform file, if any."""
-    job.write()
-    environment, top = verilator_environment(), job.manifest.top
+    environment = verilator_environment()
     libraries = config.libs_dir
     main = config.share_dir / "lib" / "verilator" / "verilator.cpp"
     options = ["--cc", "--exe", "--vpi", "--public-flat-rw", "-Wno-fatal", *["--trace"] * job.waves]
-    options += ["--prefix", "Vtop", "-o", "sim", "-Mdir", "build", "--top-module", top]
+    options += ["--prefix", "Vtop", "-o", "sim", "-Mdir", "build", "--top-module", TOP]
     options += ["-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"]
-    call(["verilator", *options, str(main), *map(str, job.sources)], job.folder, environment)
+    call(["verilator", *options, str(main), *job.prepare(HOST)], job.folder, environment)
     make(job.folder, [f"VM_TRACE={int(job.waves)}", "OPT_FAST=-O1"], environment)
     trusted = _environment(job) | {"COCOTB_TRUST_INERTIAL_WRITES": "1"}
-    call([str(job.folder / "build" / "sim"), *["--trace"] * job.waves], job.folder, trusted)
-    return job.folder / "dump.vcd" if job.waves else None
+    call([str(job.folder / "build" / "sim")], job.folder, trusted)
+    return job.folder / "waves.fst" if job.waves else None
 
 
 def _environment(job: Job) -> dict[str, str]:
@@ -58,7 +52,7 @@ def _environment(job: Job) -> dict[str, str]:
         raise ToolError("cocotb needs the shared library of this Python, not found; install libpython")
     return os.environ | {
         LOADS: str(job.loads),
-        "COCOTB_TOPLEVEL": job.manifest.top,
+        "COCOTB_TOPLEVEL": TOP,
         "COCOTB_TEST_MODULES": BENCH,
         "COCOTB_RESULTS_FILE": str(job.folder / "results.xml"),
         "COCOTB_LOG_LEVEL": "WARNING",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from hwq.errors import ToolError
 from hwq.rtl import Manifest
 from hwq.sim.beats import Beats
-from hwq.sim.tools import COUNTS, LOG, RESULTS, said
+from hwq.sim.tools import COUNTS, LAST, LOG, NEWS, RESULTS, said
 
 __all__ = ["Job", "Outcome"]
 
@@ -36,11 +37,33 @@ class Job:
         """Bits of each stream's payload."""
         return {port.name[0]: port.width for port in self.manifest.ports if port.name.endswith("_payload")}
 
+    @property
+    def macros(self) -> dict[str, object]:
+        """What fits a bench to the design."""
+        found: dict[str, object] = {"TOP": self.manifest.top, "LOADS": self.loads}
+        found |= {f"{stream.upper()}_BITS": bits for stream, bits in self.widths.items()}
+        found |= {f"{stream.upper()}_BEATS": len(beats) for stream, beats in self.beats.items()}
+        return found | ({"WAVES": 1} if self.waves else {})
+
+    def prepare(self, bench: str) -> list[str]:
+        """Write the beats and a bench; returns what the compiler is told: macros, then files."""
+        self.write()
+        text = files("hwq.sim").joinpath(bench).read_text(encoding="utf-8")
+        (self.folder / bench).write_text(text, encoding="utf-8")
+        return [*(f"-D{name}={value}" for name, value in self.macros.items()), bench, *map(str, self.sources)]
+
     def write(self) -> None:
-        """What a bench reads, a file a stream: of each beat its pause, its last, its payload from the highest byte."""
+        """What a bench reads, a file a stream: of each beat its pause, its flags, its payload from the highest byte."""
         for stream, beats in self.beats.items():
-            words = np.column_stack([beats.pause, beats.last.astype(np.uint8), beats.payload[:, ::-1]])
+            words = np.column_stack([beats.pause, _flags(beats), beats.payload[:, ::-1]])
             words.tofile(self.folder / f"{stream}.bin")
+
+
+def _flags(beats: Beats) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """LAST where a beat ends a tile; NEWS where that, or a pause, makes it another beat than the one before it."""
+    news = beats.last | (beats.pause != 0)
+    news[1:] |= beats.last[:-1]
+    return np.where(beats.last, LAST, 0).astype(np.uint8) | np.where(news, NEWS, 0).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

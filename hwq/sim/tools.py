@@ -16,8 +16,10 @@ from hwq.errors import ToolError
 
 __all__ = [
     "COUNTS",
+    "LAST",
     "LOADS",
     "LOG",
+    "NEWS",
     "RESULTS",
     "call",
     "icarus_environment",
@@ -29,6 +31,7 @@ __all__ = [
 LOADS = "HWQ_SIM_LOADS"  # what the environment calls the beats of w that go before those of a
 RESULTS = "results.txt"  # a line a result beat: its last and its payload, in bits
 COUNTS = "outcome.txt"  # cycles and stalled cycles
+LAST, NEWS = 1, 128  # flags of a beat in its file: it ends a tile; it, or its pause, is not as the one before it
 LOG = "log.txt"  # what the last tool said
 _RUNTIME = "verilated*.o"  # objects of Verilator's own: as many seconds as all of a small design
 
