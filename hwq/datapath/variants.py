@@ -96,7 +96,7 @@ VARIANTS: Mapping[str, Variant] = {
     "dsp2": Variant("product", "two products of one operand a from a block, a sum in logic each", _no_fields),
     "dsp4": Variant("product", "the four products of two a and two w from a block, a sum in logic each", _no_fields),
     "gated": Variant("product", "ECP5's product by a row a bit, gated inside the carry cells", lambda mac: ""),
-    "pairs": Variant("product", "two ternary products in one LUT6_2 a bit, summed three at a time", _no_digits),
+    "pairs": Variant("product", "two products by -1, 0 or 1 in one LUT6_2 a bit, summed by threes", _no_digits),
     "rows": Variant("product", "the product as radix-4 Booth rows, where a table would be taken", lambda mac: ""),
     "prefix": Variant("sum", "parallel-prefix adders behind the trees of standard cells, for a clock", lambda mac: ""),
 }
