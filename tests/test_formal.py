@@ -1,0 +1,93 @@
+"""Elements proved: every variant, row of each device and kind of accumulator, up to what the solver closes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hwq.datapath import VARIANTS, Datapath
+from hwq.rtl import emit
+from tests.formal import prove
+
+# Operands of 4 bits: one problem each
+ELEMENTS = [
+    ("int4*int4 +fixed(16)", "portable xc7 ecp5 ge nangate45"),
+    ("int4*int4 +fixed(16) use=dsp", "xc7"),
+    ("int8*int4 +fixed(24) @1x2 use=dsp2", "xc7"),
+    ("int3*int3 +fixed(12) @2x2 use=dsp4", "xc7"),
+    ("int4*int4 +fixed(16) use=gated", "ecp5"),
+    ("int8*int4 +fixed(24) use=prefix", "nangate45"),
+    ("fp4_e2m1*fp4_e2m1 +fixed(20) use=table", "xc7 ecp5"),
+    ("fp4_e2m1*fp4_e2m1 +fixed(20) use=rows", "xc7 ge"),
+    ("int8*int4 +fixed(24) cut=mul", "xc7 ecp5 ge"),
+    ("int8*int4 +fixed(24) cut=unpack,mul1,mul", "xc7 nangate45"),
+    ("int8*ternary +fixed(20)", "portable xc7 ecp5 ge"),
+    ("int4*ternary +fixed(12) @1x1x2", "xc7 ecp5 nangate45"),
+    ("int4*ternary +fixed(12) @1x1x2 use=pairs", "xc7"),
+    ("int8*binary +fixed(20) @1x1x2", "xc7"),
+    ("int4*uint4 +fixed(14,sat)", "xc7 ge"),
+    ("int4*int4 +fixed(9,sat) @1x1x2 order=tree(2)", "xc7 ecp5"),
+    ("int3*int2 +fixed(6,sat) @1x1x2 order=tree(2)", "nangate45"),
+    ("fp8_e4m3*int4 +fixed(48) cut=mul", "portable xc7 ecp5 nangate45"),
+    ("fp8_e5m2*fp4_e2m1 +fixed(48) cut=mul,align", "xc7 ecp5 ge"),
+    ("fp6_e3m2*int4 +fixed(24)", "xc7 ge"),
+    ("nf4*int4 +fixed(32)", "xc7 ge"),
+    ("log4*log4 +fixed(40)", "xc7 nangate45"),
+    ("sm(4)*sm(4) +fixed(16)", "xc7"),
+]
+# Of 6 and 8 bits: a problem for each code of w
+WIDE = [
+    ("fp6_e2m3*fp6_e2m3 +fixed(24)", "xc7"),
+    ("int8*int8 +fixed(32)", "xc7"),
+    ("int8*int8 +fixed(32) use=dsp", "xc7"),
+    ("int8*int8 +fixed(32) cut=mul", "ecp5"),
+    ("fp8_e4m3*fp8_e4m3 +fixed(48) cut=mul", "xc7"),
+    ("int8*int8 +fixed(32)", "nangate45"),
+]
+
+
+def each(designs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(text, device) for text, devices in designs for device in devices.split()]
+
+
+def proved(text: str, device: str, folder: Path) -> None:
+    dp = Datapath.parse(text)
+    emit(dp, folder, device)
+    proof = prove(dp, device, folder)
+    print(f"{text} on {device}: {proof.proved} of {proof.problems} problems proved")
+    assert proof.problems >= 1
+    assert proof.proved == proof.problems, proof.doubt
+
+
+@pytest.mark.parametrize(("text", "device"), each(ELEMENTS))
+def test_an_element_is_its_definition(tmp_path: Path, text: str, device: str) -> None:
+    proved(text, device, tmp_path)
+
+
+@pytest.mark.slow  # minutes each
+@pytest.mark.parametrize(("text", "device"), each(WIDE))
+def test_an_element_of_wide_operands_is_its_definition(tmp_path: Path, text: str, device: str) -> None:
+    proved(text, device, tmp_path)
+
+
+def test_every_variant_is_proved() -> None:
+    assert {use for text, _ in ELEMENTS for use in Datapath.parse(text).uses} == set(VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "fault"),
+    [
+        ("int4*int4 +fixed(16)", "acc_high = ", (r"\+ .*;", "+ 1'b0;")),  # a carry that is lost
+        ("fp8_e4m3*int4 +fixed(48) cut=mul", "nan_ <= or", ("or", "~or")),
+        ("int4*uint4 +fixed(14,sat)", "acc_ <= ", (r"acc_ <= 14'h0", "acc_ <= 14'h1")),
+    ],
+)
+def test_a_wrong_element_is_not_proved(tmp_path: Path, text: str, line: str, fault: tuple[str, str]) -> None:
+    dp = Datapath.parse(text)
+    path = tmp_path / f"{emit(dp, tmp_path).pe}.v"
+    lines = [re.sub(*fault, one) if line in one else one for one in path.read_text("utf-8").splitlines(keepends=True)]
+    assert "".join(lines) != path.read_text("utf-8")
+    path.write_text("".join(lines), "utf-8")
+    proof = prove(dp, "portable", tmp_path)
+    assert proof.proved < proof.problems
+    assert proof.doubt
