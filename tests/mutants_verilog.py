@@ -29,7 +29,7 @@ def _swapped(pattern: str, *others: str) -> Callable[[str], Iterator[Edit]]:
     return edits
 
 
-_IDLE = re.compile(r"  wire (?:\[\d+:0\] )?[aw]_\d+ = run.* \? .* : (\d+)'h([0-9a-f]+);")  # while none enter
+_IDLE = re.compile(r"  wire (?:\[\d+:0\] )?[aw]_\d+ = (?:run|beat).* \? .* : (\d+)'h([0-9a-f]+);")  # while none enter
 _CONSTANT = re.compile(r"(\d+)'([hbd])([0-9a-f]+)")
 
 
