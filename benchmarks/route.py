@@ -2,19 +2,23 @@
 
 Speed grade 6, out of context; an element is the median of three seeds, an array one seed. An array's figures are of the
 whole top (control, edges, read-out, epilogues), divided by its elements. A clock is printed as its period: the line
-holds if the period is at most the bar's. `python -m benchmarks.route TEXT...` runs the lines whose text is named.
+holds if the period is at most the bar's. `python -m benchmarks.route TEXT...` runs the lines whose text is named, and
+`python -m benchmarks.route FILE.svg` draws the curves of area over clock into a file.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.timing import Line
 from hwq.datapath import Datapath, plan
 from hwq.datapath.clocking import _pe_cuts as element_cuts
+from hwq.plot.style import PALETTE, drawing
 from hwq.synth import Row, measure_designs
+from hwq.synth.pnr import AIM
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def measure(wanted: Collection[str] = ()) -> Iterator[Line]:
 
 def _lines(bar: Bar, part: str, seeds: tuple[int, ...]) -> Iterator[Line]:
     dp = plan(Datapath.parse(bar.text), "ecp5", bar.clock).dp
-    row = _routed(dp, part, seeds, bar.chip)
+    # of a large design most paths miss the clock that an element is routed for
+    row = _routed(dp, part, seeds, bar.chip, AIM if part == "pe" else round(1.05 * bar.clock))
     each = dp.array.rows * dp.array.cols
     assert row.comb_post_route is not None and row.ff_post_route is not None and row.fmax_mhz is not None
     title = f"ecp5 {part} {dp}"
@@ -66,22 +71,50 @@ def _lines(bar: Bar, part: str, seeds: tuple[int, ...]) -> Iterator[Line]:
 
 def _curve(dp: Datapath) -> Iterator[Line]:
     """COMB of an element at every choice of cuts, with its flip-flops and clock."""
-    for cuts in dict.fromkeys(element_cuts(dp)):
-        cut = Datapath(dp.mac, dp.array, dp.decode, cuts, dp.uses)
-        row = _routed(cut, "pe", (1, 2, 3), "25k")
+    for row in _cut(dp):
         assert row.comb_post_route is not None and row.fmax_mhz is not None
         low, value, high = row.fmax_mhz.low, row.fmax_mhz.value, row.fmax_mhz.high
         note = f"{row.ff_post_route} FF, {value:.0f} MHz ({low:.0f}-{high:.0f})"
-        yield Line(f"ecp5 curve {cut}", row.comb_post_route, "COMB", None, note)
+        yield Line(f"ecp5 curve {row.design}", row.comb_post_route, "COMB", None, note)
 
 
-def _routed(dp: Datapath, part: str, seeds: tuple[int, ...], chip: str) -> Row:
-    (row,) = measure_designs([(dp, part)], "ecp5", place_and_route=True, seeds=seeds, chip=chip, workers=1)
+def _cut(dp: Datapath) -> Iterator[Row]:
+    """The element at every choice of cuts, median of three seeds."""
+    for cuts in dict.fromkeys(element_cuts(dp)):
+        yield _routed(Datapath(dp.mac, dp.array, dp.decode, cuts, dp.uses), "pe", (1, 2, 3), "25k", AIM)
+
+
+def _routed(dp: Datapath, part: str, seeds: tuple[int, ...], chip: str, aim: int) -> Row:
+    (row,) = measure_designs([(dp, part)], "ecp5", place_and_route=True, seeds=seeds, chip=chip, aim=aim, workers=1)
     return row
+
+
+def draw(curves: Mapping[str, Sequence[Row]], path: Path) -> None:
+    """COMB over clock: a point a choice of cuts with the range of its seeds and its flip-flops, a colour a datapath."""
+    with drawing(path, 8.0, 4.6) as figure:
+        axes = figure.subplots()
+        for colour, (text, rows) in zip(PALETTE, curves.items(), strict=False):
+            points = [(row, row.fmax_mhz) for row in rows if row.fmax_mhz is not None]
+            clocks = [clock.value for _, clock in points]
+            areas = [float(row.comb_post_route or 0) for row, _ in points]
+            sides = [[c.value - c.low for _, c in points], [c.high - c.value for _, c in points]]
+            axes.errorbar(clocks, areas, xerr=sides, fmt="o", color=colour, capsize=2, label=text)
+            for clock, area, (row, _) in zip(clocks, areas, points, strict=True):
+                axes.annotate(f"{row.ff_post_route}", (clock, area), (4, 5), textcoords="offset points", fontsize=8)
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("clock of an element alone after place and route, MHz: median and range of three seeds")
+        axes.set_ylabel("COMB; beside each point its flip-flops")
+        axes.set_title("Registers within the product buy the clock: ECP5, speed grade 6 (T2, nextpnr)")
+        axes.grid(True)
+        axes.legend(loc="lower right")
 
 
 if __name__ == "__main__":
     from benchmarks.__main__ import text
 
+    if sys.argv[1:] and sys.argv[1].endswith(".svg"):
+        draw({curve: list(_cut(Datapath.parse(curve))) for curve in CURVES}, Path(sys.argv[1]))
+        sys.exit()
     for line in measure(sys.argv[1:]):
         print(text(line), flush=True)

@@ -68,19 +68,23 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     a, w = (operand.bits * array.lanes for operand in plan.operands)
     delayed = a * down * (high * (high - 1) // 2) + w * across * (wide * (wide - 1) // 2) * (not streaming)
     delayed = delayed * (flow != "tree")
-    late = mac.output.bits * (cols * (cols - 1) // 2) * streaming
+    if flow == "os":  # codes wait the first cycle as they came; one bit says of all whether they are any
+        came = [o.fmt.bits - o.bits for o in plan.operands]
+        delayed = delayed + array.lanes * (came[0] * (rows - down) + came[1] * (cols - across)) + (high * wide > 1)
+    waiting = mac.output.bits * (cols * (cols - 1) // 2) * streaming
     valid = going + depth if streaming else depth - (rows * depth == 1)
-    late_load = streaming and plan.blocks["decode_w"].depth > 0
+    # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
+    late = streaming * (plan.blocks["decode_w"].depth > 0) + high * (flow == "os") + (flow == "tree")
     return {
         "edge": {"gate": rows * a + cols * w * (not streaming), "ff": delayed},
         # with stochastic rounding a seed is loaded, or goes on
         "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
         "read_out": {
             "read": cols * sums * -(-(rows - 1) // 3) * (not streaming),
-            "ff": cols * mac.output.bits + late,
+            "ff": cols * mac.output.bits + waiting,
         },
         # of one row, and without output registers, the last state is the valid bit
-        "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid + late_load},
+        "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid + late},
         "parameters": {"ff": cols * held},
         "merged": {"ff": -(delays["a"] * high * (wide - 1) + delays["w"] * wide * (high - 1) * (not streaming))},
         **_unread(plan, high, wide),

@@ -17,6 +17,7 @@ from hwq.rtl.blocks import leaves
 from hwq.rtl.control import control
 from hwq.rtl.grid import grid_row, readout, sums_name
 from hwq.rtl.modules import Leaf, Port, assigned, instance, module, part, register, wire
+from hwq.rtl.wires import bus
 
 __all__ = ["Top"]
 
@@ -50,6 +51,11 @@ class Top:
             self.rows.insert(0, grid_row(plan, self.blocks[FIRST], f"{name}_row_first"))
         self.row = self.rows[-1]
         self.width = self.row.widths[sums_name(0, self.tile["a"])]  # of a row's sums
+        # a pause's zeros leave the sums that stay as they are: only sums that move wait, and what is on its way out
+        self.moves = "en" if self.flow == "ws" else "1'b1"
+        self.enters = "run & a_valid" if self.flow == "ws" else "beat"
+        self.leaves = "en" if self.flow == "ws" else "open"
+        self.clocks = {"clk": "clk", "rst": "rst", "en": self.moves}
         self.readout = readout(dp.array.rows, self.width, name) if self.flow != "ws" else None
 
     @cached_property
@@ -98,6 +104,11 @@ class Top:
         ready |= {"p": "clear"} if self.parameters else {}
         if self.flow == "ws":
             ready["a"] = "run & en"  # operands go on entering, or not, while results leave
+        else:
+            yield wire("beat", 1, "run & a_valid & w_valid")
+            if self.flow == "os" and self.size != {"a": 1, "w": 1}:
+                yield from register("beat_late", 1, "beat", self.moves)
+            yield wire("open", 1, "~o_valid | o_ready")
         yield from (assigned(f"{stream}_ready", f"{state} & ~rst") for stream, state in ready.items())
 
     # -- operands -------------------------------------------------------------------------------------------------
@@ -111,39 +122,57 @@ class Top:
         yield f"  // {'weights' if still else 'operands'} at the edge: decoded" + (
             "" if still or self.flow == "tree" else ", a cycle later in each further lane"
         )
+        bits = self.operands[side].fmt.bits * self.array.lanes * self.tile[side]
         for lane in range(self.size[side]):
             name = f"{side}_{lane}"
-            yield from self._codes(side, lane, name, gated=not still)
-            if lane and not still and self.flow != "tree":
-                yield from self._skewed(side, lane, name)
+            code = part(f"{side}_payload", lane * bits, bits, self.size[side] * bits)
+            if not lane or still or self.flow == "tree":
+                yield wire(name, self._bits(side), code if still else self._entering(side, code, self.enters))
+            else:
+                yield from self._waiting(side, lane, code)
                 name += "_late"
             yield from self._decoded(side, lane, name)
 
-    def _codes(self, side: str, lane: int, name: str, gated: bool) -> Iterator[str]:
-        """The codes of one lane of the edge, or what stands there while none enter."""
-        operand, lanes = self.operands[side], self.array.lanes * self.tile[side]
-        bits = operand.fmt.bits * lanes
-        value = part(f"{side}_payload", lane * bits, bits, self.size[side] * bits)
-        if gated:
-            idle = sum(operand.idle << (operand.bits * at) for at in range(lanes))
-            entering = "run & a_valid" if self.flow == "ws" else "run"
-            value = f"{{1'b0, {value}}}" if operand.rests else value
-            value = f"{entering} ? {value} : {operand.bits * lanes}'h{idle:x}"
-        yield wire(name, operand.bits * lanes, value)
+    def _bits(self, side: str, cycles: int = 1) -> int:
+        """Bits of the codes of a lane of the edge, as they travel, in so many cycles."""
+        return cycles * self.operands[side].bits * self.array.lanes * self.tile[side]
 
-    def _skewed(self, side: str, lane: int, name: str) -> Iterator[str]:
-        """The codes, `lane` cycles later."""
-        operand, codes = self.operands[side], self.array.lanes * self.tile[side]
-        bits = operand.bits * codes
-        idle = sum(operand.idle << (operand.bits * at) for at in range(codes * lane))
-        before = name if lane == 1 else f"{{{name}_skew[{bits * (lane - 1) - 1}:0], {name}}}"
-        yield from register(f"{name}_skew", bits * lane, before, reset=f"{bits * lane}'h{idle:x}")
-        yield wire(f"{name}_late", bits, part(f"{name}_skew", bits * (lane - 1), bits, bits * lane))
+    def _entering(self, side: str, code: str, enters: str) -> str:
+        """The codes, or what stands there while none enter."""
+        code = f"{{1'b0, {code}}}" if self.operands[side].rests else code
+        return f"{enters} ? {code} : {self._idle(side)}"
+
+    def _idle(self, side: str, cycles: int = 1) -> str:
+        bits = self.operands[side].bits
+        idle = sum(self.operands[side].idle << at for at in range(0, self._bits(side, cycles), bits))
+        return f"{self._bits(side, cycles)}'h{idle:x}"
+
+    def _waiting(self, side: str, lane: int, code: str) -> Iterator[str]:
+        """The codes, `lane` cycles later. Whether they are any is known to all lanes one cycle after the first one.
+
+        So no lane but the first has to wait for both streams' valid within a cycle.
+        """
+        name, bits = f"{side}_{lane}", self._bits(side)
+        if self.flow == "ws":
+            yield wire(name, bits, self._entering(side, code, self.enters))
+            cycles = lane
+        else:
+            width = self.operands[side].fmt.bits * self.array.lanes * self.tile[side]
+            yield f"  reg {bus(width)}{name}_came;"
+            yield f"  always @(posedge clk) {name}_came <= {code};"
+            yield wire(name, bits, self._entering(side, f"{name}_came", "beat_late"))
+            cycles = lane - 1
+        if cycles:
+            before = name if cycles == 1 else f"{{{name}_skew[{self._bits(side, cycles - 1) - 1}:0], {name}}}"
+            reset = self._idle(side, cycles)
+            yield from register(f"{name}_skew", bits * cycles, before, self.moves, reset)
+            name = part(f"{name}_skew", bits * (cycles - 1), bits, bits * cycles)
+        yield wire(f"{side}_{lane}_late", bits, name)
 
     def _decoded(self, side: str, lane: int, name: str) -> Iterator[str]:
         decoder, bits = self.blocks[f"decode_{side}"], self.operands[side].bits * self.tile[side]
         width = decoder.widths["fields"]
-        clocks = {port.name: port.name for port in decoder.ports if port.name in ("clk", "rst", "en")}
+        clocks = {port.name: self.clocks[port.name] for port in decoder.ports if port.name in self.clocks}
         yield wire(f"{side}_{lane}_fields", width * self.array.lanes)
         for at in range(self.array.lanes):
             code = part(name, at * bits, bits, bits * self.array.lanes)
@@ -164,6 +193,7 @@ class Top:
         if self.flow == "ws" and "clk" in self.blocks["decode_w"].widths:  # weights come a cycle later
             load = "load_late"
             yield from register(load, 1, "load")
+        yield from self._clears(rows)
         for at in range(rows):
             yield from (wire(f"sums_{at * down + one}", self.width) for one in range(down))
             yield from [wire(f"w_from_{at}", width["w_q"])] if "w_q" in width else []
@@ -174,8 +204,16 @@ class Top:
             pins = {"a": f"a_{at}_fields", "w": passed, "sums_in": f"sums_{at - 1}"}
             pins |= {"w_q": f"w_from_{at}", "load": f"{load} & en"}
             pins |= {sums_name(one, down): f"sums_{at * down + one}" for one in range(down)}
-            pins |= {name: name for name in ("clk", "rst", "en", "clear")}
+            pins |= {**self.clocks, "clear": f"clear_{at if self.flow == 'os' else 0}"}
             yield from instance(leaf.name, f"row_{at}", {port.name: pins[port.name] for port in leaf.ports})
+
+    def _clears(self, rows: int) -> Iterator[str]:
+        """The clear of each row, a cycle ahead of its first products: a register that only the row has to wait for."""
+        before = "clear"
+        for at in range(rows if self.flow == "os" else self.flow == "tree"):
+            yield f"  reg clear_{at};"
+            yield f"  always @(posedge clk) clear_{at} <= {before};"
+            before = f"clear_{at}"
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -198,7 +236,7 @@ class Top:
     def _column(self, col: int) -> Iterator[str]:
         """One column's parameters and its epilogue."""
         leaf, cols = self.blocks["epilogue"], self.array.cols
-        pins = {name: name for name in ("clk", "rst", "en")}
+        pins = {"clk": "clk", "rst": "rst", "en": self.leaves}
         at = col * self.width // cols
         for name, word in state(self.plan.dp.mac, self.array.lanes).words.items():
             pins[name] = part("finished", at, word.width, self.width)
@@ -243,12 +281,12 @@ class Top:
                 else f"code_{col}"
                 for col in reversed(range(cols))
             ]
-        yield from register("payload", bits * cols, f"{{{', '.join(codes)}}}" if cols > 1 else codes[0])
+        yield from register("payload", bits * cols, f"{{{', '.join(codes)}}}" if cols > 1 else codes[0], self.leaves)
         yield assigned("o_payload", "payload")
         if self.flow != "ws" and self.array.rows == depth == 1:  # the last state is the one result
             yield assigned("o_valid", "tail & ~rst")
         else:
             before = started if depth == 1 else f"{{valid[{depth - 2}:0], {started}}}"
-            yield from register("valid", depth, before)
+            yield from register("valid", depth, before, self.leaves)
             yield assigned("o_valid", f"{part('valid', depth - 1, 1, depth)} & ~rst")
         yield assigned("o_last", "tail & done")

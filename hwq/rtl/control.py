@@ -1,7 +1,9 @@
-"""The modules that steer an array: which state a tile is in, and one enable for everything that is clocked.
+"""The modules that steer an array: which state a tile is in, and the enable without which that state stands.
 
-Nothing moves in a cycle without the enable, so that a stall anywhere freezes the array as it stands. No beat is taken
-and no result offered while rst is held.
+Where sums move (weight-stationary), nothing else moves without it either. Where they stay, a pause needs no freezing:
+codes of zero enter, which leave every sum as it is, and only the way of the results waits. So the elements have no
+clock enable, which a whole array would have to wait for in every cycle. No beat is taken and no result offered while
+rst is held.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def _entry(folder: Path, index: int, job: Job, netlist: str) -> dict[str, Any]:
     for source, path in zip(sources, job.files, strict=True):
         shutil.copyfile(path, folder / str(index) / source)
     names = {"job": str(index), "module": job.module, "netlist": netlist}
-    return {**names, "sources": sources, "seeds": job.seeds, "chip": job.chip, "efforts": job.efforts}
+    return {**names, "sources": sources, "seeds": job.seeds, "chip": job.chip, "aim": job.aim, "efforts": job.efforts}
 
 
 def _libraries(folder: Path, job: Job) -> dict[str, list[str]]:

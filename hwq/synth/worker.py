@@ -111,7 +111,7 @@ def _measure(yosys: Yosys, flow: Target, job: dict[str, Any]) -> dict[str, Any]:
         yosys.run(f"hierarchy -top {job['module']}", f"write_verilog -selected -noattr {job['netlist']}")
     if job["seeds"]:
         yosys.run("design -load flat", *flow.fast, f"write_json -selected {NAME}.json")
-        row |= place_and_route(f"{NAME}.json", NAME, job["seeds"], job["chip"])
+        row |= place_and_route(f"{NAME}.json", NAME, job["seeds"], job["chip"], job["aim"])
     return row | {"seconds": round(time.monotonic() - start, 3)}
 
 
