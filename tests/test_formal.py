@@ -16,6 +16,8 @@ ELEMENTS = [
     ("int8*int4 +fixed(24) @1x2 use=dsp2", "xc7"),
     ("int3*int3 +fixed(12) @2x2 use=dsp4", "xc7"),
     ("int4*int4 +fixed(16) use=gated", "ecp5"),
+    ("int8*int4 +fixed(24) cut=mul1,mul use=gated", "ecp5"),
+    ("uint4*int4 +fixed(14) cut=mul1 use=gated", "ecp5"),
     ("int8*int4 +fixed(24) use=prefix", "nangate45"),
     ("fp4_e2m1*fp4_e2m1 +fixed(20) use=table", "xc7 ecp5"),
     ("fp4_e2m1*fp4_e2m1 +fixed(20) use=rows", "xc7 ge"),

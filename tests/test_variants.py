@@ -37,6 +37,7 @@ CARRIES = [
     "uint8*int4 +fixed(24,sat) @2x2/ws k=2 cut=mul use=gated",
     "fp8_e4m3*fp6_e2m3 ->bf16 cut=mul use=gated",
     "int5*int8 +fixed(24) cut=mul1 use=gated",
+    "int8*int8 +fixed(32) @2x2 cut=mul1,mul2,mul3,mul use=gated",
 ]
 PAIRS = [
     "int8*ternary +fixed(20) @1x1x16 cut=mul use=pairs",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from hwq.bits.cells import Net
 from hwq.bits.rows import Lowering
-from hwq.bits.sums import Addend, bits_of, signed_bits
+from hwq.bits.sums import Addend, bits_of, factors, signed_bits
 from hwq.bits.word import Word
 
 __all__ = ["Gated"]
@@ -19,11 +19,13 @@ Range = tuple[int, int]
 
 
 class Gated(Lowering):
-    """Lowers `mul` to gated rows. Cuts inside a product keep its radix-4 rows, which is where they cut."""
+    """Lowers `mul` to gated rows: one a bit, or between cuts one a digit of two bits."""
 
     def _product(self, x: Word, y: Word, base: Addend | None = None) -> Net:
         if any(cut.startswith("mul") and cut != "mul" for cut in self.cuts):
-            return super()._product(x, y, base)
+            plain, coded = factors(x, y)
+            cut_short = base is not None or signed_bits(coded) < 4
+            return super()._product(x, y, base) if cut_short else self._digits(plain, coded)
         plain, gates = (x, y) if signed_bits(y) <= signed_bits(x) else (y, x)
         many = self.resize(self.lower_one(plain), signed_bits(plain), True)
         few = self.lower_one(gates)
@@ -46,6 +48,40 @@ class Gated(Lowering):
                 base = self._above(total, bounds, 1)
         width = sum(net.width for net in lows) + total.width
         return self.cell("cat", [*lows, total], width, True, "product") if lows else total
+
+    def _digits(self, plain: Word, coded: Word) -> Net:
+        """A row a digit, where cuts are: the lowest two bits gate the first row, radix-4 digits the others.
+
+        A table chooses x or 2x for a digit; whether it is nothing, and its sign, are a table each for the whole row.
+        """
+        many, few = self.resize(self.lower_one(plain), signed_bits(plain), True), self._signed(coded)
+        total, bounds = self._pair(many, few, (plain.lo, plain.hi))
+        digits = (few.width + 1) // 2
+        lows: list[Net] = []
+        for j in range(1, digits):
+            total = self.reg(total, f"mul{j}") if f"mul{j}" in self.cuts else total
+            lows.append(self.view(total, 0, 2))
+            many = self.at(many, self.cycle[total])
+            window = [self.at(self._bit(few, 2 * j + k), self.cycle[total]) for k in (-1, 0, 1)]
+            if j == 1:
+                window[0] = self.constant(0, 1)  # it is counted in the first row
+            number, gate, minus = self._chosen(many, window)
+            ends = 2 * plain.lo, 2 * plain.hi
+            total, bounds = self._row(self._above(total, bounds, 2), number, gate, minus, ends)
+        return self.cell("cat", [*lows, total], 2 * len(lows) + total.width, True, "product")
+
+    def _chosen(self, many: Net, window: list[Net]) -> tuple[Net, Net, Net]:
+        """x or 2x, whether the digit of these three bits is not zero, and whether it is negative."""
+        below, low, high = window
+        wide = [self.resize(net, many.width + 1, True) for net in (self.shifted(many, 1), many)]
+        if below.value is not None:
+            one, gate, minus = low, self.cell("or", [low, high], 1, False, "some"), high
+        else:
+            one = self.cell("xor", [below, low], 1, False, "one")
+            gate = self.cell("or", [one, self.cell("xor", [low, high], 1, False, "two")], 1, False, "some")
+            least = self.cell("not", [self.cell("and", [below, low], 1, False, "ones")], 1, False, "less")
+            minus = self.cell("and", [high, least], 1, False, "minus")
+        return self.cell("select", [one, *wide], many.width + 1, True, "chosen"), gate, minus
 
     def _above(self, total: Net, bounds: Range, places: int) -> Addend:
         return self.view(total, places, total.width - places, True), (bounds[0] >> places, bounds[1] >> places)
