@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.timing import Line
 from hwq.datapath import Datapath, plan
-from hwq.datapath.clocking import _pe_cuts as element_cuts
+from hwq.datapath.clocking import element_cuts
 from hwq.plot.style import PALETTE, drawing
 from hwq.synth import Row, measure_designs
 from hwq.synth.pnr import AIM
@@ -33,9 +33,13 @@ class Bar:
     chip: str = "25k"
 
 
-ELEMENTS = (Bar("int8*int8 +fixed(32)", 230, 230, 152, 144),)
+ELEMENTS = (
+    Bar("int8*int8 +fixed(32)", 230, 230, 152, 144),
+    Bar("int8*int8 +fixed(32) use=gated", 225, 230, 152, 144),
+)
 ARRAYS = (
     Bar("int8*int8 +fixed(32) @8x8", 200, 200, 152, 110),
+    Bar("int8*int8 +fixed(32) @8x8 use=gated", 200, 200, 152, 110),
     Bar("fp8_e4m3*fp8_e4m3 +fixed(48) @8x8", 150, 150),
     Bar("int8*int8 +fixed(32) @16x16", 150, chip="85k"),
     Bar("int4*int4 +fixed(16) @32x32", 150, chip="85k"),
@@ -80,7 +84,7 @@ def _curve(dp: Datapath) -> Iterator[Line]:
 
 def _cut(dp: Datapath) -> Iterator[Row]:
     """The element at every choice of cuts, median of three seeds."""
-    for cuts in dict.fromkeys(element_cuts(dp)):
+    for cuts in dict.fromkeys(element_cuts(dp, "ecp5")):
         yield _routed(Datapath(dp.mac, dp.array, dp.decode, cuts, dp.uses), "pe", (1, 2, 3), "25k", AIM)
 
 

@@ -157,3 +157,8 @@ def test_carry_cells_cost_what_they_take(tmp_path: Path, text: str, device: str,
     price = next(part for part in hwq.estimate(dp, device).breakdown if part.name == "pe").figures["lut"]
     assert price.is_exact and price.value == luts
     assert hwq.estimate(replace(dp, uses=("rows",)), device).lut.value > hwq.estimate(dp, device).lut.value
+
+
+def test_a_clock_cuts_a_variant_that_only_its_device_has() -> None:
+    found = plan(Datapath.parse("int8*int8 +fixed(32) @8x8 use=gated"), "ecp5", 200).dp
+    assert (found.uses, found.cuts) == (("gated",), ("mul1", "mul2", "mul3", "mul"))

@@ -13,30 +13,25 @@ from hwq.datapath.structure import Datapath
 from hwq.datapath.timing import critical_path, path_ns
 from hwq.errors import HwqError
 
-__all__ = ["cuts_for"]
+__all__ = ["cuts_for", "element_cuts"]
 
 
 def cuts_for(dp: Datapath, target: str, clock: float) -> Datapath:
     """`dp` with cuts that reach `clock` (MHz) on the device; cuts already in its text stay."""
-    delays = device(target).delays
-    if delays is None:
-        timed = ", ".join(n for n in DEVICES if device(n).delays is not None) or "none yet"
-        raise HwqError(f"clock= needs a device with place and route ({timed}), not {target}")
+    _delays(target)
     if not 0 < clock < math.inf:
         raise HwqError(f"clock must be a finite positive number of MHz, not {clock:g}")
     period = 1000 / clock
-    pe = _first(dp, "pe", _pe_cuts(dp), delays, period)
-    return _first(pe, "epilogue", _output_cuts(pe), delays, period)
+    pe = _first(dp, "pe", element_cuts(dp, target), target, period)
+    return _first(pe, "epilogue", output_cuts(pe), target, period)
 
 
-def _first(
-    dp: Datapath, block: str, choices: Iterator[tuple[str, ...]], delays: Mapping[str, float], period: float
-) -> Datapath:
+def _first(dp: Datapath, block: str, choices: Iterator[tuple[str, ...]], target: str, period: float) -> Datapath:
     """The first of the choices that is fast enough; refused by name if none is."""
-    best = float("inf")
+    delays, best = _delays(target), float("inf")
     for cuts in choices:
         tried = replace(dp, cuts=(*dp.cuts, *cuts))
-        ns = path_ns(critical_path(plan(tried).blocks[block], delays), delays)
+        ns = path_ns(critical_path(plan(tried, target).blocks[block], delays), delays)
         if ns <= period:
             return tried
         best = min(best, ns)
@@ -45,10 +40,18 @@ def _first(
     )
 
 
-def _pe_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:
+def _delays(target: str) -> Mapping[str, float]:
+    found = device(target).delays
+    if found is None:
+        timed = ", ".join(n for n in DEVICES if device(n).delays is not None) or "none yet"
+        raise HwqError(f"clock= needs a device with place and route ({timed}), not {target}")
+    return found
+
+
+def element_cuts(dp: Datapath, target: str) -> Iterator[tuple[str, ...]]:
     """From no cut to every cut: the product, the aligner, then registers every 3rd, 2nd, 1st row."""
     rows = row_count(dp.mac)
-    aligned = "align" in pe_stages(dp.mac) and any(c.op == "select" for c in plan(dp).blocks["pe"].cells)
+    aligned = "align" in pe_stages(dp.mac) and any(c.op == "select" for c in plan(dp, target).blocks["pe"].cells)
     yield ()
     yield ("mul",)
     if aligned:
@@ -60,7 +63,7 @@ def _pe_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:
     yield ("unpack", *(f"mul{j}" for j in range(1, rows)), "mul", "align")
 
 
-def _output_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:
+def output_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:
     stages = output_stages(dp.mac)
     yield ()
     if "requant" in stages:
