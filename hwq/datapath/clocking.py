@@ -23,7 +23,7 @@ def cuts_for(dp: Datapath, target: str, clock: float) -> Datapath:
         raise HwqError(f"clock must be a finite positive number of MHz, not {clock:g}")
     period = 1000 / clock
     pe = _first(dp, "pe", element_cuts(dp, target), target, period)
-    return _first(pe, "epilogue", output_cuts(pe), target, period)
+    return _first(pe, "epilogue", _output_cuts(pe), target, period)
 
 
 def _first(dp: Datapath, block: str, choices: Iterator[tuple[str, ...]], target: str, period: float) -> Datapath:
@@ -63,7 +63,7 @@ def element_cuts(dp: Datapath, target: str) -> Iterator[tuple[str, ...]]:
     yield ("unpack", *(f"mul{j}" for j in range(1, rows)), "mul", "align")
 
 
-def output_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:
+def _output_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:
     stages = output_stages(dp.mac)
     yield ()
     if "requant" in stages:
