@@ -48,6 +48,30 @@ def test_both_simulators_give_one_report() -> None:
     assert replace(one, vectors_per_s=0, simulator="") == replace(two, vectors_per_s=0, simulator="")
 
 
+@pytest.mark.parametrize("bench", BENCHES)
+@pytest.mark.parametrize("dp", DATAPATHS[1:4])
+def test_processes_side_by_side_give_the_report_of_one(dp: str, bench: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = run(dp, bench=bench, vectors=12)
+    monkeypatch.setattr("hwq.sim.run.PART", 10)
+    shared = run(dp, bench=bench, vectors=12)
+    assert shared.passed and shared.compared == one.compared and shared.expected_cycles == one.expected_cycles
+
+
+def test_a_fault_in_a_later_process_is_named_by_the_tile_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dp = Datapath.parse("int4*int4 +fixed(16)")
+    element = tmp_path / (emit(dp, tmp_path).pe + ".v")
+    text = element.read_text()
+    element.write_text(text.replace("assign acc = acc_;", "assign acc = acc_ == -16'd57 ? 16'd1 : acc_;"))
+    assert element.read_text() != text
+    one = check(dp, folder=tmp_path, bench="bulk", exhaustive=False, vectors=400)
+    monkeypatch.setattr("hwq.sim.run.PART", 500)
+    shared = check(dp, folder=tmp_path, bench="bulk", exhaustive=False, vectors=400)
+    assert one.mismatches and one.first_mismatch["tile"] > 100
+    assert (shared.mismatches, shared.first_mismatch) == (one.mismatches, one.first_mismatch)
+
+
 def test_exhaustive_runs_are_of_the_bulk_bench_and_others_of_cocotb(monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
 
@@ -81,7 +105,7 @@ FAULTS: dict[str, tuple[str, Callable[[str], str]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_of_the_handshakes_is_reported(tmp_path: Path, fault: str) -> None:
+def test_a_fault_of_the_handshakes_is_reported(tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     dp = "int4*int4 +fixed(16) @2x2"
     assert run(dp, bench="bulk", vectors=40).passed
     manifest = emit(Datapath.parse(dp), tmp_path)
@@ -93,6 +117,8 @@ def test_a_fault_of_the_handshakes_is_reported(tmp_path: Path, fault: str) -> No
     report = run(dp, bench="bulk", vectors=40, folder=tmp_path)
     assert not report.passed
     assert report.failure
+    monkeypatch.setattr("hwq.sim.run.PART", 50)
+    assert run(dp, bench="bulk", vectors=40, folder=tmp_path).failure
 
 
 def test_an_unknown_bit_stands_in_the_report(tmp_path: Path) -> None:

@@ -38,6 +38,12 @@ class Beats:
     def __len__(self) -> int:
         return len(self.last)
 
+    def of_tiles(self, first: int, after: int) -> Beats:
+        """Those of the tiles from `first` to the one before `after`."""
+        ends = np.concatenate([[0], np.flatnonzero(self.last) + 1])
+        chosen = slice(ends[first], ends[after])
+        return Beats(self.payload[chosen], self.last[chosen], self.pause[chosen])
+
 
 def drive(dp: Datapath, batches: Sequence[Tiles], seed: int) -> dict[str, Beats]:
     """The beats of the streams a, w and, where there are parameters, p; and of o, without a payload."""

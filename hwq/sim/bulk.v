@@ -155,7 +155,7 @@ module bench;
   wire smooth = (state == ENTER) & together & a_taken & w_taken & ~a_last & ~o_valid;
 
   always @(posedge clk)
-    if (!smooth) begin // else operands enter and nothing else happens: what is common is quick
+    if (smooth !== 1'b1) begin // else operands enter and nothing else happens: what is common is quick
       if (stall) begin
         stalled = stalled + 1;
         if (stalled[10:0] == 0) look;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,23 @@ class Job:
         (self.folder / bench).write_text(text, encoding="utf-8")
         return [*(f"-D{name}={value}" for name, value in self.macros.items()), bench, *map(str, self.sources)]
 
+    @property
+    def tiles(self) -> int:
+        return int(self.beats["o"].last.sum())
+
+    def parts(self, count: int) -> list[Job]:
+        """The same in so many folders inside this one, for processes side by side: each runs some of the tiles."""
+        if count == 1:
+            return [self]
+        found = []
+        for part in range(count):
+            first, after = (self.tiles * at // count for at in (part, part + 1))
+            beats = {stream: beats.of_tiles(first, after) for stream, beats in self.beats.items()}
+            folder = self.folder / f"part_{part}"
+            folder.mkdir()
+            found.append(replace(self, folder=folder, beats=beats))
+        return found
+
     def write(self) -> None:
         """What a bench reads, a file a stream: of each beat its pause, its flags, its payload from the highest byte."""
         for stream, beats in self.beats.items():
@@ -84,3 +101,13 @@ class Outcome:
         lines = np.fromfile(job.folder / RESULTS, dtype=np.uint8).reshape(-1, job.widths["o"] + 2)
         cycles, stalled = map(int, path.read_text(encoding="utf-8").split())
         return cls(lines[:, :-1], cycles, stalled)
+
+    @classmethod
+    def joined(cls, jobs: Sequence[Job]) -> Outcome:
+        """What all benches saw, up to a part that lacks a result: what comes after it has no place."""
+        found, results = [cls.read(job) for job in jobs], list[np.ndarray[Any, Any]]()
+        for outcome, job in zip(found, jobs, strict=True):
+            results.append(outcome.results)
+            if len(outcome.results) != len(job.beats["o"]):
+                break
+        return cls(np.concatenate(results), sum(one.cycles for one in found), sum(one.stalled for one in found))

@@ -6,10 +6,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hwq.bits.loops import threads
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
 from hwq.rtl import Manifest, emit
@@ -22,6 +24,7 @@ from hwq.sim.stimulus import Tiles, exhaustive_tiles, random_tiles
 __all__ = ["BENCHES", "SIMULATORS", "Report", "check"]
 
 EXHAUSTIVE_BITS = 16  # of both operands together: 65,536 pairs
+PART = 10_000  # beats of a that are worth a process of their own
 BENCHES: Mapping[str, Mapping[str, Callable[[Job], Path | None]]] = {
     "cocotb": {"icarus": hosted.icarus, "verilator": hosted.verilator},
     "bulk": {"icarus": bulk.icarus, "verilator": bulk.verilator},
@@ -87,7 +90,8 @@ def check(
 
     `exhaustive` (the default for a 1x1 array of up to 16 operand bits) runs all pairs of codes, else `vectors` random
     tiles. `bench`: "bulk", on the side of the hardware, where every beat costs least (the default of exhaustive runs),
-    or "cocotb", on the side of Python; both send the same beats with the same pauses. `folder` holds Verilog that
+    or "cocotb", on the side of Python; both send the same beats with the same pauses. Long runs in Icarus are shared by
+    processes, as many at a time as there are cores (HWQ_THREADS). `folder` holds Verilog that
     `emit` wrote, perhaps edited since; without it the datapath is emitted for `device`, "portable" by default. `waves`
     names a file for the waveforms.
     """
@@ -101,11 +105,13 @@ def check(
     with tempfile.TemporaryDirectory(prefix="hwq-sim-") as name:
         job = _job(dp, batches, Path(name), folder, device, seed, waves is not None)
         start = time.perf_counter()
-        wave = BENCHES[bench][simulator](job)
+        parts = job.parts(_processes(job, simulator))
+        with ThreadPoolExecutor(threads()) as pool:
+            wave, *_ = pool.map(BENCHES[bench][simulator], parts)
         seconds = time.perf_counter() - start
         if wave is not None and waves is not None:
             shutil.copyfile(wave, waves)
-        outcome = Outcome.read(job)
+        outcome = Outcome.joined(parts)
     mismatches, first = compare(dp.mac, batches, job.beats["o"].last, outcome.results)
     return Report(
         datapath=str(dp),
@@ -122,6 +128,16 @@ def check(
         stalled=outcome.stalled,
         vectors_per_s=round(len(job.beats["a"]) / seconds, 1),
     )
+
+
+def _processes(job: Job, simulator: str) -> int:
+    """How many processes share the tiles of a run: Icarus interprets on one core. The same on every machine.
+
+    What is compiled first is quicker in one, and waveforms are wanted in one file.
+    """
+    if job.waves or simulator != "icarus":
+        return 1
+    return max(1, min(job.tiles, len(job.beats["a"]) // PART))
 
 
 def _check_options(simulator: str, bench: str, vectors: int, seed: int, waves: str | Path | None) -> None:
