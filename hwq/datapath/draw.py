@@ -65,6 +65,11 @@ class Draw:
         at = int(rng.integers(low, high + 1)) if low <= high else min(max(low, least_a), most_a)
         return {"a": _around(mac.a, at), "w": _around(mac.w, product - at)}
 
+    def opposite(self, side: str, codes: Codes) -> Codes:
+        """Codes of the numbers of other sign; the codes themselves where there is none."""
+        known, others = _opposites(self.mac.a if side == "a" else self.mac.w)
+        return others[np.searchsorted(known, codes)]
+
     def zero(self, side: str) -> int:
         fmt = self.mac.a if side == "a" else self.mac.w
         return int(np.asarray(fmt.encode(np.zeros(1, np.float32)))[0])
@@ -152,6 +157,17 @@ def _ordered(fmt: Format) -> tuple[Codes, np.ndarray[Any, Any]]:
     codes, number = codes[finite], np.broadcast_to(number, codes.shape)[finite]
     order = np.argsort(number, kind="stable")
     return codes[order], number[order]
+
+
+@lru_cache(maxsize=64)
+def _opposites(fmt: Format) -> tuple[Codes, Codes]:
+    """(Codes, ascending; of each the code of the number of other sign, or itself)."""
+    order, numbers = _ordered(fmt)
+    at = np.minimum(np.searchsorted(numbers, -numbers), len(numbers) - 1)
+    known = np.sort(_listed(fmt))
+    others = known.copy()
+    others[np.searchsorted(known, order)] = np.where(numbers[at] == -numbers, order[at], order)
+    return known, others
 
 
 @lru_cache(maxsize=64)

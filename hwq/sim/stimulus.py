@@ -14,6 +14,7 @@ __all__ = ["Tiles", "exhaustive_tiles", "random_tiles"]
 
 OUTPUTS = 512  # tiles for the epilogue alone
 SHORT, LONG = 3, 512  # terms of a tile: a running sum that is looked at often, and one that grows
+CANCELLING, GROWING = 0.1, 0.05  # shares of random tiles: each second product undoes one; all are as large as can be
 SHAPES = 400  # of random tiles: of many, some share a length and the kinds of their operands
 
 
@@ -54,6 +55,12 @@ def _drawn(draw: Draw, dp: Datapath, count: int, terms: int) -> Tiles:
         draw.operand(side, (lanes, count * terms)).reshape(lanes, count, terms).transpose(1, 0, 2)
         for side, lanes in (("a", rows), ("w", cols))
     )
+    kind = draw.rng.random()
+    if kind < CANCELLING:  # what is left is small beside what the sum has held
+        w[..., 1::2] = draw.opposite("w", w[..., : w.shape[-1] - 1 : 2])
+        a[..., 1::2] = a[..., : a.shape[-1] - 1 : 2]
+    elif kind < CANCELLING + GROWING:  # one sign: as far from zero as so many terms get
+        a[:], w[:] = (draw.rng.choice(draw.finite[side][[0, -1]]) for side in "aw")
     return _with_params(draw, a, w)
 
 
