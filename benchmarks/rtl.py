@@ -62,6 +62,8 @@ BARS = (
     Bar("fp8_e4m3*fp8_e4m3 +fixed(48) cut=mul", 114, "113, 116 with the NaN flag"),
     Bar("fp8_e5m2*fp8_e5m2 +fixed(80)", 150, "150 signed text"),
     Bar("fp8_e5m2*fp8_e5m2 +fixed(80) cut=mul", 150, "150 signed text"),
+    Bar("fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp", 2, "one DSP58, beside it none", plain=False),
+    Bar("fp8_e4m3*fp(4,3,inf) +fixed(48) use=dsp", 2, "one DSP48E2, beside it none", plain=False),
     Bar("int8*int8 +fixed(24) @1x1x4", 48.5, "48.5 rows chained", share=4, plain=False),
     Bar("fp4_e2m1*fp4_e2m1 +fixed(20) @1x1x8", 24, "29 alone", share=8, plain=False),
     Bar("int8*ternary +fixed(20) @1x1x16", None, "8.6 LUT6_2 sites by hand", share=16, plain=False),

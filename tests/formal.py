@@ -18,7 +18,6 @@ from pyosys import libyosys
 
 from hwq.datapath import Datapath, plan
 from hwq.datapath.schedule import pe_depth
-from hwq.datapath.steps import state
 from hwq.formats import Format, Special
 from hwq.rtl import Manifest
 from hwq.rtl.array import Top
@@ -78,7 +77,7 @@ class _Problem:
         self.top = Top(plan(dp, device), name)
         self.depth = pe_depth(dp)
         self.formats: dict[str, Format] = {"a": dp.mac.a, "w": dp.mac.w}
-        self.words = {name: word.width for name, word in state(dp.mac, self.lanes).words.items()}
+        self.words = {name: word.width for name, word in self.top.plan.state.words.items()}
         self.across = self.top.tile["w"]
 
     def text(self) -> Iterator[str]:
@@ -146,7 +145,9 @@ class _Problem:
                 unknown += [f"{term}_unknown" for term in terms]
                 rights.append(f"{self._field(sums, col, 'acc')} == {name}")
                 for flag in [word for word in self.words if word != "acc"]:
-                    set_ = " | ".join([self._field(f"{sums}_before", col, flag), *(f"{term}_{flag}" for term in terms)])
+                    raised = [flag] if "nan" in self.words else ["nan", flag]  # where NaN has no flag, it is both
+                    found = [f"{term}_{one}" for term in terms for one in raised]
+                    set_ = " | ".join([self._field(f"{sums}_before", col, flag), *found])
                     rights.append(f"{self._field(sums, col, flag)} == (~cleared & ({set_}))")
         yield f"  assign right = {' | '.join(unknown)} | ({' & '.join(f'({one})' for one in rights)});"
 

@@ -13,6 +13,10 @@ from tests.formal import prove
 ELEMENTS = [
     ("int4*int4 +fixed(16)", "portable xc7 ecp5 ge nangate45"),
     ("int4*int4 +fixed(16) use=dsp", "xc7"),
+    ("fp8_e4m3*int4 +fixed(48) use=dsp", "xc7"),
+    ("fp(4,3,inf)*int4 +fixed(48) use=dsp", "xc7"),
+    ("fp8_e4m3*fp(2,1,inf) +fixed(48) cut=mul use=dsp", "xc7"),
+    ("fp(4,3,inf)*fp(2,1,inf) +fixed(48) use=dsp", "xc7"),
     ("int8*int4 +fixed(24) @1x2 use=dsp2", "xc7"),
     ("int3*int3 +fixed(12) @2x2 use=dsp4", "xc7"),
     ("int4*int4 +fixed(16) use=gated", "ecp5"),
@@ -42,6 +46,7 @@ WIDE = [
     ("fp6_e2m3*fp6_e2m3 +fixed(24)", "xc7"),
     ("int8*int8 +fixed(32)", "xc7"),
     ("int8*int8 +fixed(32) use=dsp", "xc7"),
+    ("fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp", "xc7"),
     ("int8*int8 +fixed(32) cut=mul", "ecp5"),
     ("fp8_e4m3*fp8_e4m3 +fixed(48) cut=mul", "xc7"),
     ("int8*int8 +fixed(32)", "nangate45"),

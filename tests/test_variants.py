@@ -20,6 +20,11 @@ BLOCKS = [
     "int8*int8 +fixed(32) @2x3 cut=unpack,mul use=dsp",
     "fp8_e4m3*fp(4,3,inf) +fixed(48) ->bf16[bias] @2x2 use=dsp",
     "fp(4,3,inf)*fp6_e3m2 +fixed(48) @3x2/ws k=3 cut=mul use=dsp",
+    "fp8_e4m3*fp8_e4m3 +fixed(48) @2x2 cut=unpack,mul use=dsp",
+    "fp8_e4m3fnuz*fp8_e4m3 ->fp8_e4m3 @2x3/ws k=2 use=dsp",
+    "fp8_e4m3*fp8_e4m3fnuz +fixed(48) @2x1/tree use=dsp",
+    "fp(4,3,inf)*fp(4,3,inf) +fixed(48) @2x2 use=dsp",
+    "int8*fp(4,3,inf) +fixed(48) ->fp8_e5m2 cut=mul use=dsp",
     "uint8*int4 @2x3/tree use=dsp",
     "int8*int8 +fixed(32) ->int8[bias,requant] @3x4 use=dsp2",
     "uint8*int8 +fixed(24) @2x2 cut=mul use=dsp2",
@@ -95,7 +100,14 @@ def test_products_side_by_side_are_the_products(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["int8*int8 +fixed(32) cut=mul use=dsp", "int4*int4 +fixed(16) @2x2 use=dsp4", "int4*int4 @2x2/ws k=2 use=dsp"],
+    [
+        "int8*int8 +fixed(32) cut=mul use=dsp",
+        "int4*int4 +fixed(16) @2x2 use=dsp4",
+        "int4*int4 @2x2/ws k=2 use=dsp",
+        "fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp",
+        "fp8_e4m3*fp8_e4m3fnuz +fixed(48) @1x2/ws k=1 cut=mul use=dsp",
+        "fp8_e4m3*fp(4,3,inf) +fixed(48) @2x1/tree use=dsp",
+    ],
 )
 def test_a_block_does_what_the_vendors_model_does(tmp_path: Path, text: str) -> None:
     """The netlist is simulated with the model of the block that comes with Yosys, which shares nothing with ours."""
@@ -110,10 +122,12 @@ def test_a_block_does_what_the_vendors_model_does(tmp_path: Path, text: str) -> 
 
 
 def test_blocks_are_counted_and_what_does_not_fit_is_refused() -> None:
-    for text, blocks in {BLOCKS[0]: 1, BLOCKS[1]: 6, BLOCKS[5]: 6, BLOCKS[8]: 2}.items():
+    for text, blocks in {BLOCKS[0]: 1, BLOCKS[1]: 6, BLOCKS[10]: 6, BLOCKS[13]: 2}.items():
         assert hwq.estimate(text, "xc7").figures["dsp"].value == blocks
     for text, message in {
-        "fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp": "a DSP48E1 multiplies 25 x 18 bits into 48, not 19 x 19 into 48",
+        "fp8_e5m2*int4 +fixed(48) use=dsp": "a DSP48E1 multiplies 25 x 18 bits into 48, not 33 x 4 into 48",
+        "fp8_e4m3*fp8_e4m3 use=dsp decode=pe": "operands that are decoded at the edge, not decode=pe",
+        "int8*int8 @2x2 decode=pe use=dsp4": "operands that are decoded at the edge, not decode=pe",
         "int8*int8 +fixed(32) @2x2 use=dsp4": "not 25 x 41 into",
         "int8*int8 @2x2 use=dsp2,dsp": "use may name one variant a step",
         "int8*int8 +fixed(16,sat) use=dsp": "needs a sum that a block can keep, exact or wrapping",
@@ -138,6 +152,37 @@ def test_blocks_are_counted_and_what_does_not_fit_is_refused() -> None:
     ]:
         with pytest.raises(HwqError, match=message):
             plan(Datapath.parse(text), device)
+
+
+def test_half_a_number_counts_twice() -> None:
+    """Of each code, the number that the block takes, once or twice, is that of the format in units of its lsb."""
+    wide, half = plan(Datapath.parse("fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp"), "xc7").operands
+    assert set(wide.fields) == {"sig", "nan"}
+    codes = np.arange(256)
+    sig, twice = evaluate([half.fields[name] for name in ("sig", "twice")], {"code": codes})
+    np.testing.assert_array_equal(sig * (1 + twice), half.fmt.integers())
+    assert half.fields["sig"].width == 18
+    assert set(twice) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "luts"),
+    [
+        ("int8*int8 +fixed(32) use=dsp", 0),
+        ("fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp", 1),
+        ("fp8_e4m3*fp(4,3,inf) +fixed(48) cut=mul use=dsp", 2),
+        ("fp8_e4m3*fp(4,3,inf) @2x1/ws k=2 use=dsp", 2),
+        ("fp(4,3,inf)*fp(4,3,inf) +fixed(48) use=dsp", 3),
+    ],
+)
+def test_flags_beside_a_block_are_a_table_each(tmp_path: Path, text: str, luts: int) -> None:
+    dp = Datapath.parse(text)
+    manifest = emit(dp, tmp_path, "xc7")
+    row = measure([tmp_path / f"{manifest.pe}.v"], manifest.pe, "xc7")
+    assert (row.lut, row.dsp) == (luts, 1)
+    figures = next(part for part in hwq.estimate(dp, "xc7").breakdown if part.name == "pe").figures
+    assert figures["lut"].is_exact and figures["lut"].value == luts
+    assert figures["ff"].value == row.ff
 
 
 COSTS = [

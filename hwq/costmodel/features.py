@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 
 from hwq.bits.cells import Block, Cell, Net
 from hwq.datapath.device import DEVICES
+from hwq.datapath.hard import Hard
 
 __all__ = ["AROUND", "EXACT", "FIELD", "Features", "features"]
 
@@ -23,7 +24,7 @@ Source = tuple[Net, int] | None
 # the field that each device's features price, and the features whose coefficient is known, not fitted
 FIELD = {"xc7": "lut", "ecp5": "lut", "ge": "ge"}
 EXACT: Mapping[str, Mapping[str, float]] = {
-    "xc7": {"row": 1.0, "saturate": 1.0},
+    "xc7": {"row": 1.0, "saturate": 1.0, "flag": 1.0},
     "ecp5": {"carry": 2.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0},
     "ge": {},
 }
@@ -36,6 +37,11 @@ class Context:
         self.block = block
         self.driver = {cell.out: cell for cell in block.cells}
         self._sources: dict[Net, list[Source]] = {}
+
+    @cached_property
+    def beside_block(self) -> bool:
+        """Whether the sum is in a multiplier block: all that is left is flags, a table each, and wires to these."""
+        return any(isinstance(cell.attr, Hard) and cell.attr.sums for cell in self.block.cells)
 
     @cached_property
     def rows_only(self) -> set[Net]:
@@ -203,8 +209,8 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
         if absorbed:
             counts[f"taken{len(cell.args) - 1}"] += sum(live > 1 for live in legs)  # that a mapper may leave outside
     elif cell.op == "table":
-        counts["table"] += _table(cell, 6)
-    elif not (absorbed and cell.op in ("xor", "not", "and", "or")):
+        counts["flag" if context.beside_block else "table"] += _table(cell, 6)
+    elif not context.beside_block and not (absorbed and cell.op in ("xor", "not", "and", "or")):
         _glue(cell, counts)
 
 

@@ -15,7 +15,8 @@ from hwq.bits.rows import Lowering
 from hwq.bits.sums import signed_bits
 from hwq.datapath import steps
 from hwq.datapath.accumulators import Fixed
-from hwq.datapath.hard import Hard, Multiplier
+from hwq.datapath.hard import Hard, Multiplier, block_operands
+from hwq.datapath.kinds import flags
 from hwq.datapath.operand import Operand, operands
 from hwq.datapath.spec import Mac
 from hwq.datapath.variants import TILES, magnitude_table
@@ -50,7 +51,9 @@ class Element:
 
     @property
     def operands(self) -> tuple[Operand, Operand]:
-        return operands(self.mac, self.hard is not None)
+        if self.hard is None:
+            return operands(self.mac)
+        return block_operands(self.mac, None if self.form in TILES else self.hard[0])
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -114,6 +117,7 @@ class _Making:
         self.of, self.mac = of, of.mac
         self.low = _lowering(of)
         self.raw: list[Net] = []  # significands as they come
+        self.twice: list[Net] = []  # and whether one of them was halved
         self.passed: list[tuple[str, Net]] = []
         self.pairs: list[list[Fields]] = [[] for _ in range(of.lanes)]
         for side, operand in zip("aw", of.operands, strict=True):
@@ -131,6 +135,7 @@ class _Making:
             if not word.constant:
                 net = low.input(word)
                 self.raw += [net] if name == "sig" else []
+                self.twice += [net] if name == "twice" else []
                 if of.dataflow != "tree":
                     net = low.register(word, net, WEIGHT if (of.dataflow, side) == ("ws", "w") else OPERAND)
                     self.passed.append((f"{prefix}_{name}", net))
@@ -148,15 +153,14 @@ class _Making:
 
     def sum_in_block(self) -> Block:
         """An element whose product and sum are in a multiplier block; its flags stay beside it."""
-        of, low, now = self.of, self.low, steps.state(self.mac)
+        of, low, now = self.of, self.low, steps.state(self.mac, joined=True)
         assert of.hard is not None
         streaming = of.dataflow == "ws"
         before = steps.initial() if of.first else now
         for name, word in before.words.items():
             if name != "acc" or streaming:
                 self._enter(word)
-        after = self._after(before, now)
-        del after["acc"]
+        after = flags(now.words, before.words, *self.pairs[0])
         nets = dict(zip(after, low.lower(list(after.values())), strict=True))
         above = [low.constant(0, now.total.width) if of.first else low.net(now.total)] if streaming else []
         total = self._hard(above, now.total.width, "acc", sums=True)
@@ -206,8 +210,9 @@ class _Making:
     def _hard(self, above: list[Net], width: int, name: str, sums: bool) -> Net:
         of = self.of
         assert of.hard is not None
-        use = Hard(*of.hard, of.dataflow != "tree", "mul" in of.cuts, of.dataflow == "ws", sums)
-        return self.low.cell("hard", [*self.raw, *above], width, True, name, use)
+        inside, held = of.dataflow != "tree", of.dataflow == "ws"
+        use = Hard(*of.hard, inside, "mul" in of.cuts, held, bool(self.twice), sums, bool(above))
+        return self.low.cell("hard", [*self.raw, *self.twice, *above], width, True, name, use)
 
     def _block(self, nets: dict[str, Net], now: steps.State, after: Fields) -> Block:
         """The block with its sums: registers that stay, or that the element below reads."""

@@ -62,7 +62,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     going = skew(flow, high, wide) + pe_depth(dp)
     longest = (np.maximum(rows, going + depth) if streaming else np.maximum(np.maximum(going - 1, rows), depth)) - 1
     count = np.frexp(longest)[1]  # the binary exponent of an integer is its bit length
-    sums = sum(w.width for w in steps.state(mac, array.lanes).words.values())
+    sums = sum(w.width for w in plan.state.words.values())
     held = sum(w.width for w in steps.parameters(mac).values())
     delays = _delays(plan.blocks["pe"])
     a, w = (operand.bits * array.lanes for operand in plan.operands)

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from hwq.bits import Word
 from hwq.bits.sums import signed_bits
 from hwq.datapath.accumulators import Align, Fixed
-from hwq.datapath.operand import Operand
+from hwq.datapath.kinds import kinds
+from hwq.datapath.operand import Operand, operands
 from hwq.datapath.spec import Mac
 from hwq.errors import HwqError
 
-__all__ = ["MULTIPLIERS", "Hard", "Multiplier", "check_block", "no_block"]
+__all__ = ["MULTIPLIERS", "Hard", "Multiplier", "Whole", "block_operands", "check_block", "no_block"]
 
 
 @dataclass(frozen=True)
 class Multiplier:
-    """A block that multiplies signed numbers of `wide` and `narrow` bits and adds the product to `total` bits."""
+    """A block that multiplies signed numbers of `wide` and `narrow` bits and adds the product to `total` bits.
+
+    `doubles`: an adder before the multiplier can take the wide number twice.
+    """
 
     name: str
     wide: int
     narrow: int
     total: int
     source: str
+    doubles: bool = False
 
 
 MULTIPLIERS: Mapping[str, Multiplier] = {
-    "xc7": Multiplier("DSP48E1", 25, 18, 48, "AMD UG479"),
-    "xcup": Multiplier("DSP48E2", 27, 18, 48, "AMD UG579"),
+    "xc7": Multiplier("DSP48E1", 25, 18, 48, "AMD UG479", doubles=True),
+    "xcup": Multiplier("DSP48E2", 27, 18, 48, "AMD UG579", doubles=True),
 }
 
 
@@ -36,8 +42,9 @@ class Hard:
     """The attribute of a `hard` cell: one block as it is used. Its own registers serve, and cost nothing.
 
     `swapped`: w, the second argument, is the wider one. `inside`: the block registers its operands; `piped`: its
-    product too; `held`: w waits for a load. `sums`: a sum comes out, which starts from the third argument if there is
-    one, else from itself; otherwise the product.
+    product too; `held`: w waits for a load. `doubled`: the third argument says whether the wider one counts twice.
+    `sums`: a sum comes out, which starts from the last argument where it is `chained`, else from itself; otherwise the
+    product.
     """
 
     block: Multiplier
@@ -45,7 +52,53 @@ class Hard:
     inside: bool
     piped: bool
     held: bool
+    doubled: bool
     sums: bool
+    chained: bool
+
+
+@dataclass(frozen=True)
+class Whole(Operand):
+    """An operand of a block: one number, beside it what the sticky flags ask for.
+
+    `halved`: in its top binade, whose numbers are even, half the number enters and the bit `twice`. `beside`: whether
+    the other operand has infinities.
+    """
+
+    halved: bool = False
+    beside: bool = False
+
+    def decode(self, code: Word) -> dict[str, Word]:
+        own = super().decode(code)
+        found = {"sig": own["sig"]}
+        if self.halved:
+            u = self.fmt.unpack(code.low(self.fmt.bits))
+            twice = u.exp.eq(u.exp.hi)
+            found = {"sig": u.sig << (u.exp - twice).within(0, u.exp.hi - 1), "twice": twice}
+        return found | kinds(own, self.fmt.has_inf, self.beside)
+
+    @property
+    def half(self) -> Whole:
+        """The same with half its numbers in its top binade, if it has several."""
+        several = not self.rests and not self.fmt.unpack(self.fmt.code_word).exp.constant
+        return replace(self, halved=True) if several else self
+
+    @property
+    def size(self) -> int:
+        """Bits of a port that takes it."""
+        return signed_bits(self.fields["sig"])
+
+
+def block_operands(mac: Mac, block: Multiplier | None) -> tuple[Whole, Whole]:
+    """The operands (a, w) of a Mac as a block takes them, w or a halved where it fits only so."""
+    x, y = operands(mac, whole=True)
+    a, w = (Whole(o.fmt, o.embedded, o.rests, beside=p.fmt.has_inf) for o, p in ((x, y), (y, x)))
+    if block is not None and block.doubles and min(a.size, w.size) > block.narrow:
+        if a.size < block.wide and w.half.size <= block.narrow:
+            return a, w.half
+        if w.size < block.wide and a.half.size <= block.narrow:
+            return a.half, w
+    return a, w
 
 
 def no_block(mac: Mac) -> str:
@@ -58,7 +111,7 @@ def no_block(mac: Mac) -> str:
 
 
 def check_block(
-    mac: Mac, pair: tuple[Operand, Operand], device: str, form: str, tile: tuple[int, int], apart: int
+    mac: Mac, pair: tuple[Whole, Whole], device: str, form: str, tile: tuple[int, int], apart: int
 ) -> tuple[Multiplier, bool]:
     """(the device's block, whether w goes to its wider side), if operands and sum fit.
 
@@ -68,7 +121,7 @@ def check_block(
     if device not in MULTIPLIERS:
         raise HwqError(f"use={form} needs a device with multiplier blocks ({', '.join(MULTIPLIERS)}), not {device}")
     block, (down, across) = MULTIPLIERS[device], tile
-    a, w = (signed_bits(operand.fields["sig"]) for operand in pair)
+    a, w = (operand.size for operand in pair)
     a, w = a + apart * (down - 1) + (down > 1), w + apart * down * (across - 1) + (across > 1)
     total = mac.acc_bits if tile == (1, 1) else 0
     if max(a, w) > block.wide or min(a, w) > block.narrow or total > block.total:

@@ -13,7 +13,7 @@ from hwq.datapath import steps
 from hwq.datapath.accumulators import Align
 from hwq.datapath.device import DEVICES, Rows, check_device
 from hwq.datapath.elements import OPERAND, Element, element, side_by_side, spacing
-from hwq.datapath.hard import Multiplier, check_block
+from hwq.datapath.hard import MULTIPLIERS, Multiplier, Whole, block_operands, check_block
 from hwq.datapath.operand import Operand, operands, zero_code
 from hwq.datapath.schedule import pe_depth, tile
 from hwq.datapath.spec import Mac
@@ -40,7 +40,12 @@ class Plan:
     @property
     def operands(self) -> tuple[Operand, Operand]:
         """The operands as they travel here."""
-        return operands(self.dp.mac, product_form(self.dp.mac, self.dp.uses, self.dp.cuts) in BLOCKS)
+        return _operands(self.dp, self.device)
+
+    @property
+    def state(self) -> steps.State:
+        """What an element keeps."""
+        return _state(self.dp)
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -89,8 +94,8 @@ def _cut_for(dp: Datapath, device: str, clock: float) -> Datapath:
 @lru_cache(maxsize=65536)
 def _plan(dp: Datapath, device: str) -> Plan:
     form = product_form(dp.mac, dp.uses, dp.cuts)
-    a, w = operands(dp.mac, form in BLOCKS)
-    hard = _hard(dp, (a, w), device) if form in BLOCKS else None
+    a, w = _operands(dp, device)
+    hard = _hard(dp, device) if form in BLOCKS else None
     _check_cells(dp, form, device)
     if dp.decode == "pe" and (a.idle or zero_code(a.fmt) is None) and (w.idle or zero_code(w.fmt) is None):
         raise HwqError(f"decode=pe needs an operand whose code 0 is zero, as reset leaves it, not {a.fmt}*{w.fmt}")
@@ -114,7 +119,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         "decode_w": _decoder("decode_w", w, pe.packed, at_edge, pe.tile[1], spacing(dp.mac) * pe.tile[0]),
         "pe": element(pe),
         **({FIRST: element(replace(pe, first=True))} if dp.array.dataflow == "ws" else {}),
-        "epilogue": _epilogue(dp.mac, dp.array.lanes, tuple(c for c in dp.cuts if c in output_stages(dp.mac))),
+        "epilogue": _epilogue(dp.mac, _state(dp), tuple(c for c in dp.cuts if c in output_stages(dp.mac))),
     }
     stays = dp.array.dataflow != "ws"  # a sum that stays is a state, beyond the block's pipeline
     assert blocks["pe"].depth + blocks["decode_a"].depth + stays == pe_depth(dp), "schedule and plan differ"
@@ -161,7 +166,22 @@ def _check_cells(dp: Datapath, form: str, device: str) -> None:
         raise HwqError(f"use=pairs adds products of several lanes, not of @{dp.array.text}; write lanes")
 
 
-def _hard(dp: Datapath, pair: tuple[Operand, Operand], device: str) -> tuple[Multiplier, bool]:
+def _operands(dp: Datapath, device: str) -> tuple[Operand, Operand]:
+    """The operands as they travel."""
+    form = product_form(dp.mac, dp.uses, dp.cuts)
+    return _wholes(dp, form, device) if form in BLOCKS else operands(dp.mac)
+
+
+def _wholes(dp: Datapath, form: str, device: str) -> tuple[Whole, Whole]:
+    return block_operands(dp.mac, None if form in TILES else MULTIPLIERS.get(device))
+
+
+def _state(dp: Datapath) -> steps.State:
+    form = product_form(dp.mac, dp.uses, dp.cuts)
+    return steps.state(dp.mac, dp.array.lanes, joined=form in BLOCKS)
+
+
+def _hard(dp: Datapath, device: str) -> tuple[Multiplier, bool]:
     """The block that keeps an element's sum."""
     down, across = tile(dp)
     if (down, across) != (1, 1) and (dp.array.dataflow == "ws" or dp.array.rows % down or dp.array.cols % across):
@@ -175,12 +195,14 @@ def _hard(dp: Datapath, pair: tuple[Operand, Operand], device: str) -> tuple[Mul
         if cut in pe_stages(dp.mac) and cut not in ("unpack", "mul"):
             raise HwqError(f"a multiplier block can be cut at unpack and mul, not at {cut}; leave it out")
     form = product_form(dp.mac, dp.uses, dp.cuts)
-    return check_block(dp.mac, pair, device, form, TILES.get(form, (1, 1)), spacing(dp.mac))
+    if dp.decode == "pe":
+        raise HwqError(f"use={form} takes operands that are decoded at the edge, not decode=pe; leave it out")
+    return check_block(dp.mac, _wholes(dp, form, device), device, form, TILES.get(form, (1, 1)), spacing(dp.mac))
 
 
-def _epilogue(mac: Mac, lanes: int, cuts: tuple[str, ...]) -> Block:
+def _epilogue(mac: Mac, now: steps.State, cuts: tuple[str, ...]) -> Block:
     """The output path. It depends on the accumulator's grid and flags, not on what was multiplied."""
-    now, given = steps.state(mac, lanes), steps.parameters(mac)
+    given = steps.parameters(mac)
     code = steps.finish(mac, now, given)
     following = steps.reseeded(given) if steps.SEED in given else None
     return _output_block((*now.words.items(), *given.items()), code, following, cuts, mac.output.bits)

@@ -66,14 +66,14 @@ def initial() -> State:
     return State(const(0))
 
 
-def state(mac: Mac, lanes: int = 1, tag: str = "") -> State:
+def state(mac: Mac, lanes: int = 1, tag: str = "", joined: bool = False) -> State:
     """The registers as inputs of `step` and `finish`; a group whose products come in `lanes` at once needs none.
 
-    `tag` follows the sum's name, where an element has several.
+    `tag` follows the sum's name, where an element has several. `joined`: where there are infinities, NaN is both.
     """
     lo, hi = (0, (1 << mac.acc_bits) - 1) if mac.floats is not None else mac.acc_format.integer_range
     nan, inf = (int(there and not held) for there, held in zip((mac.has_nan, mac.has_inf), _held(mac), strict=True))
-    flags = (variable("nan", 0, nan), variable("pinf", 0, inf), variable("ninf", 0, inf))
+    flags = (variable("nan", 0, nan * (not (joined and inf))), variable("pinf", 0, inf), variable("ninf", 0, inf))
     if mac.tree == lanes or mac.tree == 1:
         return State(variable(f"acc{tag}", lo, hi), *flags)
     ends = [mac.group_terms * p for p in mac.product_range]

@@ -12,7 +12,7 @@ from functools import cached_property
 from hwq.datapath import Plan
 from hwq.datapath.plans import FIRST
 from hwq.datapath.schedule import output_depth, pe_depth
-from hwq.datapath.steps import SEED, parameters, state
+from hwq.datapath.steps import SEED, parameters
 from hwq.rtl.blocks import leaves
 from hwq.rtl.control import control
 from hwq.rtl.grid import grid_row, readout, sums_name
@@ -238,7 +238,7 @@ class Top:
         leaf, cols = self.blocks["epilogue"], self.array.cols
         pins = {"clk": "clk", "rst": "rst", "en": self.leaves}
         at = col * self.width // cols
-        for name, word in state(self.plan.dp.mac, self.array.lanes).words.items():
+        for name, word in self.plan.state.words.items():
             pins[name] = part("finished", at, word.width, self.width)
             at += word.width
         outputs = {port.name: port.width for port in leaf.ports if port.direction == "output"}

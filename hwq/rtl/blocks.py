@@ -92,9 +92,9 @@ def _leaf(
 def _clocks(block: Block) -> list[str]:
     """The control inputs that a block's registers and sums need."""
     stages = {cell.attr for cell in block.cells if cell.op == "reg"}
-    hard = [(cell.attr, cell.args) for cell in block.cells if isinstance(cell.attr, Hard)]
-    stages |= {WEIGHT if use.held else "sum" for use, _ in hard}
-    states = bool(block.states) or any(use.sums and len(args) == 2 for use, args in hard)
+    hard = [cell.attr for cell in block.cells if isinstance(cell.attr, Hard)]
+    stages |= {WEIGHT if use.held else "sum" for use in hard}
+    states = bool(block.states) or any(use.sums and not use.chained for use in hard)
     enabled = bool(stages - {WEIGHT}) or states
     needed = {"clk": stages or states, "rst": stages, "en": enabled, "load": WEIGHT in stages, "clear": states}
     return [name for name, need in needed.items() if need]

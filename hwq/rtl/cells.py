@@ -252,11 +252,13 @@ class Body:
         use = cell.attr
         assert isinstance(use, Hard)
         sides = [cell.args[1], cell.args[0]] if use.swapped else list(cell.args[:2])
-        # only the low bits of A are multiplied; the rest of the port is the sign's
-        wide, narrow = (self._text(net, width) for net, width in zip(sides, (30, use.block.narrow), strict=True))
-        above = self._text(cell.args[2], use.block.total) if len(cell.args) > 2 else ""
+        wide, narrow = (
+            self._of(net, width) for net, width in zip(sides, (use.block.wide, use.block.narrow), strict=True)
+        )
+        twice = self._of(cell.args[2]) if use.doubled else ()
+        above = self._of(cell.args[-1], use.block.total) if use.chained else ()
         total = self._driven(f"{cell.out.name}_p", use.block.total)
-        self._written.instance(block_pins(use, wide, narrow, above, self.text(total)))
+        self._written.instance(block_pins(use, wide, narrow, twice, above, total, self.text))
         return total[: cell.out.width]
 
 

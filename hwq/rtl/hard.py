@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from string import Template
 
 from hwq.datapath.hard import MULTIPLIERS, Hard
+from hwq.rtl.wires import Bits
 
 __all__ = ["PRIMITIVES", "block_pins", "model"]
 
@@ -23,6 +24,9 @@ _TIED = {
     **dict.fromkeys(("RSTALLCARRYIN", "RSTALUMODE", "RSTC", "RSTCTRL", "RSTD", "RSTINMODE"), "1'b0"),
 }  # fmt: skip
 _OPMODE = {"DSP48E1": "7'b", "DSP48E2": "9'b00"}  # the newer block has a fourth addend, unused
+# The parameter that puts the adder before the multiplier, its value without and with it
+_PREADDER = {"DSP48E1": ("USE_DPORT", "FALSE", "TRUE"), "DSP48E2": ("AMULTSEL", "A", "AD")}
+_A_BITS = 30  # of port A, some of which are only added
 _UNREGISTERED = ("CREG", "OPMODEREG", "ALUMODEREG", "INMODEREG", "CARRYINREG", "CARRYINSELREG", "DREG", "ADREG")
 
 
@@ -32,11 +36,15 @@ def model(name: str) -> str:
     text = files("hwq.rtl").joinpath("models", f"{'DSP48' if block else name}.v").read_text(encoding="utf-8")
     if block is None:
         return text
-    product, mode = block.wide + block.narrow, _OPMODE[name]
+    product, mode, (parameter, off, on) = block.wide + block.narrow, _OPMODE[name], _PREADDER[name]
     return Template(text).substitute(
         name=name,
         guide=block.source.removeprefix("AMD "),
         wide=block.wide - 1,
+        side=block.wide,
+        preadder=parameter,
+        off=off,
+        on=on,
         product=product - 1,
         signs=block.total - product,
         mode=mode,
@@ -44,29 +52,35 @@ def model(name: str) -> str:
     )
 
 
-def block_pins(hard: Hard, a: str, w: str, above: str, total: str) -> Sequence[str]:
+def block_pins(
+    hard: Hard, wide: Bits, narrow: Bits, twice: Bits, above: Bits, total: Bits, text: Callable[[Bits], str]
+) -> Sequence[str]:
     """The lines of an instance: parameters, then pins. `above`: the sum it starts from, or nothing.
 
-    `a` and `w` are sign-extended by the caller to the block's sides, wide first.
+    `wide` and `narrow` are as long as the block's sides; `twice` is the bit that doubles the wide one, or nothing.
     """
     inside, load = int(hard.inside), "load" if hard.held else "en"
     wide_enable, narrow_enable = (load, "en") if hard.swapped else ("en", load)
-    sets = {"AREG": inside, "ACASCREG": inside, "BREG": inside, "BCASCREG": inside, "MREG": int(hard.piped)}
-    sets |= {"PREG": int(hard.sums)}
+    sets: dict[str, str | int] = dict.fromkeys(("AREG", "ACASCREG", "BREG", "BCASCREG"), inside)
+    sets |= {"MREG": int(hard.piped), "PREG": int(hard.sums)}
     sets |= dict.fromkeys(_UNREGISTERED, 0)
-    pins = {"CLK": "clk", "A": a, "B": w, "C": above or "48'h0", "P": total}
+    side = text(wide + wide[-1:] * (_A_BITS - len(wide)))  # only its low bits are multiplied
+    pins = {"CLK": "clk", "A": side, "B": text(narrow), "C": text(above) if above else "48'h0", "P": text(total)}
     start = "011" if above else "010" if hard.sums else "000"  # C, P or nothing
     pins |= {"OPMODE": f"{_OPMODE[hard.block.name]}{start}0101", "D": f"{hard.block.wide}'h0"}  # and the product
     pins |= {"CEA2": wide_enable, "CEB2": narrow_enable, "CEM": "en", "CEP": "en" if hard.sums else "1'b0"}
     pins |= {"RSTA": "rst", "RSTB": "rst", "RSTM": "rst", "RSTP": "clear" if hard.sums and not above else "rst"}
-    parameters = ", ".join(f".{name}({value})" for name, value in sets.items())
-    connected = [f".{name}({value})" for name, value in {**pins, **_TIED}.items()]
+    if twice:  # the same number at both inputs of the adder before the multiplier, one of them gated
+        parameter, _, on = _PREADDER[hard.block.name]
+        sets |= {"DREG": inside, "INMODEREG": inside, parameter: f'"{on}"'}
+        pins |= {"D": text(wide), "INMODE": text((0, 0, *twice, 0, 0)), "CED": wide_enable, "CEINMODE": narrow_enable}
+        pins |= {"RSTD": "rst", "RSTINMODE": "rst"}
+    pins |= {name: value for name, value in _TIED.items() if name not in pins}
+    return [f"  {hard.block.name} #(", *_listed(sets), "  ) block (", *_listed(pins), "  );"]
+
+
+def _listed(values: Mapping[str, str | int]) -> list[str]:
+    """Parameters or pins by name, six a line."""
+    connected = [f".{name}({value})" for name, value in values.items()]
     rows = [", ".join(connected[at : at + 6]) for at in range(0, len(connected), 6)]
-    middle = len(sets) // 2
-    cut = parameters.split(", ")
-    return [
-        f"  {hard.block.name} #({', '.join(cut[:middle])},",
-        f"    {', '.join(cut[middle:])}) block (",
-        *(f"    {row}{',' * (at < len(rows) - 1)}" for at, row in enumerate(rows)),
-        "  );",
-    ]
+    return [f"    {row}{',' * (row is not rows[-1])}" for row in rows]
