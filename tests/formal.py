@@ -41,8 +41,9 @@ class Proof:
     doubt: str = ""
 
 
-def prove(dp: Datapath, device: str, folder: Path, seconds: int = 300) -> Proof:
-    """Prove the element of a datapath as it stands in a folder; `seconds` is the most that one problem may take."""
+def prove(dp: Datapath, device: str, folder: Path, seconds: int = 300, stride: int = 1) -> Proof:
+    """Prove the element of a datapath as it stands in a folder; `seconds` is the most that one problem may take.
+    Of a wide operand every `stride`-th code has its problem."""
     manifest = Manifest.load(folder)
     (folder / "proof.v").write_text("\n".join(_Problem(dp, device, manifest.top).text()) + "\n", "utf-8")
     design = libyosys.Design()
@@ -50,7 +51,7 @@ def prove(dp: Datapath, device: str, folder: Path, seconds: int = 300) -> Proof:
         libyosys.run_pass(f"read_verilog {folder / name}", design)
     for command in PREPARE:
         libyosys.run_pass(command, design)
-    steps, problems = pe_depth(dp) + 1, _problems(dp)
+    steps, problems = pe_depth(dp) + 1, _problems(dp)[::stride]
     for at, given in enumerate(problems):
         command = f"sat -seq {steps} -prove right 1 -prove-skip {steps - 1} {given} -timeout {seconds} proof"
         libyosys.run_pass(f"tee -q -o {folder / SAID} {command}", design)
