@@ -12,6 +12,7 @@ from hwq.datapath import VARIANTS, Datapath, plan
 from hwq.datapath.elements import fields, side_by_side, spacing
 from hwq.errors import HwqError
 from hwq.rtl import emit
+from hwq.rtl.hard import model
 from hwq.sim import check
 from hwq.synth import measure, netlist
 
@@ -31,6 +32,13 @@ BLOCKS = [
     "fp6_e2m3*fp6_e2m3 @2x2/tree use=dsp2",
     "int4*int4 +fixed(16) @4x2 use=dsp4",
     "fp4_e2m1*int4 +fixed(20) @2x4 cut=unpack,mul use=dsp4",
+]
+MULTIPLIERS = [
+    "int8*int8 +fixed(32) use=dsp",
+    "int8*fp(4,3,inf) @3x2/ws k=3 cut=mul use=dsp",
+    "fp6_e3m2*fp(3,4,nan) ->bf16 @2x2 cut=unpack,mul use=dsp",
+    "fp(4,3,inf)*uint8 +fixed(48) @2x2/tree use=dsp",
+    "int4*int4 +fixed(16) @2x2 use=dsp2",
 ]
 LOGIC = ["fp4_e2m1*fp4_e2m1 +fixed(20) use=table", "fp4_e2m1*fp4_e2m1 +fixed(20) use=rows", "sm(4)*sm(4) use=table"]
 
@@ -55,7 +63,7 @@ PAIRS = [
 CELLS = ["int8*int8 +fixed(32) use=prefix", "fp8_e4m3*int4 +fixed(40) @2x1x2 cut=mul use=prefix"]
 
 
-USED = {"xc7": BLOCKS + LOGIC + PAIRS, "ecp5": CARRIES, "xcup": PAIRS[:2], "nangate45": CELLS}
+USED = {"xc7": BLOCKS + LOGIC + PAIRS, "ecp5": CARRIES + MULTIPLIERS, "xcup": PAIRS[:2], "nangate45": CELLS}
 
 
 @pytest.mark.parametrize(
@@ -121,6 +129,21 @@ def test_a_block_does_what_the_vendors_model_does(tmp_path: Path, text: str) -> 
     assert report.passed
 
 
+@pytest.mark.parametrize("text", ["int8*int8 +fixed(32) @1x2 cut=mul use=dsp", "fp(4,3,inf)*int4 @2x2/ws k=2 use=dsp"])
+def test_a_mapped_multiplier_gives_the_emulators_bits(tmp_path: Path, text: str) -> None:
+    """The netlist for ECP5; Yosys has no model of its multiplier, which is ours here too."""
+    dp = Datapath.parse(text)
+    manifest = emit(dp, tmp_path, "ecp5")
+    mapped = netlist([tmp_path / name for name in manifest.files], manifest.top, "ecp5", tmp_path)
+    written = mapped.read_text("utf-8")
+    assert "MULT18X18D #(" in written
+    mapped.write_text(written + model("MULT18X18D"), "utf-8")
+    replace(manifest, files={mapped.name: ""}, project={}).save(tmp_path)
+    report = check(dp, folder=tmp_path, vectors=60)
+    assert report.first_mismatch is None
+    assert report.passed
+
+
 def test_blocks_are_counted_and_what_does_not_fit_is_refused() -> None:
     for text, blocks in {BLOCKS[0]: 1, BLOCKS[1]: 6, BLOCKS[10]: 6, BLOCKS[13]: 2}.items():
         assert hwq.estimate(text, "xc7").figures["dsp"].value == blocks
@@ -141,6 +164,11 @@ def test_blocks_are_counted_and_what_does_not_fit_is_refused() -> None:
             plan(Datapath.parse(text), "xc7")
     with pytest.raises(HwqError, match="needs a device with multiplier blocks"):
         plan(Datapath.parse("int8*int8 use=dsp"), "ge")
+    with pytest.raises(HwqError, match="a MULT18X18D multiplies 18 x 18 bits into 36, not 8 x 19 into 27"):
+        plan(Datapath.parse("int8*fp8_e4m3 +fixed(48) use=dsp"), "ecp5")
+    with pytest.raises(HwqError, match="clock= picks cuts by delays that the blocks of ecp5 have none of"):
+        plan(Datapath.parse("int8*int8 use=dsp"), "ecp5", 100)
+    assert "fmax_mhz" not in hwq.estimate("int8*int8 use=dsp", "ecp5").figures
     with pytest.raises(HwqError, match="needs a device of standard cells"):
         plan(Datapath.parse("int8*int8 use=prefix"), "xc7")
     for text, device, message in [
@@ -166,21 +194,26 @@ def test_half_a_number_counts_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "luts"),
+    ("text", "device", "luts"),
     [
-        ("int8*int8 +fixed(32) use=dsp", 0),
-        ("fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp", 1),
-        ("fp8_e4m3*fp(4,3,inf) +fixed(48) cut=mul use=dsp", 2),
-        ("fp8_e4m3*fp(4,3,inf) @2x1/ws k=2 use=dsp", 2),
-        ("fp(4,3,inf)*fp(4,3,inf) +fixed(48) use=dsp", 3),
+        ("int8*int8 +fixed(32) use=dsp", "xc7", 0),
+        ("fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp", "xc7", 1),
+        ("fp8_e4m3*fp(4,3,inf) +fixed(48) cut=mul use=dsp", "xc7", 2),
+        ("fp8_e4m3*fp(4,3,inf) @2x1/ws k=2 use=dsp", "xc7", 2),
+        ("fp(4,3,inf)*fp(4,3,inf) +fixed(48) use=dsp", "xc7", 3),
+        ("int8*int8 +fixed(32) use=dsp", "ecp5", 32),
+        ("int8*fp(3,4,nan) +fixed(48) use=dsp", "ecp5", 48 + 1),
+        ("fp(4,3,inf)*int4 +fixed(48) use=dsp", "ecp5", 48 + 2 * 2),
+        ("fp(4,3,inf)*fp(4,3,inf) +fixed(48) use=dsp", "ecp5", 48 + 2 * 3),
     ],
 )
-def test_flags_beside_a_block_are_a_table_each(tmp_path: Path, text: str, luts: int) -> None:
+def test_flags_beside_a_block_are_a_table_each(tmp_path: Path, text: str, device: str, luts: int) -> None:
+    """Where the sum is outside the block, beside a LUT for each of its bits."""
     dp = Datapath.parse(text)
-    manifest = emit(dp, tmp_path, "xc7")
-    row = measure([tmp_path / f"{manifest.pe}.v"], manifest.pe, "xc7")
+    manifest = emit(dp, tmp_path, device)
+    row = measure([tmp_path / f"{manifest.pe}.v"], manifest.pe, device)
     assert (row.lut, row.dsp) == (luts, 1)
-    figures = next(part for part in hwq.estimate(dp, "xc7").breakdown if part.name == "pe").figures
+    figures = next(part for part in hwq.estimate(dp, device).breakdown if part.name == "pe").figures
     assert figures["lut"].is_exact and figures["lut"].value == luts
     assert figures["ff"].value == row.ff
 

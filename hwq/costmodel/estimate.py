@@ -86,6 +86,8 @@ def estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
 
 _UNMEASURED = ("float sums: no such element was measured, and the interval is that of others",)
 
+_UNTIMED = ("fmax_mhz: no multiplier block was placed and routed",)
+
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
@@ -111,7 +113,8 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
     columns = {name: _quantities(figure) for name, figure in totals.items()}
     if target.name != "ge":
         columns["bram"] = [Quantity.exact(0)] * len(arrays)
-    if target.delays is not None:
+    blocks = any(cell.op == "hard" for cell in made.blocks["pe"].cells)
+    if target.delays is not None and not blocks:
         columns["fmax_mhz"] = [_fmax(made.blocks, target)] * len(arrays)
     for at, (text, *figures) in enumerate(zip(write_arrays(first, arrays), *columns.values(), strict=True)):
         yield Cost(
@@ -121,7 +124,9 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
             target.source,
             dict(zip(columns, figures, strict=True)),
             partial(_parts, pieces, at),
-            UNMODELLED[target.name] + _UNMEASURED * (first.mac.floats is not None),
+            UNMODELLED[target.name]
+            + _UNMEASURED * (first.mac.floats is not None)
+            + _UNTIMED * (blocks and target.delays is not None),
         )
 
 

@@ -12,7 +12,6 @@ from functools import cached_property, lru_cache
 
 from hwq.bits.cells import Block, Cell, Net
 from hwq.datapath.device import DEVICES
-from hwq.datapath.hard import Hard
 
 __all__ = ["AROUND", "EXACT", "FIELD", "Features", "features"]
 
@@ -25,7 +24,7 @@ Source = tuple[Net, int] | None
 FIELD = {"xc7": "lut", "ecp5": "lut", "ge": "ge"}
 EXACT: Mapping[str, Mapping[str, float]] = {
     "xc7": {"row": 1.0, "saturate": 1.0, "flag": 1.0},
-    "ecp5": {"carry": 2.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0},
+    "ecp5": {"carry": 2.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0, "flag": 1.0},
     "ge": {},
 }
 
@@ -40,8 +39,14 @@ class Context:
 
     @cached_property
     def beside_block(self) -> bool:
-        """Whether the sum is in a multiplier block: all that is left is flags, a table each, and wires to these."""
-        return any(isinstance(cell.attr, Hard) and cell.attr.sums for cell in self.block.cells)
+        """Whether the product is a multiplier block's: all tables there are flags, all gates wires to these."""
+        return any(cell.op == "hard" for cell in self.block.cells)
+
+    @cached_property
+    def kept(self) -> set[Net]:
+        """Nets that a register takes."""
+        taken = {arg for cell in self.block.cells if cell.op == "reg" for arg in cell.args}
+        return taken | {state.d for state in self.block.states}
 
     @cached_property
     def rows_only(self) -> set[Net]:
@@ -231,10 +236,17 @@ def _ecp5(cell: Cell, context: Context, counts: Counter[str]) -> None:
     elif cell.op == "select":
         for live in context.legs(cell):  # no chain takes it in: its inputs decide
             counts[f"mux{len(cell.args) - 1}:{live}"] += bool(live)
+    elif cell.op == "table" and context.beside_block:
+        counts["flag"] += _flag_lut4(cell, context)
     elif cell.op == "table":
         counts["table"] += _table(cell, 4)
-    else:
+    elif not context.beside_block:
         _glue(cell, counts)
+
+
+def _flag_lut4(cell: Cell, context: Context) -> int:
+    """LUT4 of a flag beside a block: one for four bits and one for each further; it takes in what only it reads."""
+    return max(1, cell.args[0].width - 3) if _table(cell, 6) and cell.out in context.kept else 0
 
 
 def _digit_lut4(cell: Cell, context: Context) -> int:

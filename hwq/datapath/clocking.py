@@ -21,6 +21,10 @@ def cuts_for(dp: Datapath, target: str, clock: float) -> Datapath:
     _delays(target)
     if not 0 < clock < math.inf:
         raise HwqError(f"clock must be a finite positive number of MHz, not {clock:g}")
+    if any(cell.op == "hard" for cell in plan(dp, target).blocks["pe"].cells):
+        raise HwqError(
+            f"clock= picks cuts by delays that the blocks of {target} have none of, not for {dp}; write cut="
+        )
     period = 1000 / clock
     pe = _first(dp, "pe", element_cuts(dp, target), target, period)
     return _first(pe, "epilogue", _output_cuts(pe), target, period)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hwq.bits import Word, variable
+from hwq.bits import Word, const, variable
 from hwq.bits.cells import Block, Net
 from hwq.bits.compress import Compressed
 from hwq.bits.gated import Gated
@@ -67,7 +67,9 @@ def element(of: Element) -> Block:
     making = _Making(of)
     if of.form in TILES:
         return making.shared_product()
-    return making.sum_in_block() if of.hard is not None else making.rows()
+    if of.hard is not None:
+        return making.sum_in_block() if of.hard[0].adds else making.product_in_block()
+    return making.rows()
 
 
 def spacing(mac: Mac) -> int:
@@ -168,15 +170,33 @@ class _Making:
         self.passed.append(("acc", total))
         return self._block(nets, now, after)
 
-    def shared_product(self) -> Block:
-        """Products of several rows and columns from one block, side by side in one; each has a sum of its own."""
-        of, low, bits = self.of, self.low, spacing(self.mac)
+    def product_in_block(self) -> Block:
+        """An element whose product is a multiplier block's, its sum a row of logic."""
+        low, now = self.low, steps.state(self.mac, joined=True)
+        before = steps.initial() if self.of.first else now
+        for word in before.words.values():
+            self._enter(word)
+        term = steps.Term(self._block_product(), *[const(0)] * 4)
+        total = steps.flush(self.mac, steps.State(before.total), term).total
+        after = {"acc": total, **flags(now.words, before.words, *self.pairs[0])}
+        nets = dict(zip(after, low.lower(list(after.values())), strict=True))
+        return self._block(nets, now, after)
+
+    def _block_product(self) -> Word:
+        """The product of a multiplier block, a variable to the text that goes on from there."""
+        of, low = self.of, self.low
         a, w = (pair["sig"] for pair in self.pairs[0])
         ends = [x * y for x in (a.lo, a.hi) for y in (w.lo, w.hi)]
         product = variable("product", min(ends), max(ends))
         net = self._hard([], product.width, "product", sums=False)
         low.cycle[net] = (of.dataflow != "tree") + ("mul" in of.cuts)
         low.bind(product, net)
+        return product
+
+    def shared_product(self) -> Block:
+        """Products of several rows and columns from one block, side by side in one; each has a sum of its own."""
+        of, low, bits = self.of, self.low, spacing(self.mac)
+        product = self._block_product()
         for (row, col), own in fields(product, of.tile, bits).items():
             now = steps.state(self.mac, tag=f"_{row}_{col}")
             low.state(now.total)

@@ -20,7 +20,8 @@ __all__ = ["MULTIPLIERS", "Hard", "Multiplier", "Whole", "block_operands", "chec
 class Multiplier:
     """A block that multiplies signed numbers of `wide` and `narrow` bits and adds the product to `total` bits.
 
-    `doubles`: an adder before the multiplier can take the wide number twice.
+    `doubles`: an adder before the multiplier can take the wide number twice. Without `adds` the product of `total`
+    bits is what comes out, and the sum is kept in logic.
     """
 
     name: str
@@ -29,11 +30,13 @@ class Multiplier:
     total: int
     source: str
     doubles: bool = False
+    adds: bool = True
 
 
 MULTIPLIERS: Mapping[str, Multiplier] = {
     "xc7": Multiplier("DSP48E1", 25, 18, 48, "AMD UG479", doubles=True),
     "xcup": Multiplier("DSP48E2", 27, 18, 48, "AMD UG579", doubles=True),
+    "ecp5": Multiplier("MULT18X18D", 18, 18, 36, "Lattice FPGA-TN-02205", adds=False),
 }
 
 
@@ -123,7 +126,7 @@ def check_block(
     block, (down, across) = MULTIPLIERS[device], tile
     a, w = (operand.size for operand in pair)
     a, w = a + apart * (down - 1) + (down > 1), w + apart * down * (across - 1) + (across > 1)
-    total = mac.acc_bits if tile == (1, 1) else 0
+    total = mac.acc_bits if tile == (1, 1) and block.adds else 0
     if max(a, w) > block.wide or min(a, w) > block.narrow or total > block.total:
         raise HwqError(
             f"a {block.name} multiplies {block.wide} x {block.narrow} bits into {block.total}, not {a} x {w} into "

@@ -17,7 +17,7 @@ from hwq.bits.cells import Block, Cell, Net
 from hwq.datapath.device import Rows
 from hwq.datapath.elements import WEIGHT
 from hwq.datapath.hard import Hard
-from hwq.rtl.hard import block_pins
+from hwq.rtl.hard import Wired, block_pins
 from hwq.rtl.sites import chain
 from hwq.rtl.statements import Statements
 from hwq.rtl.wires import Bit, Bits, constant, extended, text, whole
@@ -258,7 +258,7 @@ class Body:
         twice = self._of(cell.args[2]) if use.doubled else ()
         above = self._of(cell.args[-1], use.block.total) if use.chained else ()
         total = self._driven(f"{cell.out.name}_p", use.block.total)
-        self._written.instance(block_pins(use, wide, narrow, twice, above, total, self.text))
+        self._written.instance(block_pins(use, Wired(wide, narrow, twice, above, total, self.text)))
         return total[: cell.out.width]
 
 

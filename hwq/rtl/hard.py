@@ -1,15 +1,18 @@
-"""A multiplier block as an instance: every pin connected, what is not used tied off."""
+"""A multiplier block as an instance: every input that counts connected, what is not used tied off."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
 
 from hwq.datapath.hard import MULTIPLIERS, Hard
 from hwq.rtl.wires import Bits
 
-__all__ = ["PRIMITIVES", "block_pins", "model"]
+__all__ = ["PRIMITIVES", "Wired", "block_pins", "model"]
+
+Values = dict[str, str | int]
 
 PRIMITIVES = {
     **dict.fromkeys(("gated", "pair"), ("CCU2C",)),
@@ -31,8 +34,8 @@ _UNREGISTERED = ("CREG", "OPMODEREG", "ALUMODEREG", "INMODEREG", "CARRYINREG", "
 
 
 def model(name: str) -> str:
-    """The behaviour of a block or cell as Verilog, for simulation. Multiplier blocks share a text with their widths."""
-    block = next((block for block in MULTIPLIERS.values() if block.name == name), None)
+    """The behaviour of a block or cell as Verilog, for simulation. AMD's blocks share a text with their widths."""
+    block = next((block for block in MULTIPLIERS.values() if block.name == name and name in _OPMODE), None)
     text = files("hwq.rtl").joinpath("models", f"{'DSP48' if block else name}.v").read_text(encoding="utf-8")
     if block is None:
         return text
@@ -52,34 +55,88 @@ def model(name: str) -> str:
     )
 
 
-def block_pins(
-    hard: Hard, wide: Bits, narrow: Bits, twice: Bits, above: Bits, total: Bits, text: Callable[[Bits], str]
-) -> Sequence[str]:
-    """The lines of an instance: parameters, then pins. `above`: the sum it starts from, or nothing.
+@dataclass(frozen=True)
+class Wired:
+    """What an instance is connected to. `wide` and `narrow` are as long as the block's sides.
 
-    `wide` and `narrow` are as long as the block's sides; `twice` is the bit that doubles the wide one, or nothing.
+    `twice`: the bit that doubles the wide one; `above`: the sum it starts from; each may be nothing.
     """
-    inside, load = int(hard.inside), "load" if hard.held else "en"
-    wide_enable, narrow_enable = (load, "en") if hard.swapped else ("en", load)
-    sets: dict[str, str | int] = dict.fromkeys(("AREG", "ACASCREG", "BREG", "BCASCREG"), inside)
+
+    wide: Bits
+    narrow: Bits
+    twice: Bits
+    above: Bits
+    total: Bits
+    text: Callable[[Bits], str]
+
+
+def block_pins(hard: Hard, to: Wired) -> Sequence[str]:
+    """The lines of an instance: parameters, then pins."""
+    sets, pins = _WRITTEN[hard.block.name](hard, to)
+    return [f"  {hard.block.name} #(", *_listed(sets), "  ) block (", *_listed(pins), "  );"]
+
+
+def _enables(hard: Hard) -> tuple[str, str]:
+    """Of the registers of the wide and of the narrow side."""
+    load = "load" if hard.held else "en"
+    return (load, "en") if hard.swapped else ("en", load)
+
+
+def _dsp48(hard: Hard, to: Wired) -> tuple[Values, Values]:
+    """AMD's blocks."""
+    inside, (wide_enable, narrow_enable) = int(hard.inside), _enables(hard)
+    wide, above, text = to.wide, to.above, to.text
+    sets: Values = dict.fromkeys(("AREG", "ACASCREG", "BREG", "BCASCREG"), inside)
     sets |= {"MREG": int(hard.piped), "PREG": int(hard.sums)}
     sets |= dict.fromkeys(_UNREGISTERED, 0)
     side = text(wide + wide[-1:] * (_A_BITS - len(wide)))  # only its low bits are multiplied
-    pins = {"CLK": "clk", "A": side, "B": text(narrow), "C": text(above) if above else "48'h0", "P": text(total)}
+    pins: Values = {
+        "CLK": "clk",
+        "A": side,
+        "B": text(to.narrow),
+        "C": text(above) if above else "48'h0",
+        "P": text(to.total),
+    }
     start = "011" if above else "010" if hard.sums else "000"  # C, P or nothing
     pins |= {"OPMODE": f"{_OPMODE[hard.block.name]}{start}0101", "D": f"{hard.block.wide}'h0"}  # and the product
     pins |= {"CEA2": wide_enable, "CEB2": narrow_enable, "CEM": "en", "CEP": "en" if hard.sums else "1'b0"}
     pins |= {"RSTA": "rst", "RSTB": "rst", "RSTM": "rst", "RSTP": "clear" if hard.sums and not above else "rst"}
-    if twice:  # the same number at both inputs of the adder before the multiplier, one of them gated
+    if to.twice:  # the same number at both inputs of the adder before the multiplier, one of them gated
         parameter, _, on = _PREADDER[hard.block.name]
         sets |= {"DREG": inside, "INMODEREG": inside, parameter: f'"{on}"'}
-        pins |= {"D": text(wide), "INMODE": text((0, 0, *twice, 0, 0)), "CED": wide_enable, "CEINMODE": narrow_enable}
+        pins |= {
+            "D": text(wide),
+            "INMODE": text((0, 0, *to.twice, 0, 0)),
+            "CED": wide_enable,
+            "CEINMODE": narrow_enable,
+        }
         pins |= {"RSTD": "rst", "RSTINMODE": "rst"}
     pins |= {name: value for name, value in _TIED.items() if name not in pins}
-    return [f"  {hard.block.name} #(", *_listed(sets), "  ) block (", *_listed(pins), "  );"]
+    return sets, pins
 
 
-def _listed(values: Mapping[str, str | int]) -> list[str]:
+def _mult18(hard: Hard, to: Wired) -> tuple[Values, Values]:
+    """Lattice's multiplier of ECP5, a pin a bit. Both sides signed, each with its enable."""
+    enables = dict(zip("AB", _enables(hard), strict=True))
+    sets: Values = {f"REG_INPUT{side}_CLK": '"CLK0"' if hard.inside else '"NONE"' for side in "AB"}
+    sets |= {f"REG_INPUT{side}_CE": '"CE1"' if enables[side] == "load" else '"CE0"' for side in "AB"}
+    sets |= {"REG_PIPELINE_CLK": '"CLK0"' if hard.piped else '"NONE"', "REG_OUTPUT_CLK": '"NONE"'}
+    sets |= {"GSR": '"DISABLED"', "RESETMODE": '"SYNC"'}
+    pins: Values = {"CLK0": "clk", "CE0": "en", "CE1": "load" if hard.held else "1'b0", "RST0": "rst"}
+    pins |= {"SIGNEDA": "1'b1", "SIGNEDB": "1'b1", "SOURCEA": "1'b0", "SOURCEB": "1'b0"}
+    for port, bits in (("A", to.wide), ("B", to.narrow), ("C", (0,) * hard.block.wide), ("P", to.total)):
+        pins |= {f"{port}{at}": to.text((bit,)) for at, bit in enumerate(bits)}
+    return sets, pins
+
+
+_WRITTEN: Mapping[str, Callable[[Hard, Wired], tuple[Values, Values]]] = {
+    "DSP48E1": _dsp48,
+    "DSP48E2": _dsp48,
+    "MULT18X18D": _mult18,
+}
+
+
+def _listed(values: Values) -> list[str]:
     """Parameters or pins by name, six a line."""
     connected = [f".{name}({value})" for name, value in values.items()]
     rows = [", ".join(connected[at : at + 6]) for at in range(0, len(connected), 6)]
