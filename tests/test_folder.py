@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hwq.datapath import Datapath
+from hwq.errors import HwqError
 from hwq.rtl import emit
 from hwq.sim.folder import write_bench
 from hwq.sim.tools import verilator_environment
@@ -76,7 +77,38 @@ def test_a_wrong_design_fails_in_its_folder(tmp_path: Path) -> None:
     path.write_text(path.read_text("utf-8").replace("+ w_sig_q[1];", "+ w_sig_q[0];"), "utf-8")
     done = make(folder, "sim")
     assert done.returncode != 0
-    assert "differ" in done.stdout + done.stderr
+    assert "200 of 200 result beats came" in done.stdout and "\n< 1" in done.stdout and "\n> 1" in done.stdout
+
+
+def whole(folder: Path, text: str) -> None:
+    """What `hwq rtl` writes."""
+    emit(Datapath.parse(text), folder)
+    write_bench(folder, tiles=20)
+
+
+@pytest.mark.parametrize("name", ["Makefile", "bench/expected.txt", "manifest.json"])
+def test_a_file_of_another_is_not_overwritten(tmp_path: Path, name: str) -> None:
+    (tmp_path / "bench").mkdir()
+    (tmp_path / name).write_text("mine", "utf-8")
+    with pytest.raises(HwqError, match=rf"^the folder must not hold {name}, which|^manifest\.json must be as hwq rtl"):
+        whole(tmp_path, "int4*int4 +fixed(16)")
+    assert (tmp_path / name).read_text("utf-8") == "mine"
+
+
+def test_an_edited_bench_stays_and_one_of_before_goes(tmp_path: Path) -> None:
+    for text in ("int8*int4 +fixed(16) ->int8[bias]", "int4*int4 +fixed(16)"):
+        whole(tmp_path, text)
+    assert not (tmp_path / "bench" / "p.bin").exists()
+    (tmp_path / "bench" / "bench.v").write_text("mine", "utf-8")
+    with pytest.raises(HwqError, match=r"not bench/bench\.v edited since; move it elsewhere"):
+        emit(Datapath.parse("int4*int4"), tmp_path)
+
+
+def test_the_core_lints_with_the_models_of_blocks(tmp_path: Path) -> None:
+    manifest = emit(Datapath.parse("int8*int8 +fixed(24) @2x2 use=dsp2"), tmp_path, "xc7")
+    core = (tmp_path / f"{manifest.top}.core").read_text("utf-8")
+    assert "models:\n    files: [models/DSP48E1.v]" in core
+    assert "lint:\n    <<: *default\n    filesets: [rtl, models]" in core
 
 
 def test_the_bytes_of_a_bench_are_the_same_each_time(tmp_path: Path) -> None:

@@ -189,6 +189,7 @@ def test_waves_are_written_where_they_are_wanted(tmp_path: Path, bench: str) -> 
     [
         ({"seed": -1}, r"^seed must be between 0 and 2\*\*63 - 1, not -1$"),
         ({"seed": 1 << 63}, r"^seed must be between 0 and 2\*\*63 - 1, not 9223372036854775808$"),
+        ({"waves": "w.vcd"}, r"^waves must be a file named \.fst, the format that is written, not 'w\.vcd'$"),
         ({"waves": "nowhere/w.fst"}, r"^the folder of waves must exist, not nowhere; make it first$"),
     ],
 )
@@ -197,22 +198,31 @@ def test_options_are_checked_before_the_work_wrong(options: dict[str, object], m
         run("int2*int2", **options)
 
 
+CHANGED = r"^manifest\.json must be as hwq rtl wrote it, not changed \(.+\); remove it and emit again$"
+
+
 @pytest.mark.parametrize(
     "text",
     [b"{", b"{}", b"[]", b"3", b"\xff", b'{"ports": [], "modules": {}}', b'{"ports": [], "modules": [1]}'],
 )
 def test_a_manifest_of_another_kind_is_one_line_wrong(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(text)
-    with pytest.raises(HwqError, match=r"^manifest\.json must be as hwq rtl wrote it, not one with .+; emit it again$"):
+    with pytest.raises(HwqError, match=CHANGED):
         Manifest.load(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"more": 1}, {"files": 3}, {"files": {"x.v": 3}}, {"top": "x"}, {"device": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"more": 1}, {"files": 3}, {"files": {"x.v": 3}}, {"files": {"../x.v": ""}}, {"project": {"/x.v": ""}}),
+        *({"top": "x"}, {"device": None}, {"device": "xc8"}, {"latency": "3"}, {"interval": -1}),
+    ],
+)
 def test_a_manifest_with_another_field_is_one_line_wrong(tmp_path: Path, change: dict[str, object]) -> None:
     emit(Datapath.parse("int2*int2"), tmp_path)
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | change), "utf-8")
-    with pytest.raises(HwqError, match=r"^manifest\.json must be as hwq rtl wrote it, not one with .+; emit it again$"):
+    with pytest.raises(HwqError, match=CHANGED):
         Manifest.load(tmp_path)
 
 
@@ -257,6 +267,9 @@ def test_refusals_are_one_line_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(HwqError, match=r"must be of int3\*int2, not of int\(2\)\*int\(2\)$"):
         run("int3*int2", folder=tmp_path)
     manifest = Manifest.load(tmp_path)
+    (tmp_path / f"{manifest.pe}.v").unlink()
+    with pytest.raises(HwqError, match=r"^the folder must hold all that its manifest names, not lack .*_pe\.v; emit"):
+        run("int2*int2", folder=tmp_path)
     (tmp_path / f"{manifest.pe}.v").write_text("module broken(", "utf-8")
     with pytest.raises(ToolError, match=r"^iverilog must succeed, not end with: .*\.v:\d+: syntax error$"):
         run("int2*int2", folder=tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -39,4 +40,4 @@ def rtl(
     print(f"{manifest.datapath} for {manifest.device}, top {manifest.top}")
     for name in (*manifest.files, *manifest.project):
         print(f"  {folder / name}")
-    print(f"make -C {folder} sim compares {beats} result beats; also: verilator, lint, synth")
+    print(f"make -C {shlex.quote(str(folder))} sim compares {beats} result beats; also: verilator, lint, synth")

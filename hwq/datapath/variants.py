@@ -120,11 +120,11 @@ def magnitude_table(mac: Mac, a: Word, w: Word) -> Term:
 def product_form(mac: Mac, uses: tuple[str, ...], cuts: tuple[str, ...]) -> str:
     """The variant that makes the product: the one asked for, else a table where one fits.
 
-    A table's product lies in its place. With a register behind an aligner that is none, Yosys 0.70 loses flip-flops of
-    the mapped netlist, which the simulation of netlists showed: then it is rows.
+    A table has no rows to cut between, and its product lies in its place. With a register behind an aligner that is
+    none, Yosys 0.70 loses flip-flops of the mapped netlist, which the simulation of netlists showed: then it is rows.
     """
     asked = next((name for name in uses if VARIANTS[name].step == "product"), "")
-    aligned = "align" in cuts
-    if asked == "table" and aligned:
-        raise HwqError("use=table has nothing to align, and takes no cut=align; leave one of them out")
-    return asked or ("rows" if aligned or _no_table(mac) else "table")
+    inside = [cut for cut in cuts if cut == "align" or cut.startswith("mul") and cut != "mul"]
+    if asked == "table" and inside:
+        raise HwqError(f"use=table has no rows and nothing to align, and takes no cut={inside[0]}; leave one out")
+    return asked or ("rows" if inside or _no_table(mac) else "table")

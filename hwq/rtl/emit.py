@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hwq.datapath import Datapath, Plan, plan
+from hwq.datapath.device import check_device
 from hwq.datapath.hard import Hard
-from hwq.datapath.names import top_name, write_files
+from hwq.datapath.names import check_own, top_name, write_files
 from hwq.datapath.schedule import tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import Top
@@ -77,7 +79,7 @@ class Manifest:
             return cls._of(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise HwqError(
-                f"{_FILE} must be as hwq rtl wrote it, not one with {type(error).__name__}: {error}; emit it again"
+                f"{_FILE} must be as hwq rtl wrote it, not changed ({error}); remove it and emit again"
             ) from None
 
     @classmethod
@@ -87,22 +89,29 @@ class Manifest:
         modules = {name: tuple(Port(**port) for port in ports) for name, ports in fields.pop("modules").items()}
         found = cls(modules=modules, **fields)
         texts = (found.datapath, found.device, found.top, *found.files.values(), *found.project.values())
-        if found.top not in modules or not all(isinstance(text, str) for text in texts):
+        numbers = (found.latency, found.interval, *(port.width for ports in modules.values() for port in ports))
+        if not found.ports or not all(isinstance(text, str) for text in texts):
             raise ValueError("a field of another type")
+        if not all(isinstance(number, int) and number > 0 for number in numbers):
+            raise ValueError("a width or a number of cycles is no positive whole number")
+        if outside := [name for name in (*found.files, *found.project) if ".." in Path(name).parts or name[:1] == "/"]:
+            raise ValueError(f"{outside[0]} is outside the folder")
+        check_device(found.device)
         return found
 
 
 def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: float | None = None) -> Manifest:
     """Write one file a module, what makes them a project and manifest.json into a folder, made if it is missing.
 
-    What an earlier call wrote there is removed; a file of it that was edited since is not, and refused.
+    What an earlier call wrote there is removed. A file of it that was edited since is not, nor is one overwritten that
+    no call wrote: both are refused.
     """
     chosen = plan(dp, device, clock)
     modules, texts = _written(chosen)
     top, text = next(iter(modules)), chosen.dp.parametric()
     models = {f"{MODELS}{name}.v": model(name) for name in _blocks(chosen)}
     around = models | project(text, device, top, list(texts), list(models), clock)
-    _remove(folder)
+    _remove(folder, {*texts, *around})
     manifest = Manifest(
         datapath=text,
         device=device,
@@ -138,13 +147,13 @@ def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]
     return {leaf.name: leaf.ports for leaf in modules}, {f"{leaf.name}.v": header + leaf.text for leaf in modules}
 
 
-def _remove(folder: str | Path) -> None:
-    """Remove what the manifest of a folder names."""
-    path = Path(folder)
-    if not (path / _FILE).is_file():
-        return
-    before = Manifest.load(path)
-    known = {**before.files, **before.project}
+def _remove(folder: str | Path, names: Collection[str]) -> None:
+    """Remove what the manifest of a folder names, to make place for files of those names."""
+    path, known = Path(folder), dict[str, str]()
+    if (path / _FILE).is_file():
+        before = Manifest.load(path)
+        known = {**before.files, **before.project}
+    check_own(path, names, known)
     found = {name: path / name for name in known if (path / name).is_file()}
     for name, file in found.items():
         if hashlib.sha256(file.read_bytes()).hexdigest() != known[name]:

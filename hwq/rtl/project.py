@@ -46,7 +46,10 @@ verilator: build
 	@$(MAKE) --no-print-directory compared
 
 compared:
-	@cmp bench/results.txt bench/expected.txt
+	@cmp -s bench/results.txt bench/expected.txt || {{ \
+		echo "$$(wc -l < bench/results.txt) of $$(wc -l < bench/expected.txt) result beats came; a line is a beat's" \
+			"last, then its codes, column 0 at the end; < came, > is the emulator's:"; \
+		diff bench/results.txt bench/expected.txt | head -9; exit 1; }}
 	@echo "$$(wc -l < bench/expected.txt) result beats compared, 0 mismatches"
 
 lint:
@@ -71,6 +74,9 @@ filesets:
   rtl:
     files: [{sources}]
     file_type: verilogSource-2005
+  models:
+    files: [{models}]
+    file_type: verilogSource-2005
   constraints:
     files:
       - {top}.xdc: {{file_type: xdc}}
@@ -81,6 +87,7 @@ targets:
     toplevel: {top}
   lint:
     <<: *default
+    filesets: [rtl, models]
     default_tool: verilator
     tools: {{verilator: {{mode: lint-only}}}}
   synth:
@@ -100,7 +107,7 @@ def project(
     period = _CLOCK.format(why=why, period=1000 / (clock or MHZ))
     return {
         "Makefile": _MAKEFILE.format(**given, sources=" ".join(sources), models=" ".join(models)),
-        f"{top}.core": _CORE.format(**given, sources=", ".join(sources)),
+        f"{top}.core": _CORE.format(**given, sources=", ".join(sources), models=", ".join(models)),
         f"{top}.sdc": period,
         f"{top}.xdc": period,
         f"{top}.lpf": f'# {why}\nFREQUENCY PORT "clk" {clock or MHZ:g} MHZ;\n',

@@ -150,6 +150,8 @@ def _check_options(simulator: str, bench: str, vectors: int, seed: int, waves: s
         raise HwqError(f"seed must be between 0 and 2**63 - 1, not {seed}")
     if waves is not None and not Path(waves).absolute().parent.is_dir():
         raise HwqError(f"the folder of waves must exist, not {Path(waves).parent}; make it first")
+    if waves is not None and (Path(waves).suffix != ".fst" or Path(waves).is_dir()):
+        raise HwqError(f"waves must be a file named .fst, the format that is written, not {str(waves)!r}")
 
 
 def _job(
@@ -179,4 +181,6 @@ def _read(dp: Datapath, folder: Path, device: str | None) -> Manifest:
         raise HwqError(f"the Verilog in {folder.name!r} must be of {dp}, not of {manifest.datapath}")
     if device not in (None, manifest.device):
         raise HwqError(f"the Verilog in {folder.name!r} must be for {device}, not for {manifest.device}; emit it again")
+    if missing := [name for name in manifest.sources if not (folder / name).is_file()]:
+        raise HwqError(f"the folder must hold all that its manifest names, not lack {missing[0]}; emit it again")
     return manifest
