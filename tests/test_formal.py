@@ -17,7 +17,7 @@ ELEMENTS = [
     ("fp(4,3,inf)*int4 +fixed(48) use=dsp", "xc7"),
     ("fp8_e4m3*fp(2,1,inf) +fixed(48) cut=mul use=dsp", "xc7"),
     ("fp(4,3,inf)*fp(2,1,inf) +fixed(48) use=dsp", "xc7"),
-    ("int4*int4 +fixed(16) cut=mul use=dsp", "ecp5"),
+    ("int4*int4 +fixed(16) cut=mul use=dsp", "ecp5 ice40"),
     ("int8*int4 +fixed(24) @1x2 use=dsp2", "xc7"),
     ("int3*int3 +fixed(12) @2x2 use=dsp4", "xc7"),
     ("int4*int4 +fixed(16) use=gated", "ecp5"),

@@ -145,7 +145,7 @@ def test_texts_wrong(text: str, message: str) -> None:
     refused(text, message)
 
 
-@pytest.mark.parametrize("device", ["ice40", "gowin"])
+@pytest.mark.parametrize("device", ["gowin", "nexus"])
 def test_devices_that_come_later_are_refused_by_name(device: str) -> None:
     with pytest.raises(HwqError, match=f"^device must be one of portable, .*, not '{device}'$"):
         estimate("int8*int8", device)

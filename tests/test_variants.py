@@ -10,6 +10,7 @@ import hwq
 from hwq.bits import evaluate, variable
 from hwq.datapath import VARIANTS, Datapath, plan
 from hwq.datapath.elements import fields, side_by_side, spacing
+from hwq.datapath.hard import MULTIPLIERS
 from hwq.errors import HwqError
 from hwq.rtl import emit
 from hwq.rtl.hard import model
@@ -33,12 +34,18 @@ BLOCKS = [
     "int4*int4 +fixed(16) @4x2 use=dsp4",
     "fp4_e2m1*int4 +fixed(20) @2x4 cut=unpack,mul use=dsp4",
 ]
-MULTIPLIERS = [
+PRODUCTS = [
     "int8*int8 +fixed(32) use=dsp",
     "int8*fp(4,3,inf) @3x2/ws k=3 cut=mul use=dsp",
     "fp6_e3m2*fp(3,4,nan) ->bf16 @2x2 cut=unpack,mul use=dsp",
     "fp(4,3,inf)*uint8 +fixed(48) @2x2/tree use=dsp",
     "int4*int4 +fixed(16) @2x2 use=dsp2",
+]
+MACS = [
+    "int8*int8 +fixed(32) @2x2 use=dsp",
+    "int8*int8 @3x2/ws k=3 cut=mul use=dsp",
+    "fp6_e3m2*fp(3,4,nan) +fixed(32) ->bf16 cut=unpack,mul use=dsp",
+    "int4*int4 +fixed(16) @2x2/tree use=dsp2",
 ]
 LOGIC = ["fp4_e2m1*fp4_e2m1 +fixed(20) use=table", "fp4_e2m1*fp4_e2m1 +fixed(20) use=rows", "sm(4)*sm(4) use=table"]
 
@@ -63,7 +70,7 @@ PAIRS = [
 CELLS = ["int8*int8 +fixed(32) use=prefix", "fp8_e4m3*int4 +fixed(40) @2x1x2 cut=mul use=prefix"]
 
 
-USED = {"xc7": BLOCKS + LOGIC + PAIRS, "ecp5": CARRIES + MULTIPLIERS, "xcup": PAIRS[:2], "nangate45": CELLS}
+USED = {"xc7": BLOCKS + LOGIC + PAIRS, "ecp5": CARRIES + PRODUCTS, "ice40": MACS, "xcup": PAIRS[:2], "nangate45": CELLS}
 
 
 @pytest.mark.parametrize(
@@ -106,23 +113,25 @@ def test_products_side_by_side_are_the_products(text: str) -> None:
     assert len(given["a0"]) >= 1 << 16
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "int8*int8 +fixed(32) cut=mul use=dsp",
-        "int4*int4 +fixed(16) @2x2 use=dsp4",
-        "int4*int4 @2x2/ws k=2 use=dsp",
-        "fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp",
-        "fp8_e4m3*fp8_e4m3fnuz +fixed(48) @1x2/ws k=1 cut=mul use=dsp",
-        "fp8_e4m3*fp(4,3,inf) +fixed(48) @2x1/tree use=dsp",
-    ],
-)
-def test_a_block_does_what_the_vendors_model_does(tmp_path: Path, text: str) -> None:
+VENDORS = [
+    ("int8*int8 +fixed(32) cut=mul use=dsp", "xc7"),
+    ("int4*int4 +fixed(16) @2x2 use=dsp4", "xc7"),
+    ("int4*int4 @2x2/ws k=2 use=dsp", "xc7"),
+    ("fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp", "xc7"),
+    ("fp8_e4m3*fp8_e4m3fnuz +fixed(48) @1x2/ws k=1 cut=mul use=dsp", "xc7"),
+    ("fp8_e4m3*fp(4,3,inf) +fixed(48) @2x1/tree use=dsp", "xc7"),
+    ("int8*int8 +fixed(32) @1x2 use=dsp", "ice40"),
+    ("fp(3,4,nan)*int8 @2x1/ws k=2 cut=mul use=dsp", "ice40"),
+]
+
+
+@pytest.mark.parametrize(("text", "device"), VENDORS)
+def test_a_block_does_what_the_vendors_model_does(tmp_path: Path, text: str, device: str) -> None:
     """The netlist is simulated with the model of the block that comes with Yosys, which shares nothing with ours."""
     dp = Datapath.parse(text)
-    manifest = emit(dp, tmp_path, "xc7")
-    mapped = netlist([tmp_path / name for name in manifest.files], manifest.top, "xc7", tmp_path)
-    assert "DSP48E1" in mapped.read_text("utf-8")
+    manifest = emit(dp, tmp_path, device)
+    mapped = netlist([tmp_path / name for name in manifest.files], manifest.top, device, tmp_path)
+    assert MULTIPLIERS[device].name in mapped.read_text("utf-8")
     replace(manifest, files={mapped.name: ""}, project={}).save(tmp_path)
     report = check(dp, folder=tmp_path, vectors=60)
     assert report.first_mismatch is None

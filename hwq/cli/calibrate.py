@@ -30,10 +30,12 @@ def register(app: typer.Typer) -> None:
 def calibrate(device: Device, source: From = None, rows: Rows = Path("rows.jsonl"), output: Output = None) -> None:
     """Fit a device's prices to synthesised designs; an interrupted run goes on where it was."""
     from hwq.costmodel.calibrate import calibrate as fit
-    from hwq.synth.target import TARGETS, target
+    from hwq.costmodel.features import FIELD
+    from hwq.synth.target import target
 
-    if target(device).liberty:
-        raise HwqError(f"prices are fitted to {', '.join(sorted(TARGETS))}, not to {device}; hwq synth measures cells")
+    target(device)
+    if device not in FIELD:
+        raise HwqError(f"prices are fitted to {', '.join(sorted(FIELD))}, not to {device}; hwq synth measures cells")
     path = output or Path(__file__).parents[1] / "devices" / f"{device}.json"
     check_folder("--output", path)
     measured = _measure(device, rows) if source is None else read_rows(source, device)

@@ -36,6 +36,7 @@ DEVICES: Mapping[str, tuple[str, Rows]] = {
     "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True)),
     "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True)),
     "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
+    "ice40": ("Lattice iCE40 UltraPlus; not priced", Rows(kept=True)),
     "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False)),
     "nangate45": ("Nangate 45 nm cells; not priced", Rows(kept=False, tree=True)),
     "sky130": ("SkyWater 130 nm high-density cells; not priced", Rows(kept=False, tree=True)),

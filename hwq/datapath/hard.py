@@ -37,6 +37,7 @@ MULTIPLIERS: Mapping[str, Multiplier] = {
     "xc7": Multiplier("DSP48E1", 25, 18, 48, "AMD UG479", doubles=True),
     "xcup": Multiplier("DSP48E2", 27, 18, 48, "AMD UG579", doubles=True),
     "ecp5": Multiplier("MULT18X18D", 18, 18, 36, "Lattice FPGA-TN-02205", adds=False),
+    "ice40": Multiplier("SB_MAC16", 16, 16, 32, "Lattice FPGA-TN-02007"),
 }
 
 

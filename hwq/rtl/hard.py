@@ -129,10 +129,36 @@ def _mult18(hard: Hard, to: Wired) -> tuple[Values, Values]:
     return sets, pins
 
 
+def _mac16(hard: Hard, to: Wired) -> tuple[Values, Values]:
+    """Lattice's multiplier of iCE40 UltraPlus with its two adders as one of 32 bits, both sides signed.
+
+    It has one clock enable: what it holds beside is held by a pin. A clear loads zeros from C and D, in a clock that is
+    enabled; sums that stay are never cleared in another, see `hwq.rtl.array`.
+    """
+    output = 1 if hard.sums else 3  # a register, or the product
+    sets: Values = {"A_REG": int(hard.inside), "B_REG": int(hard.inside), "PIPELINE_16x16_MULT_REG2": int(hard.piped)}
+    sets |= {"A_SIGNED": 1, "B_SIGNED": 1, "TOPADDSUB_CARRYSELECT": 3, "BOTADDSUB_CARRYSELECT": 0}
+    for half in ("TOP", "BOT"):
+        sets |= {f"{half}OUTPUT_SELECT": output, f"{half}ADDSUB_LOWERINPUT": 2}
+        sets |= {f"{half}ADDSUB_UPPERINPUT": int(hard.chained)}
+    pins: Values = {"CLK": "clk", "CE": "en", "A": to.text(to.wide), "B": to.text(to.narrow), "O": to.text(to.total)}
+    pins |= {"D": to.text(to.above[:16]) if to.above else "16'h0", "C": to.text(to.above[16:]) if to.above else "16'h0"}
+    pins |= {
+        f"{side}HOLD": "~load" if enable == "load" else "1'b0"
+        for side, enable in zip("AB", _enables(hard), strict=True)
+    }
+    pins |= dict.fromkeys(("IRSTTOP", "IRSTBOT"), "rst")
+    pins |= dict.fromkeys(("ORSTTOP", "ORSTBOT"), "rst" if hard.chained else "1'b0")
+    pins |= dict.fromkeys(("OLOADTOP", "OLOADBOT"), "clear" if hard.sums and not hard.chained else "1'b0")
+    pins |= dict.fromkeys(("CHOLD", "DHOLD", "OHOLDTOP", "OHOLDBOT", "ADDSUBTOP", "ADDSUBBOT"), "1'b0")
+    return sets, pins | dict.fromkeys(("CI", "ACCUMCI", "SIGNEXTIN"), "1'b0")
+
+
 _WRITTEN: Mapping[str, Callable[[Hard, Wired], tuple[Values, Values]]] = {
     "DSP48E1": _dsp48,
     "DSP48E2": _dsp48,
     "MULT18X18D": _mult18,
+    "SB_MAC16": _mac16,
 }
 
 

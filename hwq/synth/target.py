@@ -92,6 +92,16 @@ def _count_ecp5(cells: Mapping[str, int]) -> Counts:
     )
 
 
+def _count_ice40(cells: Mapping[str, int]) -> Counts:
+    """A carry cell sits beside the LUT of its place, and is counted with that."""
+    return Counts(
+        lut=_total(cells, {"SB_LUT4": 1}),
+        ff=_total(cells, {r"SB_DFF\w*": 1}),
+        dsp=_total(cells, {"SB_MAC16": 1}),
+        bram=_total(cells, {r"SB_RAM40_4K\w*": 1}),
+    )
+
+
 def genlib() -> Path:
     """The gate library that the package carries."""
     return Path(__file__).parent / "data" / GENLIB
@@ -118,6 +128,7 @@ _XILINX = "synth_xilinx -family xc7 -nodsp -noiopad -noclkbuf -top m -run "
 # Wide tables are faster, and cost two, four and eight LUT4: a third more area in a shifter.
 _LATTICE = "synth_ecp5 -nodsp -nowidelut -top m -run "
 _LATTICE_FAST = "synth_ecp5 -nodsp -top m -run "
+_ICE40 = "synth_ice40 -device u -top m -run "
 
 TARGETS: Mapping[str, Target] = {
     "xc7": Target(
@@ -140,6 +151,15 @@ TARGETS: Mapping[str, Target] = {
         count=_count_ecp5,
         models=("lattice/common_sim.vh", "lattice/ccu2c_sim.vh", "lattice/cells_sim_ecp5.v"),
         fast=(_LATTICE_FAST + "map_ffram:check",),
+    ),
+    "ice40": Target(
+        name="ice40",
+        libraries=("read_verilog -D ICE40_U -lib -specify +/ice40/cells_sim.v",),
+        passes=(_ICE40 + "coarse:map_ram",),
+        memories=(_ICE40 + "map_ram:map_ffram",),
+        mapping=(_ICE40 + "map_ffram:check",),
+        count=_count_ice40,
+        models=("ice40/cells_sim.v",),
     ),
     "ge": Target(
         name="ge",
