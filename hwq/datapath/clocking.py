@@ -53,15 +53,17 @@ def _delays(target: str) -> Mapping[str, float]:
 
 
 def element_cuts(dp: Datapath, target: str) -> Iterator[tuple[str, ...]]:
-    """From no cut to every cut: the product, the aligner, then registers every 3rd, 2nd, 1st row."""
+    """From no cut to every cut: the product, the aligner, then registers every 3rd, 2nd row, all but the 1st, all."""
     rows = row_count(dp.mac)
     aligned = "align" in pe_stages(dp.mac) and any(c.op == "select" for c in plan(dp, target).blocks["pe"].cells)
     yield ()
     yield ("mul",)
     if aligned:
         yield ("mul", "align")
-    for every in range(rows - 1, 0, -1):
-        inner = tuple(f"mul{j}" for j in range(every, rows, every))
+    spaced = [range(every, rows, every) for every in range(rows - 1, 0, -1)]
+    # the first row adds to nothing: with the second it makes the shortest pair
+    for chosen in [*spaced[:-1], range(2, rows), *spaced[-1:]]:
+        inner = tuple(f"mul{j}" for j in chosen)
         yield (*inner, "mul")
         yield (*inner, "mul", "align")
     yield ("unpack", *(f"mul{j}" for j in range(1, rows)), "mul", "align")
