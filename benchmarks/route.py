@@ -3,7 +3,7 @@
 Speed grade 6, out of context; an element is the median of three seeds, an array one seed. An array's figures are of the
 whole top (control, edges, read-out, epilogues), divided by its elements. A clock is printed as its period: the line
 holds if the period is at most the bar's. `python -m benchmarks.route TEXT...` runs the lines whose text is named, and
-`python -m benchmarks.route FILE.svg` draws the curves of area over clock into a file.
+`python -m benchmarks.route FILE.svg [TEXT...]` draws the curves of area over clock into a file.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ if __name__ == "__main__":
     from benchmarks.__main__ import text
 
     if sys.argv[1:] and sys.argv[1].endswith(".svg"):
-        draw({curve: list(_cut(Datapath.parse(curve))) for curve in CURVES}, Path(sys.argv[1]))
+        draw({curve: list(_cut(Datapath.parse(curve))) for curve in sys.argv[2:] or CURVES}, Path(sys.argv[1]))
         sys.exit()
     for line in measure(sys.argv[1:]):
         print(text(line), flush=True)
