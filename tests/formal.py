@@ -5,6 +5,9 @@ state, each sum must be the sum before it plus the products of the codes that en
 clear. What a code is worth is a table of `Format.value`, the standard's exact rational number; products and sums of
 integers are Verilog's `*` and `+`. Of a wide operand w a problem is put for each of its codes: with a constant the
 solver need not find out that two multipliers agree, which is beyond it.
+
+Where sums stand in banks, the word of a bank must be what it was two cycles ago and the product that was added then,
+and what the cycle between brought if it had the same bank.
 """
 
 from __future__ import annotations
@@ -14,9 +17,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 from pyosys import libyosys
 
+from hwq.bits import evaluate
 from hwq.datapath import Datapath, plan
+from hwq.datapath.banks import banks
 from hwq.datapath.schedule import pe_depth
 from hwq.formats import Format, Special
 from hwq.rtl import Manifest
@@ -29,7 +35,7 @@ PROVED = "SAT proof finished - no model found: SUCCESS!"
 FREE_BITS = 4  # of w, that the solver takes at once
 RESERVED = 4
 KINDS = {Special.NAN: 1, Special.PINF: 2, Special.NINF: 3}  # else 0, a number
-PREPARE = ("hierarchy -top proof", "proc", "flatten", "opt -full", "memory_map", "opt_clean")
+PREPARE = ("hierarchy -top proof", "proc", "flatten", "opt -full", "memory_map", "opt_clean", "setattr -unset init w:*")
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,14 @@ def prove(dp: Datapath, device: str, folder: Path, seconds: int = 300, stride: i
     """Prove the element of a datapath as it stands in a folder; `seconds` is the most that one problem may take.
     Of a wide operand every `stride`-th code has its problem."""
     manifest = Manifest.load(folder)
-    (folder / "proof.v").write_text("\n".join(_Problem(dp, device, manifest.top).text()) + "\n", "utf-8")
+    problem = (_Banked if "banks" in dp.uses else _Problem)(dp, device, manifest.top)
+    (folder / "proof.v").write_text("\n".join(problem.text()) + "\n", "utf-8")
     design = libyosys.Design()
     for name in (*manifest.sources, "proof.v"):
         libyosys.run_pass(f"read_verilog {folder / name}", design)
     for command in PREPARE:
         libyosys.run_pass(command, design)
-    steps, problems = pe_depth(dp) + 1, _problems(dp)[::stride]
+    steps, problems = problem.depth + 1, _problems(dp)[::stride]
     for at, given in enumerate(problems):
         command = f"sat -seq {steps} -prove right 1 -prove-skip {steps - 1} {given} -timeout {seconds} proof"
         libyosys.run_pass(f"tee -q -o {folder / SAID} {command}", design)
@@ -172,6 +179,54 @@ class _Problem:
             yield ends
             held = f"({held} > {name}_hi ? {name}_hi : {held} < {name}_lo ? {name}_lo : {held})"
         yield f"  wire [{bits - 1}:0] {name} = cleared ? 0 : {held};"
+
+
+class _Banked(_Problem):
+    """An element with banks: the claim for two terms in turn, each of which may also be none, or clear its bank."""
+
+    def __init__(self, dp: Datapath, device: str, name: str) -> None:
+        super().__init__(dp, device, name)
+        self.depth += 1
+        self.banks = banks(dp.mac)
+        self.words = {"acc": self.banks.width} | {name: 1 for name in self.words if name != "acc"}
+
+    def text(self) -> Iterator[str]:
+        for line in super().text():
+            yield line.replace("input clear, ", "input clear, input none, input zero, ")
+
+    def _decoders(self, side: str) -> Iterator[str]:
+        operand = self.top.operands[side]
+        codes = np.arange(1 << operand.fmt.bits)
+        (exponents,) = evaluate([operand.fields["exp"]], {"code": codes})
+        yield from _table("exponent", side, np.broadcast_to(exponents, codes.shape).tolist(), "")
+        for line in super()._decoders(side):
+            yield line.replace("1'b0, ", "zero, none, ")
+        if side == "a":
+            for name in ("none", "zero"):
+                for at in range(1, self.depth + 1):
+                    yield _register(f"{name}_{at}", 1, f"{name}_{at - 1}" if at > 1 else name)
+
+    def _right(self) -> Iterator[str]:
+        now, depth, width = "sums", self.depth, self.banks.width
+        most = max(width, *(end.bit_length() for end in self.mac.product_range)) + 1
+        yield _register("sums_long_before", self.top.width, "sums_before")
+        for name, at in (("first", depth), ("second", depth - 1), ("third", depth - 2)):
+            yield from _term(name, f"a_{at}", f"w_{at}", self.formats)
+            yield f"  wire [9:0] {name}_exponent = exponent_a(a_{at}) + exponent_w(w_{at});"
+            yield f"  wire [9:0] {name}_place = {name}_exponent >> {self.banks.low};"
+            yield f"  wire signed [{most - 1}:0] {name}_wide = none_{at} ? 0 : {name};"
+            yield f"  wire signed [{most - 1}:0] {name}_part = {name}_wide >>> ({name}_place << {self.banks.low});"
+        field = self._field
+        start = f"(zero_{depth} ? 0 : {field('sums_long_before', 0, 'acc')} + first_part)"
+        yield f"  wire [{width - 1}:0] once = {start};"
+        yield "  wire again = second_place == third_place;"
+        yield f"  wire [{width - 1}:0] twice = again ? (zero_{depth - 1} ? 0 : once + second_part) : once;"
+        rights = [f"first_place != third_place | {field(now, 0, 'acc')} == twice"]
+        for flag in [word for word in self.words if word != "acc"]:
+            set_ = f"{field('sums_before', 0, flag)} | second_{flag} & ~none_{depth - 1}"
+            rights.append(f"{field(now, 0, flag)} == (~cleared & ({set_}))")
+        known = " | ".join(f"{name}_unknown" for name in ("first", "second", "third"))
+        yield f"  assign right = {known} | ({' & '.join(f'({one})' for one in rights)});"
 
 
 def _number(fmt: Format, code: int) -> int:

@@ -31,6 +31,7 @@ ELEMENTS = [
     ("int8*ternary +fixed(20)", "portable xc7 ecp5 ge"),
     ("int4*ternary +fixed(12) @1x1x2", "xc7 ecp5 nangate45"),
     ("int4*ternary +fixed(12) @1x1x2 use=pairs", "xc7"),
+    ("fp(5,0)*fp(2,1) +fixed(24) k=2 use=banks", "xc7"),
     ("int8*binary +fixed(20) @1x1x2", "xc7"),
     ("int4*uint4 +fixed(14,sat)", "xc7 ge"),
     ("int4*int4 +fixed(9,sat) @1x1x2 order=tree(2)", "xc7 ecp5"),

@@ -68,10 +68,17 @@ PAIRS = [
     "ternary*ternary @2x1x4/ws k=8 cut=mul use=pairs",
     "int8*ternary +fixed(20,sat) ->int8[bias,requant] @1x1x4 order=tree(4) cut=mul use=pairs",
 ]
+BANKS = ["fp6_e3m2*fp8_e5m2 +fixed(40) @2x1 use=banks"]
 CELLS = ["int8*int8 +fixed(32) use=prefix", "fp8_e4m3*int4 +fixed(40) @2x1x2 cut=mul use=prefix"]
 
 
-USED = {"xc7": BLOCKS + LOGIC + PAIRS, "ecp5": CARRIES + PRODUCTS, "ice40": MACS, "xcup": PAIRS[:2], "nangate45": CELLS}
+USED = {
+    "xc7": BLOCKS + LOGIC + PAIRS + BANKS,
+    "ecp5": CARRIES + PRODUCTS,
+    "ice40": MACS,
+    "xcup": PAIRS[:2] + BANKS,
+    "nangate45": CELLS,
+}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ A `Block` is a netlist of word-level cells, each of a kind whose structure on ev
 | `pair` | x, gate, y, gate | the sum of x and y under a gate each: one carry chain of ECP5 |
 | `twin` | x, d, y, e | d * x + e * y - e1, of digits -1, 0 and 1: one chain of LUT6_2 |
 | `triple` | x, y, z, carry, carry | the sum of all: one chain of LUT6_2, a place longer for the second carry |
+| `bank` | x, far, zero, at | the word at a place, which grows by x, by 2**attr * x if `far`, or becomes 0 if `zero` |
 | `lt` `eq` | x, y | one bit |
 | `table` | index | attr[index] |
 | `reg` | x | x one clock later, under the clock enable; attr names the stage |
@@ -32,7 +33,7 @@ __all__ = ["CELL_OPS", "Block", "Cell", "Net", "State"]
 
 CELL_OPS = (
     *("view", "cat", "not", "and", "or", "xor", "select", "booth", "row", "gated", "pair"),
-    *("twin", "triple", "lt", "eq", "table", "reg", "hard"),
+    *("twin", "triple", "bank", "lt", "eq", "table", "reg", "hard"),
 )
 
 

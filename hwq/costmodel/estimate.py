@@ -85,7 +85,7 @@ def estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
 
 
 _UNMEASURED = ("float sums: no such element was measured, and the interval is that of others",)
-
+_BANKS = ("use=banks: an array's interval is that of others; ff counts some that a synthesiser finds to be constant",)
 _UNTIMED = ("fmax_mhz: no multiplier block was placed and routed",)
 
 
@@ -126,6 +126,7 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
             partial(_parts, pieces, at),
             UNMODELLED[target.name]
             + _UNMEASURED * (first.mac.floats is not None)
+            + _BANKS * ("banks" in first.uses)
             + _UNTIMED * (blocks and target.delays is not None),
         )
 

@@ -204,6 +204,8 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
             counts["increment"] += cell.out.width
     elif cell.op in ("twin", "triple"):
         counts["row"] += cell.out.width + (cell.op == "triple" and cell.args[4].value is None)
+    elif cell.op == "bank":  # a table a bit, and four of them for eight bits of the memory
+        counts["row"] += cell.out.width + 4 * -(-cell.out.width // 8)
     elif cell.op == "booth":
         counts["digit"] += 0 if absorbed else cell.out.width
     elif cell.op == "select":

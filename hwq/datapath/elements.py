@@ -15,6 +15,7 @@ from hwq.bits.rows import Lowering
 from hwq.bits.sums import signed_bits
 from hwq.datapath import steps
 from hwq.datapath.accumulators import Fixed
+from hwq.datapath.banks import banks
 from hwq.datapath.hard import Hard, Multiplier, block_operands
 from hwq.datapath.kinds import flags
 from hwq.datapath.operand import Operand, operands
@@ -52,7 +53,7 @@ class Element:
     @property
     def operands(self) -> tuple[Operand, Operand]:
         if self.hard is None:
-            return operands(self.mac)
+            return operands(self.mac, indexed=self.form == "banks")
         return block_operands(self.mac, None if self.form in TILES else self.hard[0])
 
     @property
@@ -65,6 +66,8 @@ class Element:
 def element(of: Element) -> Block:
     """The block of an element: outputs are what passes to the neighbours, then the sum and its flags."""
     making = _Making(of)
+    if of.form == "banks":
+        return making.sum_in_banks()
     if of.form in TILES:
         return making.shared_product()
     if of.hard is not None:
@@ -206,6 +209,21 @@ class _Making:
             self.passed.append((f"acc_{row}_{col}", low.net(now.total)))
         return low.block(self.passed, aligned=False)
 
+    def sum_in_banks(self) -> Block:
+        """An element whose sum is in banks, of which a word comes out; its flags stay beside them."""
+        low, now, of = self.low, steps.state(self.mac), banks(self.mac)
+        a, w = self._decoded(*self.pairs[0])
+        term = steps.product(self.mac, a, w)
+        found = {"near": of.near(term), "far": of.top(term), "zero": a["zero"].stage("mul"), "place": of.place(term)}
+        found = {name: word.stage("align") for name, word in found.items()}
+        after = {name: word | getattr(term, name).stage("align") for name, word in now.words.items() if name != "acc"}
+        for name in after:
+            self._enter(now.words[name])
+        nets = dict(zip([*found, *after], low.lower([*found.values(), *after.values()]), strict=True))
+        word = low.cell("bank", [nets.pop(name) for name in found], of.width, True, "word", of.far)
+        self.passed.append(("word", word))
+        return self._block(nets, now, after)
+
     def _enter(self, word: Word) -> None:
         """A sum or flag: a register of the element, or what comes from above."""
         if self.of.dataflow == "ws":
@@ -220,12 +238,14 @@ class _Making:
         """One product in the form that was chosen for it."""
         if self.of.form == "table":
             return magnitude_table(self.mac, a["code"], w["code"])
-        if self.of.packed:
-            a, w = (
-                {k: v.stage("unpack") for k, v in operand.decode(x["code"]).items()}
-                for operand, x in zip(self.of.operands, (a, w), strict=True)
-            )
-        return steps.product(self.mac, a, w)
+        return steps.product(self.mac, *self._decoded(a, w))
+
+    def _decoded(self, a: Fields, w: Fields) -> list[Fields]:
+        """The fields of two operands, decoded here where they travel as codes."""
+        if not self.of.packed:
+            return [a, w]
+        pairs = zip(self.of.operands, (a, w), strict=True)
+        return [{k: v.stage("unpack") for k, v in operand.decode(x["code"]).items()} for operand, x in pairs]
 
     def _hard(self, above: list[Net], width: int, name: str, sums: bool) -> Net:
         of = self.of

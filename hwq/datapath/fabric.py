@@ -9,9 +9,10 @@ import numpy as np
 
 from hwq.bits.cells import Block, Net
 from hwq.datapath import steps
+from hwq.datapath.banks import FOOT, banks
 from hwq.datapath.elements import OPERAND, SUM, WEIGHT, spacing
 from hwq.datapath.plans import FIRST, Plan
-from hwq.datapath.schedule import Size, output_depth, pe_depth, skew
+from hwq.datapath.schedule import Size, output_depth, pe_depth, skew, words
 from hwq.formats import STOCHASTIC
 from hwq.formats.rounding import SEED_BITS
 
@@ -30,7 +31,8 @@ def modules(plan: Plan, rows: Size, cols: Size) -> dict[str, Size]:
     found = {"pe": rows * cols - first, FIRST: first, "decode_a": rows * array.lanes, "decode_w": cols * array.lanes}
     if array.dataflow != "ws":
         del found[FIRST]
-    return found | {"epilogue": outputs}
+    feet = {FOOT: outputs} if FOOT in plan.blocks else {}
+    return found | feet | {"epilogue": outputs}
 
 
 def structure(plan: Plan) -> list[tuple[str, int, Block]]:
@@ -61,8 +63,13 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     high, wide = rows // down, cols // across  # elements
     going = skew(flow, high, wide) + pe_depth(dp)
     longest = (np.maximum(rows, going + depth) if streaming else np.maximum(np.maximum(going - 1, rows), depth)) - 1
+    waits = cols - 1 if FOOT in plan.blocks else 0 * cols  # for the last column's results
+    if FOOT in plan.blocks:
+        longest = np.maximum(np.maximum(words(dp) + pe_depth(dp), depth + waits), np.maximum(words(dp) + 1, cols)) - 1
     count = np.frexp(longest)[1]  # the binary exponent of an integer is its bit length
     sums = sum(w.width for w in plan.state.words.values())
+    if FOOT in plan.blocks:
+        sums += banks(mac).width - mac.acc_bits
     held = sum(w.width for w in steps.parameters(mac).values())
     delays = _delays(plan.blocks["pe"])
     a, w = (operand.bits * array.lanes for operand in plan.operands)
@@ -72,7 +79,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         came = [o.fmt.bits - o.bits for o in plan.operands]
         delayed = delayed + array.lanes * (came[0] * (rows - down) + came[1] * (cols - across)) + (high * wide > 1)
     waiting = mac.output.bits * (cols * (cols - 1) // 2) * streaming
-    valid = going + depth if streaming else depth - (rows * depth == 1)
+    valid = going + depth if streaming else depth + waits - (rows * depth == 1) * (FOOT not in plan.blocks)
     # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
     late = streaming * (plan.blocks["decode_w"].depth > 0) + high * (flow == "os") + (flow == "tree")
     return {
@@ -88,7 +95,17 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         "parameters": {"ff": cols * held},
         "merged": {"ff": -(delays["a"] * high * (wide - 1) + delays["w"] * wide * (high - 1) * (not streaming))},
         **_unread(plan, high, wide),
+        **_indexed(plan, rows, cols),
     }
+
+
+def _indexed(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
+    """What banks ask for: their index and the codes that it stands for, rows that are left, what columns wait for."""
+    if FOOT not in plan.blocks:
+        return {}
+    index, left = (np.frexp(most)[1] for most in (np.maximum(words(plan.dp) - 1, cols - 2), rows - 1))
+    late = sum(operand.bits * (edge > 1) for operand, edge in zip(plan.operands, (rows, cols), strict=True))
+    return {"indices": {"count": index + left, "ff": index + left + late + (cols - 1) * (1 + left)}}
 
 
 def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:

@@ -35,17 +35,19 @@ class Operand:
     """One operand's decoded fields: name -> range, in port order; a constant one does not travel.
 
     A special has a significand of zero, so an operand with infinities carries its sign beside it. `rests`: a bit above
-    the code says that none enters, where no code makes the product zero.
+    the code says that none enters, where no code makes the product zero, or where codes are the indices of banks. Then
+    the field `zero`, one more bit above, `clears` the bank.
     """
 
     fmt: Format
     embedded: bool
     rests: bool = False
+    clears: bool = False
 
     @property
     def bits(self) -> int:
         """Bits that travel to the decoder."""
-        return self.fmt.bits + self.rests
+        return self.fmt.bits + self.rests + self.clears
 
     @cached_property
     def idle(self) -> int:
@@ -67,9 +69,10 @@ class Operand:
         sig, exp = (u.fixed.within(lo, hi), const(0)) if self.embedded else (u.sig, u.exp)
         nan, inf = u.nan, u.inf
         if self.rests:
-            enters = const(1) - (code >> self.fmt.bits)
+            enters = const(1) - (code >> self.fmt.bits).low(1)
             sig, nan, inf = mux(enters, sig, 0), nan & enters, inf & enters
-        return {"sig": sig, "exp": exp, "nan": nan, "inf": inf, "neg": const(0) if u.inf.constant else u.neg}
+        found = {"sig": sig, "exp": exp, "nan": nan, "inf": inf, "neg": const(0) if u.inf.constant else u.neg}
+        return found | ({"zero": code >> (self.fmt.bits + 1)} if self.clears else {})
 
     @cached_property
     def fields(self) -> Mapping[str, Word]:
@@ -100,19 +103,19 @@ def _finite(fmt: Format, code: int) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _operand(fmt: Format, split: bool, rests: bool, whole: bool) -> Operand:
+def _operand(fmt: Format, split: bool, rests: bool, whole: bool, clears: bool = False) -> Operand:
     lo, hi = fmt.integer_range
     width = max(hi.bit_length(), (~lo).bit_length() if lo < 0 else 0) + 1
     u = fmt.unpack(fmt.code_word)
-    return Operand(fmt, whole or u.exp.constant or width <= EMBED_BITS and not split, rests)
+    return Operand(fmt, whole or u.exp.constant or width <= EMBED_BITS and not split, rests, clears)
 
 
-def operands(mac: Mac, whole: bool = False) -> tuple[Operand, Operand]:
+def operands(mac: Mac, whole: bool = False, indexed: bool = False) -> tuple[Operand, Operand]:
     """The operands (a, w) of a Mac in the form in which they reach a processing element.
 
     An aligned sum looks at every exponent, so that its operands are split whatever their width; a multiplier block
-    takes a `whole` number, whatever its width.
+    takes a `whole` number, whatever its width. Where sums are `indexed`, in banks, a has room for indices.
     """
     split = isinstance(mac.acc, Align)
-    rests = zero_code(mac.a) is None and zero_code(mac.w) is None
-    return _operand(mac.a, split, rests, whole), _operand(mac.w, split, False, whole)
+    rests = indexed or zero_code(mac.a) is None and zero_code(mac.w) is None
+    return _operand(mac.a, split, rests, whole, indexed), _operand(mac.w, split, False, whole)

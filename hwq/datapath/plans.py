@@ -11,6 +11,7 @@ from hwq.bits.cells import Block
 from hwq.bits.rows import Lowering
 from hwq.datapath import steps
 from hwq.datapath.accumulators import Align
+from hwq.datapath.banks import FOOT, foot, indices
 from hwq.datapath.device import DEVICES, Rows, check_device
 from hwq.datapath.elements import OPERAND, Element, element, side_by_side, spacing
 from hwq.datapath.hard import MULTIPLIERS, Multiplier, Whole, block_operands, check_block
@@ -30,7 +31,7 @@ FIRST = "pe_first"  # the element of a weight-stationary column's first row
 
 @dataclass(frozen=True)
 class Plan:
-    """Blocks of one datapath on one device: `decode_a`, `decode_w`, `pe`, `epilogue`."""
+    """Blocks of one datapath on one device: `decode_a`, `decode_w`, `pe`, `epilogue`; perhaps FIRST or FOOT."""
 
     dp: Datapath
     device: str
@@ -119,6 +120,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         "decode_w": _decoder("decode_w", w, pe.packed, at_edge, pe.tile[1], spacing(dp.mac) * pe.tile[0]),
         "pe": element(pe),
         **({FIRST: element(replace(pe, first=True))} if dp.array.dataflow == "ws" else {}),
+        **({FOOT: foot(dp.mac)} if form == "banks" else {}),
         "epilogue": _epilogue(dp.mac, _state(dp), tuple(c for c in dp.cuts if c in output_stages(dp.mac))),
     }
     stays = dp.array.dataflow != "ws"  # a sum that stays is a state, beyond the block's pipeline
@@ -161,15 +163,21 @@ def _check_cells(dp: Datapath, form: str, device: str) -> None:
     """Whether the device has the cells of a product's form, and the array products for them."""
     devices = CELLS.get(form, (device,))
     if device not in devices:
-        raise HwqError(f"use={form} needs the carry cells of {' or '.join(devices)}, not {device}; leave it out")
+        cells = "carry cells and memories" if form == "banks" else "carry cells"
+        raise HwqError(f"use={form} needs the {cells} of {' or '.join(devices)}, not {device}; leave it out")
     if form == "pairs" and dp.array.lanes < 2:
         raise HwqError(f"use=pairs adds products of several lanes, not of @{dp.array.text}; write lanes")
+    if form == "banks":
+        shape = f"{dp.array.rows}x{dp.array.cols}"
+        if dp.array.text != shape:
+            raise HwqError(f"use=banks adds a product a cycle to sums that stay, not @{dp.array.text}; write @{shape}")
+        indices(dp.mac)
 
 
 def _operands(dp: Datapath, device: str) -> tuple[Operand, Operand]:
     """The operands as they travel."""
     form = product_form(dp.mac, dp.uses, dp.cuts)
-    return _wholes(dp, form, device) if form in BLOCKS else operands(dp.mac)
+    return _wholes(dp, form, device) if form in BLOCKS else operands(dp.mac, indexed=form == "banks")
 
 
 def _wholes(dp: Datapath, form: str, device: str) -> tuple[Whole, Whole]:

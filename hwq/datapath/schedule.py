@@ -10,7 +10,12 @@ from neighbour to neighbour; dot-product units have none. A tile of a weight-sta
 
     1 (clear) + rows (weights) + M (operands) + skew + 3 + cuts (the last sum leaves its column, then the output)
 
-cycles, a result for each operand beat.
+cycles, a result for each operand beat. Where a sum stands in B banks (`use=banks`), an output-stationary tile takes
+
+    B (clear) + ceil(K / L) (operands) + B + 1 + cuts before the accumulator (the words of row 0)
+      + (rows - 1) * max(B + 1, cols) (those of the others) + 1 + cuts after it + cols - 1 (the last column)
+
+cycles: indices of banks follow the operands through the array, so that no skew is waited for but that of the columns.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from hwq.datapath.banks import banks
 from hwq.datapath.stages import OUTPUT
 from hwq.datapath.variants import TILES
 from hwq.errors import HwqError
@@ -35,9 +41,12 @@ __all__ = [
     "output_depth",
     "pe_depth",
     "results",
+    "row_period",
     "skew",
+    "tail",
     "tile",
     "tile_cycles",
+    "words",
 ]
 
 Size = TypeVar("Size", int, np.ndarray[Any, Any])
@@ -64,15 +73,35 @@ def tile(dp: Datapath) -> tuple[int, int]:
     return next((TILES[name] for name in dp.uses if name in TILES), (1, 1))
 
 
+def words(dp: Datapath) -> int:
+    """Words of a sum, which come out one a cycle and are cleared one a cycle."""
+    return banks(dp.mac).count if "banks" in dp.uses else 1
+
+
+def row_period(dp: Datapath) -> int:
+    """Cycles from a row's finished sums to the next row's; where words come out, one in which none does is between."""
+    return max(words(dp) + 1, dp.array.cols) if "banks" in dp.uses else 1
+
+
+def tail(dp: Datapath) -> int:
+    """Cycles from the last row's sums, of banks the first column's, to its results."""
+    return output_depth(dp) + (dp.array.cols - 1) * ("banks" in dp.uses)
+
+
 def flush(dp: Datapath) -> int:
-    """Cycles from the last operand beat to the last element's sum: how long the array goes on without operands."""
+    """Cycles from the last operand beat to the last element's sum: how long the array goes on without operands.
+
+    In banks the first row's sums are waited for, of which the words have to come.
+    """
+    if "banks" in dp.uses:
+        return words(dp) + pe_depth(dp) - 1
     down, across = tile(dp)
     return skew(dp.array.dataflow, dp.array.rows // down, dp.array.cols // across) + pe_depth(dp) - 1
 
 
 def latency(dp: Datapath) -> int:
     """Cycles from the last accepted operands of a tile to its first result at the output; of a stream, to theirs."""
-    return flush(dp) + 1 + output_depth(dp)
+    return flush(dp) + 1 + tail(dp)
 
 
 def beats(dp: Datapath, k: int) -> int:
@@ -89,6 +118,8 @@ def longest(dp: Datapath) -> int:
     """The longest of the waits that the control counts, in cycles."""
     if dp.array.dataflow == "ws":
         return max(dp.array.rows, latency(dp))
+    if "banks" in dp.uses:
+        return max(flush(dp) + 1, row_period(dp), tail(dp))
     return max(flush(dp), dp.array.rows, output_depth(dp))
 
 
@@ -96,7 +127,7 @@ def tile_cycles(dp: Datapath, m: int, k: int) -> int:
     """Cycles of one tile: m rows of results of at most `dp.array.cols` columns, sums of k terms."""
     if dp.array.dataflow == "ws":
         return 1 + dp.array.rows + m + latency(dp)
-    return 1 + beats(dp, k) + flush(dp) + dp.array.rows + output_depth(dp)
+    return words(dp) + beats(dp, k) + flush(dp) + 1 + (dp.array.rows - 1) * row_period(dp) + tail(dp)
 
 
 def cycles(dp: Datapath, m: int, n: int, k: int) -> int:

@@ -50,7 +50,7 @@ def _through(cell: Cell, path: Path) -> Path:
         return base, lut + 2, row, bit
     if cell.op == "lt" and any(a.value is not None for a in cell.args):
         return base, lut + 1, row, bit  # a clamp looks at the bits above its limit only
-    if cell.op in ("row", "gated", "pair", "twin", "triple", "lt"):
+    if cell.op in ("row", "gated", "pair", "twin", "triple", "bank", "lt"):
         return base, lut, row + 1, max(bit, cell.args[0].width if cell.op == "lt" else cell.out.width)
     return base, lut + _levels(cell), row, bit
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from hwq.bits import Word, const, lookup, negate_if
 from hwq.datapath.accumulators import Align
+from hwq.datapath.banks import no_banks
 from hwq.datapath.floats import Term
 from hwq.datapath.hard import no_block
 from hwq.datapath.spec import Mac
@@ -23,7 +24,8 @@ __all__ = ["BLOCKS", "CELLS", "TILES", "VARIANTS", "Variant", "check_uses", "pro
 
 BLOCKS = ("dsp", "dsp2", "dsp4")  # products in multiplier blocks
 TILES = {"dsp2": (1, 2), "dsp4": (2, 2)}  # rows and columns of the array whose products one block makes
-CELLS = {"gated": ("ecp5",), "pairs": ("xc7", "xcup")}  # devices whose carry cells a product is made of
+# devices of whose carry cells and small memories an element is made
+CELLS = {"gated": ("ecp5",), "pairs": ("xc7", "xcup"), "banks": ("xc7", "xcup")}
 TABLE_BITS = 6  # index bits of a product table: one LUT6 a result bit
 
 
@@ -97,6 +99,7 @@ VARIANTS: Mapping[str, Variant] = {
     "dsp4": Variant("product", "the four products of two a and two w from a block, a sum in logic each", _no_fields),
     "gated": Variant("product", "ECP5's product by a row a bit, gated inside the carry cells", lambda mac: ""),
     "pairs": Variant("product", "two products by -1, 0 or 1 in one LUT6_2 a bit, summed by threes", _no_digits),
+    "banks": Variant("product", "product and sum in a memory of AMD's tables, at a place of the exponent", no_banks),
     "rows": Variant("product", "the product as radix-4 Booth rows, where a table would be taken", lambda mac: ""),
     "prefix": Variant("sum", "parallel-prefix adders behind the trees of standard cells, for a clock", lambda mac: ""),
 }

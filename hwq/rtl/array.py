@@ -6,7 +6,7 @@ One module a concept, each written once: its size grows with the rows and with t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from hwq.datapath import Plan
@@ -107,7 +107,7 @@ class Top:
         else:
             yield wire("beat", 1, "run & a_valid & w_valid")
             if self.flow == "os" and self.size != {"a": 1, "w": 1}:
-                yield from register("beat_late", 1, "beat", self.moves)
+                yield from register("beat_late", 1, "beat", "1'b1")
             yield wire("open", 1, "~o_valid | o_ready")
         yield from (assigned(f"{stream}_ready", f"{state} & ~rst") for stream, state in ready.items())
 
@@ -235,22 +235,27 @@ class Top:
 
     def _column(self, col: int) -> Iterator[str]:
         """One column's parameters and its epilogue."""
-        leaf, cols = self.blocks["epilogue"], self.array.cols
-        pins = {"clk": "clk", "rst": "rst", "en": self.leaves}
-        at = col * self.width // cols
+        cols = self.array.cols
+        sums, at = dict[str, str](), col * self.width // cols
         for name, word in self.plan.state.words.items():
-            pins[name] = part("finished", at, word.width, self.width)
+            sums[name] = part("finished", at, word.width, self.width)
             at += word.width
+        yield from self._epilogue(col, sums)
+        late = cols - 1 - col
+        if self.flow == "ws" and late:
+            bits = self.blocks["epilogue"].widths["code"]
+            before = f"code_{col}" if late == 1 else f"{{code_{col}_skew[{bits * (late - 1) - 1}:0], code_{col}}}"
+            yield from register(f"code_{col}_skew", bits * late, before)
+
+    def _epilogue(self, col: int, sums: Mapping[str, str]) -> Iterator[str]:
+        """The epilogue of a column's sum and flags, and its parameters."""
+        leaf = self.blocks["epilogue"]
+        pins = {"clk": "clk", "rst": "rst", "en": self.leaves, **sums}
         outputs = {port.name: port.width for port in leaf.ports if port.direction == "output"}
         yield from (wire(f"{name}_{col}", width) for name, width in outputs.items())
         yield from self._parameters(col)
         pins |= {name: f"{name}_{col}" for name in (*self.parameters, *outputs)}
         yield from instance(leaf.name, f"epilogue_{col}", {port.name: pins[port.name] for port in leaf.ports})
-        late = cols - 1 - col
-        if self.flow == "ws" and late:
-            bits = outputs["code"]
-            before = f"code_{col}" if late == 1 else f"{{code_{col}_skew[{bits * (late - 1) - 1}:0], code_{col}}}"
-            yield from register(f"code_{col}_skew", bits * late, before)
 
     def _parameters(self, col: int) -> Iterator[str]:
         """A column's parameters, held for the tile; a seed goes on with each result."""
@@ -259,14 +264,15 @@ class Top:
         for name, width in self.parameters.items():
             loaded = part("p_payload", at, width, bits * self.array.cols)
             if name == SEED:
-                goes_on = (
-                    f"valid[{pe_depth(self.plan.dp) + self.array.rows - 2 + col}]" if self.flow == "ws" else "drain"
-                )
-                value, enable = f"clear ? {loaded} : {name}_next_{col}", f"(clear | {goes_on}) & en"
+                value, enable = f"clear ? {loaded} : {name}_next_{col}", f"(clear | {self._goes_on(col)}) & en"
             else:
                 value, enable = loaded, "clear & en"
             yield from register(f"{name}_{col}", width, value, enable)
             at += width
+
+    def _goes_on(self, col: int) -> str:
+        """When a column's sum enters its epilogue."""
+        return f"valid[{pe_depth(self.plan.dp) + self.array.rows - 2 + col}]" if self.flow == "ws" else "drain"
 
     def _output(self) -> Iterator[str]:
         """The output register, and a valid bit for each cycle that a result is on its way."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hwq.bits.cells import Block, Net
 from hwq.datapath import Plan
+from hwq.datapath.banks import FOOT
 from hwq.datapath.device import Rows
 from hwq.datapath.elements import SUM, WEIGHT
 from hwq.datapath.hard import Hard
@@ -14,7 +15,7 @@ from hwq.rtl.cells import Body
 from hwq.rtl.modules import Leaf, Port, assigned, module
 from hwq.rtl.wires import Bits, whole
 
-__all__ = ["decoder", "element", "epilogue", "leaves"]
+__all__ = ["decoder", "element", "epilogue", "foot", "leaves"]
 
 
 def decoder(plan: Plan, top: str, operand: str) -> Leaf:
@@ -43,7 +44,16 @@ def element(plan: Plan, top: str, kind: str = "pe") -> Leaf:
         "tree": f"Dot-product unit: acc + {terms} in each enabled clock, 0 after a clear. {fields}.",
         "ws": f"Processing element: {'the sum from above + ' * bool(given)}{terms}, w held since its load. {fields}.",
     }
-    return _leaf(f"{top}_{kind}", about[array.dataflow], plan.rows, block, inputs, outputs)
+    banked = f"Processing element: {terms} in each enabled clock, into the word that its exponent chooses. {fields}."
+    what = banked if FOOT in plan.blocks else about[array.dataflow]
+    return _leaf(f"{top}_{kind}", what, plan.rows, block, inputs, outputs)
+
+
+def foot(plan: Plan, top: str) -> Leaf:
+    """Module `<top>_pe_foot`: a `word` of a sum in each enabled clock, the lowest first -> the sum `acc`."""
+    block = plan.blocks[FOOT]
+    about = "Foot of a column: acc, the sum of the words since a clear, each the next bank's."
+    return _leaf(f"{top}_{FOOT}", about, plan.rows, block, {"word": list(block.inputs)}, {"acc": ["acc"]})
 
 
 def epilogue(plan: Plan, top: str) -> Leaf:
@@ -58,6 +68,7 @@ def leaves(plan: Plan, top: str) -> dict[str, Leaf]:
     """The modules that a top is made of, by what they are."""
     return {
         **{kind: element(plan, top, kind) for kind in ("pe", FIRST) if kind in plan.blocks},
+        **({FOOT: foot(plan, top)} if FOOT in plan.blocks else {}),
         "decode_a": decoder(plan, top, "a"),
         "decode_w": decoder(plan, top, "w"),
         "epilogue": epilogue(plan, top),

@@ -45,7 +45,7 @@ class Body:
         """Write a block whose input nets are the given bits; returns the bits of its outputs."""
         self._bits |= inputs
         for state in block.states:
-            self._register(state.q, "sum" if state.q.name == "acc" else "sticky flag")
+            self._register(state.q, "sum" if state.q.width > 1 else "sticky flag")
         for cell in block.cells:
             self._bits[cell.out.name] = _CELLS[cell.op](self, cell)
         for state in block.states:
@@ -211,7 +211,7 @@ class Body:
         return sums[: cell.out.width]
 
     def sites(self, cell: Cell) -> Bits:
-        """A chain of LUT6_2 and CARRY4."""
+        """A chain of LUT6_2 and CARRY4, perhaps with a memory."""
         total, parts = chain(cell, self._of, self._driven)
         for part in parts:
             self._instance(part.module, part.name, part.pins, f" [{part.count - 1}:0]")
@@ -276,6 +276,7 @@ _CELLS: Mapping[str, Callable[[Body, Cell], Bits]] = {
     "pair": Body.gated,
     "twin": Body.sites,
     "triple": Body.sites,
+    "bank": Body.sites,
     "lt": Body.compare,
     "eq": Body.compare,
     "table": Body.table,

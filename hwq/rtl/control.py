@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from hwq.datapath import Datapath
 from hwq.datapath.schedule import flush, latency, longest, output_depth
+from hwq.rtl import drain
 from hwq.rtl.modules import Leaf, Port, assigned, module, wire
 from hwq.rtl.wires import bus
 
@@ -34,24 +35,35 @@ STATES: Mapping[str, Mapping[str, str]] = {
     },
 }
 STATES = {**STATES, "tree": STATES["os"]}
+BANKS = {
+    "clear": "the first bank of each sum is cleared, the parameters taken",
+    "wipe": "the other banks are cleared, as soon as operands are there",
+    "run": STATES["os"]["run"],
+    "drain": "the words of each row's banks come to the feet of the columns, row 0 first",
+    "tail": "the last results leave",
+}
 
 
 def control(dp: Datapath, top: str, parameters: bool) -> Leaf:
     """Module `<top>_control`: the streams' handshakes in, the state and the enable out."""
     flow = dp.array.dataflow
-    states = STATES[flow]
+    banked = "banks" in dp.uses
+    states = BANKS if banked else STATES[flow]
     streaming = flow == "ws"
     bits = (longest(dp) - 1).bit_length()
     inputs = ["clk", "rst", "a_valid", "a_last", "w_valid", *["p_valid"] * parameters, "o_valid", "o_ready"]
     shown = [name for name in states if name != "flush"]
     ports = [Port(name, "input", 1) for name in inputs] + [Port(name, "output", 1) for name in ("en", *shown)]
     ports += [Port("done", "output", 1), *[Port("count", "output", bits)] * bool(bits)]
-    waits = ["load & ~w_valid"] if streaming else ["run & ~(a_valid & w_valid)"]
+    ports += drain.ports(dp) if banked else []
+    entering = "(wipe | run)" if banked else "run"
+    waits = ["load & ~w_valid"] if streaming else [f"{entering} & ~(a_valid & w_valid)"]
     waits += ["clear & ~p_valid"] * parameters + ["o_valid & ~o_ready"]
     taken = "a_valid & a_last" if streaming else "a_last"
     body = [f"  reg {name}_state; // {what}" for name, what in states.items()]
     body += [assigned(name, f"{name}_state") for name in shown]
     body += [wire("last", 1, f"run_state & {taken}"), assigned("en", f"~({' | '.join(waits)})"), *_counter(dp, bits)]
+    body += drain.lines(dp, bits) if banked else []
     after = _transitions(states, "last")
     body += ["", "  always @(posedge clk)", "    if (rst) begin"]
     body += [f"      {name}_state <= 1'b{int(name == 'clear')};" for name in states]
@@ -80,13 +92,14 @@ def _counter(dp: Datapath, bits: int) -> Sequence[str]:
     """`count` cycles of a counted state come after this one; it starts where such a state is entered."""
     if not bits:
         return [assigned("done", "1'b1")]
+    drained = " & ~(drain_state & |rows_left)" if "banks" in dp.uses and dp.array.rows > 1 else ""
     return [
         f"  reg {bus(bits)}count_left;",
         assigned("count", "count_left"),
-        assigned("done", f"count_left == {bits}'d0"),
+        assigned("done", f"count_left == {bits}'d0{drained}"),
         "  always @(posedge clk)",
         f"    if (rst) count_left <= {bits}'d0;",
-        f"    else if (en) count_left <= {_start(dp, bits)};",
+        f"    else if (en) count_left <= {drain.start(dp, bits) if 'banks' in dp.uses else _start(dp, bits)};",
     ]
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from hwq.datapath import Datapath, Plan, plan
+from hwq.datapath.banks import FOOT
 from hwq.datapath.device import check_device
 from hwq.datapath.hard import Hard
 from hwq.datapath.names import check_own, top_name, write_files
 from hwq.datapath.schedule import tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import Top
+from hwq.rtl.banked import Banked
 from hwq.rtl.hard import PRIMITIVES, model
 from hwq.rtl.modules import Port
 from hwq.rtl.project import project
@@ -142,7 +144,7 @@ def _blocks(chosen: Plan) -> list[str]:
 
 
 def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
-    modules = Top(chosen, top_name(chosen.dp)).modules
+    modules = (Banked if FOOT in chosen.blocks else Top)(chosen, top_name(chosen.dp)).modules
     header = f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {chosen.device}\n"
     return {leaf.name: leaf.ports for leaf in modules}, {f"{leaf.name}.v": header + leaf.text for leaf in modules}
 

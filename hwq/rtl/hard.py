@@ -17,6 +17,7 @@ Values = dict[str, str | int]
 PRIMITIVES = {
     **dict.fromkeys(("gated", "pair"), ("CCU2C",)),
     **dict.fromkeys(("twin", "triple"), ("CARRY4", "LUT6_2")),
+    "bank": ("CARRY4", "LUT6_2", "RAM32M"),
 }
 """Cells of a device that a kind of ours is an instance of."""
 

@@ -1,4 +1,4 @@
-"""Chains of AMD's LUT6_2 and CARRY4: a table of two outputs a bit, beside the carry of that bit.
+"""Chains of AMD's LUT6_2 and CARRY4, and memories beside them: a table of two outputs a bit, and the carry of that bit.
 
 O6 passes the carry on, O5 makes one. Both are functions of the same five inputs, O6 where I5 is 1: where it is 0 the
 two are equal. One site holds a table and its carry (AMD UG474).
@@ -14,10 +14,12 @@ from hwq.rtl.wires import Bit, Bits
 
 __all__ = ["Instances", "chain", "table"]
 
+ADDRESS = 5  # bits that a RAM32M takes
+
 
 @dataclass(frozen=True)
 class Instances:
-    """So many instances of a module; a pin of one bit goes to all of them, else to each its own."""
+    """So many instances of a module; a pin of a port's width goes to all of them, else to each its own."""
 
     module: str
     name: str
@@ -37,14 +39,20 @@ def table(passes: Callable[..., int], makes: Callable[..., int]) -> str:
 _TWIN = table(
     lambda x, gate, minus, y, other: x & gate ^ minus ^ y ^ other, lambda x, gate, minus, *_: x & gate ^ minus
 )
+_BANK = table(  # nothing under zero; of a word's bit that is 1, which I5 is, the sum's bit is the other one
+    lambda x, moved, far, zero, _: (1 - (moved if far else x)) & (1 - zero),
+    lambda x, moved, far, zero, _: (moved if far else x) & (1 - zero),
+)
 _TRIPLE = table(lambda x, y, z, made, _: x ^ y ^ z ^ made, lambda x, y, z, *_: x + y + z > 1)
 
 Driven = Callable[[str, int], Bits]
 
 
 def chain(cell: Cell, of: Callable[[Net, int], Bits], driven: Driven) -> tuple[Bits, Iterator[Instances]]:
-    """The sum that a `twin` or `triple` gives, and its instances. `of` gives a net's bits, `driven` a new signal's."""
+    """What a `twin`, `triple` or `bank` gives, and its instances. `of` gives a net's bits, `driven` a new signal's."""
     width, name = cell.out.width, cell.out.name
+    if cell.op == "bank":
+        return _bank(cell, of, driven)
     if cell.op == "twin":
         x, d, y, e = cell.args
         made = driven(f"{name}_make", width)
@@ -57,6 +65,26 @@ def chain(cell: Cell, of: Callable[[Net, int], Bits], driven: Driven) -> tuple[B
     before = (0,) * below + of(first, 1) + made[below:-1]
     pins = dict(zip(("I0", "I1", "I2", "I3", "I4", "I5"), (*columns, before, (0,), (1,)), strict=True))
     return _sites(name, _TRIPLE, pins, made, made[:below] + before[below:], 0, below, driven)
+
+
+def _bank(cell: Cell, of: Callable[[Net, int], Bits], driven: Driven) -> tuple[Bits, Iterator[Instances]]:
+    """A memory's word at a place, and the chain that makes the next one: AMD's RAM32M, 8 bits of 32 words in four LUT6.
+
+    All its addresses are the same, and it writes in each enabled clock.
+    """
+    near, far, zero, place = cell.args
+    name, width, count = cell.out.name, cell.out.width, -(-cell.out.width // 8)
+    assert isinstance(cell.attr, int) and place.width <= ADDRESS
+    word, made, x = driven(name, 8 * count), driven(f"{name}_make", width), of(near, width)
+    columns = (x, ((0,) * cell.attr + x)[:width], of(far, 1), of(zero, 1), (0,), word[:width])
+    pins = dict(zip(("I0", "I1", "I2", "I3", "I4", "I5"), columns, strict=True))
+    after, chain_ = _sites(f"{name}_next", _BANK, pins, made, made, 0, 0, driven)
+    after += (0,) * (8 * count - width)
+    ports = {"WCLK": (("clk", 0),), "WE": (("en", 0),), **{f"ADDR{port}": of(place, ADDRESS) for port in "ABCD"}}
+    for at, port in enumerate("ABCD"):
+        for pin, bits in ((f"DI{port}", after), (f"DO{port}", word)):
+            ports[pin] = sum((bits[8 * block + 2 * at :][:2] for block in range(count)), ())
+    return word[:width], iter((*chain_, Instances("RAM32M", f"{name}_memory", count, ports)))
 
 
 def _sites(

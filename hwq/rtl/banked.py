@@ -1,0 +1,119 @@
+"""The top of an array whose sums stand in banks: indices enter where operands do, and feet add words up to sums.
+
+A column's words come a cycle after those of the column before it, so do its sums and its results; each result waits in
+its own part of the output register for the last one. What is on its way stands still while a result is not taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hwq.datapath import Plan
+from hwq.datapath.banks import FOOT, indices
+from hwq.datapath.schedule import output_depth, tail
+from hwq.datapath.steps import state
+from hwq.rtl.array import Top
+from hwq.rtl.drain import index_bits
+from hwq.rtl.grid import readout
+from hwq.rtl.modules import assigned, instance, part, register, wire
+
+__all__ = ["Banked"]
+
+
+class Banked(Top):
+    """The modules of a datapath with `use=banks`: streams and results as of every array."""
+
+    def __init__(self, plan: Plan, name: str) -> None:
+        super().__init__(plan, name)
+        self.moves, self.clocks = self.leaves, {**self.clocks, "en": self.leaves}
+        self.readout = readout(self.array.rows, self.width // self.array.cols, name)
+
+    # -- operands -------------------------------------------------------------------------------------------------
+
+    def _handshakes(self) -> Iterator[str]:
+        yield from super()._handshakes()
+        yield "  // indices of banks: codes of their exponents, above them that they are none and whether to clear"
+        for side, codes in zip("aw", zip(*indices(self.plan.dp.mac), strict=True), strict=True):
+            bits = self.operands[side].bits
+            above = ["clear | wipe", "1'b1"] * (side == "a")
+            yield from self._table(f"{side}_bank", codes, self.operands[side].fmt.bits)
+            value = f"{{{', '.join([*above, f'{side}_bank'])}}}" if above else f"{side}_bank"
+            yield wire(f"{side}_index", bits, value)
+            if self.size[side] > 1:
+                yield from register(f"{side}_index_late", bits, f"{side}_index", self.moves)
+
+    def _table(self, name: str, codes: Sequence[int], bits: int) -> Iterator[str]:
+        """codes[index], and the first one where there is no such bank."""
+        wide = index_bits(self.plan.dp)
+        entries = [*codes, *[codes[0]] * ((1 << wide) - len(codes))]
+        for bit in range(bits):
+            column = sum((entry >> bit & 1) << at for at, entry in enumerate(entries))
+            yield f"  localparam [{(1 << wide) - 1}:0] {name.upper()}_{bit} = {1 << wide}'h{column:x};"
+        found = ", ".join(f"{name.upper()}_{bit}[index]" for bit in reversed(range(bits)))
+        yield wire(name, bits, f"{{{found}}}")
+
+    def _entering(self, side: str, code: str, enters: str) -> str:
+        """The codes, or an index while none enter."""
+        code = f"{{2'h0, {code}}}" if side == "a" else code
+        return f"{enters} ? {code} : {side}_index{'_late' * (enters != self.enters)}"
+
+    # -- results --------------------------------------------------------------------------------------------------
+
+    def _results(self) -> Iterator[str]:
+        yield "  // results: a foot a column adds up the words of row after row, for one epilogue a column"
+        depth = tail(self.plan.dp)
+        before = "row_done" if depth == 1 else f"{{valid[{depth - 2}:0], row_done}}"
+        yield from register("valid", depth, before, self.leaves)  # a bit for each cycle after a row's end
+        for col in range(self.array.cols):
+            yield from self._column(col)
+        yield from self._output()
+
+    def _column(self, col: int) -> Iterator[str]:
+        """One column's words, the sum that they are, its parameters and its epilogue."""
+        cols, rows, sums = self.array.cols, self.array.rows, f"finished_{col}"
+        width = self.width // cols
+        yield from self._waits(col)
+        words = {f"row_{at}": part(f"sums_{at}", col * width, width, self.width) for at in range(rows)}
+        yield wire(sums, width, words["row_0"] if rows == 1 else "")
+        if self.readout is not None and rows > 1:
+            pins = words | {"below": f"below_{col}", "chosen": sums}
+            yield from instance(self.readout.name, f"readout_{col}", pins)
+        foot = self.blocks[FOOT]
+        at, total = foot.widths["word"], f"total_{col}"
+        pins = {"clk": "clk", "en": self.leaves, "clear": f"~take_{col} & {self.leaves}"}
+        pins |= {"word": part(sums, 0, at, width), "acc": total}
+        yield wire(total, foot.widths["acc"])
+        yield from instance(foot.name, f"foot_{col}", {port.name: pins[port.name] for port in foot.ports})
+        given = {"acc": total}
+        for name, word in state(self.plan.dp.mac).words.items():
+            if name != "acc":
+                given[name] = part(sums, at, word.width, width)
+                at += word.width
+        yield from self._epilogue(col, given)
+
+    def _waits(self, col: int) -> Iterator[str]:
+        """What a column does, a cycle after the one before it."""
+        bits = (self.array.rows - 1).bit_length()
+        for name, width in {"take": 1, **({"below": bits} if bits else {})}.items():
+            if col:
+                yield from register(f"{name}_{col}", width, f"{name}_{col - 1}", self.leaves)
+            else:
+                yield wire(f"{name}_0", width, name)
+
+    def _goes_on(self, col: int) -> str:
+        return self._done(col)
+
+    def _done(self, late: int) -> str:
+        """Whether a row is done, so many cycles later."""
+        return part("valid", late - 1, 1, tail(self.plan.dp)) if late else "row_done"
+
+    def _output(self) -> Iterator[str]:
+        """The output register, whose parts are filled column by column."""
+        bits, cols, depth = self.plan.dp.mac.output.bits, self.array.cols, tail(self.plan.dp)
+        for col in range(cols):
+            enable = f"{self._done(col + output_depth(self.plan.dp) - 1)} & {self.leaves}"
+            yield from register(f"payload_{col}", bits, f"code_{col}", enable)
+        codes = [f"payload_{col}" for col in reversed(range(cols))]
+        yield assigned("o_payload", f"{{{', '.join(codes)}}}" if cols > 1 else codes[0])
+        yield assigned("o_valid", f"{part('valid', depth - 1, 1, depth)} & ~rst")
+        yield assigned("o_last", "tail & done")
