@@ -13,7 +13,9 @@ from hwq.cli.cost import Clock
 
 __all__ = ["TARGET", "register"]
 
-TARGET = typer.Option("--device", "-d", metavar="D", help=f"Whose rows they have: portable (default), {PRICED}.")
+TARGET = typer.Option(
+    "--device", "-d", metavar="D", help=f"Its rows: portable (default), {PRICED}, or one without prices; ? lists all."
+)
 
 
 def register(app: typer.Typer) -> None:
