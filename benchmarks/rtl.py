@@ -27,7 +27,7 @@ from hwq.datapath.spec import Mac
 from hwq.rtl import leaves, top_name
 from hwq.rtl.cells import Body
 from hwq.rtl.wires import whole
-from hwq.synth import Job, Row, measure_many
+from hwq.synth import Job, Row, measure_designs, measure_many
 
 MULTIPLIER = "multiplier"
 UNITS = {"xc7": "LUT", "ecp5": "LUT", "ge": "GE"}
@@ -79,9 +79,19 @@ BARS = (
     Bar("fp8_e4m3*fp8_e4m3 +fixed(48)", None, "1199 of Nangate45 (957 um2)", device="ge"),
 )
 
+# whole arrays of xc7, with control, edges, read-out and epilogues
+ARRAYS = {"int8*int8 +fixed(32) @8x8": 4800, "int8*int8 +fixed(24) @4x4/ws k=4": 852}
+
 
 def measure() -> Iterator[Line]:
-    """One line a bar: our count, its limit, then the plain description, the best known and the bound."""
+    """One line a bar: our count, its limit, then the plain description, the best known and the bound; then arrays."""
+    yield from _elements()
+    for text, limit in ARRAYS.items():
+        (row,) = measure_designs([(Datapath.parse(text), "top")], "xc7", workers=1)
+        yield Line(f"xc7 top {text}", _count(row), "LUT", limit, f"{row.ff} FF")
+
+
+def _elements() -> Iterator[Line]:
     with tempfile.TemporaryDirectory() as folder:
         jobs = [_jobs(Path(folder) / str(at), bar) for at, bar in enumerate(BARS)]
         rows = iter(measure_many([job for pair in jobs for job in pair], workers=1))
