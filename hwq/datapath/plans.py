@@ -132,23 +132,32 @@ def _plan(dp: Datapath, device: str) -> Plan:
 def _decoder(
     name: str, operand: Operand, packed: bool, registers: tuple[str, ...], count: int = 1, apart: int = 0
 ) -> Block:
-    """The fields of a code, through those of the registers `unpack` and OPERAND that stand at the array's edge.
+    """The fields of a code; of the registers at the array's edge `unpack` holds the code, OPERAND the fields.
 
-    Numbers that share a multiplier block leave as one, `apart` bits from one another.
+    A code has fewer bits than its fields, and is chosen late: it waits for both streams. Numbers that share a
+    multiplier block leave as one, `apart` bits from one another.
     """
     low = Lowering(name, registers)
     if count == 1:
-        fields = {"code": operand.code_word} if packed else dict(operand.fields)
+        code = _held(operand.code_word, operand.idle, registers)
+        fields = {"code": code} if packed else operand.decode(code)
         low.input(operand.code_word)
     else:
         codes = [variable(f"code{at}", 0, (1 << operand.bits) - 1) for at in range(count)]
-        numbers = [operand.decode(code)["sig"] for code in codes]
+        numbers = [operand.decode(_held(code, operand.idle, registers))["sig"] for code in codes]
         fields = {"sig": side_by_side(numbers, apart)}
         for code in codes:
             low.input(code)
-    fields = {k: v.stage("unpack").stage(OPERAND) for k, v in fields.items() if not v.constant}
+    fields = {k: v.stage(OPERAND) for k, v in fields.items() if not v.constant}
     nets = low.lower(list(fields.values()))
     return low.block(list(zip(fields, nets, strict=True)))
+
+
+def _held(code: Word, idle: int, registers: tuple[str, ...]) -> Word:
+    """A code behind the register `unpack`, if there is one: as reset leaves it, it is the idle code."""
+    if "unpack" not in registers:
+        return code
+    return (code ^ idle).stage("unpack") ^ idle if idle else code.stage("unpack")
 
 
 def _prefix(dp: Datapath, device: str) -> bool:

@@ -1,8 +1,8 @@
 """The pipeline stages of a datapath and which of them are cut.
 
 In order: `unpack` (edge decoder), `mul1`, `mul2`, ... (after each partial-product row), `mul` (the product), `align`
-(the aligned product), then in the output path `bias`, `requant`, `act`. A cut puts a register after its stage. The
-accumulator and the output are always registered.
+(the aligned product), then in the output path `bias`, `requant`, `act`. A cut puts a register after its stage, that of
+an edge decoder before it. The accumulator and the output are always registered.
 """
 
 from __future__ import annotations
