@@ -31,11 +31,12 @@ def rtl(
     as_json: Json = False,
 ) -> None:
     """Write a datapath as Verilog, with a makefile and a bench that need no hwq."""
-    from hwq.rtl import emit
+    from hwq.rtl import Manifest, emit
     from hwq.sim.folder import write_bench
 
-    manifest = emit(parse_datapath(words), folder, device, clock)
+    emit(parse_datapath(words), folder, device, clock)
     beats = write_bench(folder)
+    manifest = Manifest.load(folder)  # with the bench
     if as_json:
         show(manifest.to_json())
         return
