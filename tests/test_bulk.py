@@ -15,6 +15,7 @@ from hwq.sim import BENCHES, SIMULATORS, Report, check
 from hwq.sim.beats import Beats, as_bits, drive
 from hwq.sim.compare import compare
 from hwq.sim.expected import expected
+from hwq.sim.job import Job
 from hwq.sim.stimulus import Tiles, exhaustive_tiles, random_tiles
 
 # Of every dataflow and width of a beat: parameters, lanes, seeds, payloads beyond 64 bits, codes of zero that are none
@@ -53,7 +54,10 @@ def test_both_simulators_give_one_report() -> None:
 def test_processes_side_by_side_give_the_report_of_one(dp: str, bench: str, monkeypatch: pytest.MonkeyPatch) -> None:
     one = run(dp, bench=bench, vectors=12)
     monkeypatch.setattr("hwq.sim.run.PART", 10)
+    whole, counts = Job.parts, list[int]()
+    monkeypatch.setattr(Job, "parts", lambda job, count: counts.append(count) or whole(job, count))
     shared = run(dp, bench=bench, vectors=12)
+    assert counts[0] > 1
     assert shared.passed and shared.compared == one.compared and shared.expected_cycles == one.expected_cycles
 
 

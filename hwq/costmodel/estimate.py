@@ -85,7 +85,10 @@ def estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
 
 
 _UNMEASURED = ("float sums: no such element was measured, and the interval is that of others",)
-_BANKS = ("use=banks: an array's interval is that of others; ff counts some that a synthesiser finds to be constant",)
+_BANKS = (
+    "use=banks: no array of them was fitted, two of 8x8 measured 19 and 23 % more lut than this, outside the interval; "
+    "ff counts some that a synthesiser finds to be constant",
+)
 _UNTIMED = ("fmax_mhz: no multiplier block was placed and routed",)
 
 
