@@ -75,11 +75,16 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     a, w = (operand.bits * array.lanes for operand in plan.operands)
     delayed = a * down * (high * (high - 1) // 2) + w * across * (wide * (wide - 1) // 2) * (not streaming)
     delayed = delayed * (flow != "tree")
-    if flow == "os":  # codes wait the first cycle as they came; one bit says of all whether they are any
-        came = [o.fmt.bits - o.bits for o in plan.operands]
-        delayed = delayed + array.lanes * (came[0] * (rows - down) + came[1] * (cols - across)) + (high * wide > 1)
+    if flow == "os":  # codes wait as they came, but for the last cycle; a bit of each lane says whether they are any
+        for operand, tile, edge in zip(plan.operands, plan.tile, (high, wide), strict=True):
+            earlier = np.maximum(edge - 1, 0) * np.maximum(edge - 2, 0) // 2
+            delayed = delayed + array.lanes * (operand.fmt.bits - operand.bits) * tile * earlier
+            delayed = delayed + np.maximum(edge - 2, 0)
     waiting = mac.output.bits * (cols * (cols - 1) // 2) * streaming
     valid = going + depth if streaming else depth + waits - (rows * depth == 1) * (FOOT not in plan.blocks)
+    # each column counts by itself which row's turn it is and whether its result waits
+    copied = cols * np.frexp(rows - 1)[1] * (not streaming and FOOT not in plan.blocks)
+    copied = copied + (cols - 1) * (rows * depth > 1) * (not streaming and FOOT not in plan.blocks)
     # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
     late = streaming * (plan.blocks["decode_w"].depth > 0) + high * (flow == "os") + (flow == "tree")
     return {
@@ -88,7 +93,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
         "read_out": {
             "read": cols * sums * -(-(rows - 1) // 3) * (not streaming),
-            "ff": cols * mac.output.bits + waiting,
+            "ff": cols * mac.output.bits + waiting + copied,
         },
         # of one row, and without output registers, the last state is the valid bit
         "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid + late},
@@ -104,7 +109,8 @@ def _indexed(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Coun
     if FOOT not in plan.blocks:
         return {}
     index, left = (np.frexp(most)[1] for most in (np.maximum(words(plan.dp) - 1, cols - 2), rows - 1))
-    late = sum(operand.bits * (edge > 1) for operand, edge in zip(plan.operands, (rows, cols), strict=True))
+    edges = zip(plan.operands, (rows, cols), strict=True)
+    late = sum(operand.bits * np.maximum(edge - 2, 0) for operand, edge in edges)
     return {"indices": {"count": index + left, "ff": index + left + late + (cols - 1) * (1 + left)}}
 
 

@@ -55,8 +55,10 @@ class Top:
         self.moves = "en" if self.flow == "ws" else "1'b1"
         self.enters = "run & a_valid" if self.flow == "ws" else "beat"
         self.leaves = "en" if self.flow == "ws" else "open"
+        self.alone = dp.array.rows == output_depth(dp) == 1  # a tile's last state is its one result
+        self.copied = self.flow != "ws" and not self.alone
         self.clocks = {"clk": "clk", "rst": "rst", "en": self.moves}
-        self.readout = readout(dp.array.rows, self.width, name) if self.flow != "ws" else None
+        self.readout = readout(dp.array.rows, self.width // dp.array.cols, name) if self.flow != "ws" else None
 
     @cached_property
     def modules(self) -> tuple[Leaf, ...]:
@@ -99,16 +101,16 @@ class Top:
     def _handshakes(self) -> Iterator[str]:
         ports = {port.name: port.width for port in self.control.ports if port.direction == "output"}
         yield from (wire(name, width) for name, width in ports.items())
-        yield from instance(self.control.name, "control", {port.name: port.name for port in self.control.ports})
+        yield wire("offers", 1)  # a result, also while rst is held, which whatever waits for it sees by itself
+        pins = {port.name: port.name for port in self.control.ports} | {"o_valid": "offers"}
+        yield from instance(self.control.name, "control", pins)
         ready = {"a": "run", "w": "load"} if self.flow == "ws" else {"a": "run & w_valid", "w": "run & a_valid"}
         ready |= {"p": "clear"} if self.parameters else {}
         if self.flow == "ws":
             ready["a"] = "run & en"  # operands go on entering, or not, while results leave
         else:
             yield wire("beat", 1, "run & a_valid & w_valid")
-            if self.flow == "os" and self.size != {"a": 1, "w": 1}:
-                yield from register("beat_late", 1, "beat", "1'b1")
-            yield wire("open", 1, "~o_valid | o_ready")
+            yield from [] if self.copied else [wire("open", 1, "~offers | o_ready")]
         yield from (assigned(f"{stream}_ready", f"{state} & ~rst") for stream, state in ready.items())
 
     # -- operands -------------------------------------------------------------------------------------------------
@@ -127,7 +129,7 @@ class Top:
             name = f"{side}_{lane}"
             code = part(f"{side}_payload", lane * bits, bits, self.size[side] * bits)
             if not lane or still or self.flow == "tree":
-                yield wire(name, self._bits(side), code if still else self._entering(side, code, self.enters))
+                yield wire(name, self._bits(side), code if still else self._entering(side, lane, code, self.enters))
             else:
                 yield from self._waiting(side, lane, code)
                 name += "_late"
@@ -137,7 +139,7 @@ class Top:
         """Bits of the codes of a lane of the edge, as they travel, in so many cycles."""
         return cycles * self.operands[side].bits * self.array.lanes * self.tile[side]
 
-    def _entering(self, side: str, code: str, enters: str) -> str:
+    def _entering(self, side: str, lane: int, code: str, enters: str) -> str:
         """The codes, or what stands there while none enter."""
         code = f"{{1'b0, {code}}}" if self.operands[side].rests else code
         return f"{enters} ? {code} : {self._idle(side)}"
@@ -148,26 +150,37 @@ class Top:
         return f"{self._bits(side, cycles)}'h{idle:x}"
 
     def _waiting(self, side: str, lane: int, code: str) -> Iterator[str]:
-        """The codes, `lane` cycles later. Whether they are any is known to all lanes one cycle after the first one.
+        """The codes, `lane` cycles later.
 
-        So no lane but the first has to wait for both streams' valid within a cycle.
+        Operands that pass by sums wait as they came. Whether they are any goes from lane to lane a cycle later, so that
+        no lane waits for what is far away, and decides what the last register takes.
         """
         name, bits = f"{side}_{lane}", self._bits(side)
         if self.flow == "ws":
-            yield wire(name, bits, self._entering(side, code, self.enters))
-            cycles = lane
-        else:
-            width = self.operands[side].fmt.bits * self.array.lanes * self.tile[side]
-            yield f"  reg {bus(width)}{name}_came;"
-            yield f"  always @(posedge clk) {name}_came <= {code};"
-            yield wire(name, bits, self._entering(side, f"{name}_came", "beat_late"))
-            cycles = lane - 1
-        if cycles:
-            before = name if cycles == 1 else f"{{{name}_skew[{self._bits(side, cycles - 1) - 1}:0], {name}}}"
-            reset = self._idle(side, cycles)
-            yield from register(f"{name}_skew", bits * cycles, before, self.moves, reset)
-            name = part(f"{name}_skew", bits * (cycles - 1), bits, bits * cycles)
-        yield wire(f"{side}_{lane}_late", bits, name)
+            yield wire(name, bits, self._entering(side, lane, code, self.enters))
+            yield from self._skewed(name, bits, lane, self._idle(side, lane))
+            return
+        beats, width = self._beats(side, lane), self.operands[side].fmt.bits * self.array.lanes * self.tile[side]
+        if lane > 1:
+            yield from register(beats, 1, self._beats(side, lane - 1), "1'b1", keep=True)
+            yield from self._came(name, code, width, lane - 1)
+            code = part(f"{name}_came", (lane - 2) * width, width, (lane - 1) * width)
+        yield from register(f"{name}_late", bits, self._entering(side, lane, code, beats), self.moves, self._idle(side))
+
+    def _beats(self, side: str, lane: int) -> str:
+        """Whether codes enter that lane's last register."""
+        return f"{side}_beat_{lane}" if lane > 1 else "beat"
+
+    def _came(self, name: str, code: str, width: int, cycles: int) -> Iterator[str]:
+        before = f"{{{name}_came[{width * (cycles - 1) - 1}:0], {code}}}" if cycles > 1 else code
+        yield f"  reg {bus(width * cycles)}{name}_came;"
+        yield f"  always @(posedge clk) {name}_came <= {before};"
+
+    def _skewed(self, name: str, bits: int, cycles: int, reset: str) -> Iterator[str]:
+        """A value, so many cycles later: `<name>_late`."""
+        before = name if cycles == 1 else f"{{{name}_skew[{bits * (cycles - 1) - 1}:0], {name}}}"
+        yield from register(f"{name}_skew", bits * cycles, before, self.moves, reset)
+        yield wire(f"{name}_late", bits, part(f"{name}_skew", bits * (cycles - 1), bits, bits * cycles))
 
     def _decoded(self, side: str, lane: int, name: str) -> Iterator[str]:
         decoder, bits = self.blocks[f"decode_{side}"], self.operands[side].bits * self.tile[side]
@@ -221,17 +234,32 @@ class Top:
         """Finished sums through one epilogue a column into the output register."""
         yield "  // results: one epilogue a column"
         rows = self.array.rows
+        yield from self._copies(output_depth(self.plan.dp)) if self.copied else []
         if self.readout is None or rows == 1:
             yield wire("finished", self.width, f"sums_{rows - 1}")
         else:
-            below = (rows - 1).bit_length()  # of the count: rows that come after this one
-            pins = {f"row_{at}": f"sums_{at}" for at in range(rows)}
-            pins |= {"below": part("count", 0, below, self.control.widths["count"]), "chosen": "finished"}
-            yield wire("finished", self.width)
-            yield from instance(self.readout.name, "readout", pins)
+            yield from self._chosen(self.readout)
         for col in range(self.array.cols):
             yield from self._column(col)
         yield from self._output()
+
+    def _chosen(self, leaf: Leaf) -> Iterator[str]:
+        """The sums of the row whose turn it is; each column counts the rows after it by itself."""
+        rows, cols, bits, width = self.array.rows, self.array.cols, leaf.widths["below"], self.width // self.array.cols
+        for col in range(cols):
+            yield f"  reg {bus(bits)}below_{col};"
+            yield f"  always @(posedge clk) if (~drain) below_{col} <= {bits}'d{rows - 1};"
+            yield f"    else if ({self._leaves(col)}) below_{col} <= below_{col} - {bits}'d1;"
+            pins = {f"row_{at}": part(f"sums_{at}", col * width, width, self.width) for at in range(rows)}
+            yield wire(f"finished_{col}", width)
+            pins |= {"below": f"below_{col}", "chosen": f"finished_{col}"}
+            yield from instance(leaf.name, f"readout_{col}", pins)
+        found = [f"finished_{col}" for col in reversed(range(cols))]
+        yield wire("finished", self.width, f"{{{', '.join(found)}}}" if cols > 1 else found[0])
+
+    def _leaves(self, col: int) -> str:
+        """The enable of what is on its way out of a column."""
+        return f"open_{col}" if self.copied else self.leaves
 
     def _column(self, col: int) -> Iterator[str]:
         """One column's parameters and its epilogue."""
@@ -250,7 +278,7 @@ class Top:
     def _epilogue(self, col: int, sums: Mapping[str, str]) -> Iterator[str]:
         """The epilogue of a column's sum and flags, and its parameters."""
         leaf = self.blocks["epilogue"]
-        pins = {"clk": "clk", "rst": "rst", "en": self.leaves, **sums}
+        pins = {"clk": "clk", "rst": "rst", "en": self._leaves(col), **sums}
         outputs = {port.name: port.width for port in leaf.ports if port.direction == "output"}
         yield from (wire(f"{name}_{col}", width) for name, width in outputs.items())
         yield from self._parameters(col)
@@ -275,24 +303,36 @@ class Top:
         return f"valid[{pe_depth(self.plan.dp) + self.array.rows - 2 + col}]" if self.flow == "ws" else "drain"
 
     def _output(self) -> Iterator[str]:
-        """The output register, and a valid bit for each cycle that a result is on its way."""
-        bits, cols, depth = self.plan.dp.mac.output.bits, self.array.cols, output_depth(self.plan.dp)
-        codes = [f"code_{col}" for col in reversed(range(cols))]
-        started = "drain"
+        """The output register."""
+        bits, cols = self.plan.dp.mac.output.bits, self.array.cols
         if self.flow == "ws":
-            depth, started = self.plan.dp.latency, "run & a_valid"
-            codes = [
-                part(f"code_{col}_skew", bits * (cols - 2 - col), bits, bits * (cols - 1 - col))
-                if col < cols - 1
-                else f"code_{col}"
-                for col in reversed(range(cols))
-            ]
-        yield from register("payload", bits * cols, f"{{{', '.join(codes)}}}" if cols > 1 else codes[0], self.leaves)
-        yield assigned("o_payload", "payload")
-        if self.flow != "ws" and self.array.rows == depth == 1:  # the last state is the one result
-            yield assigned("o_valid", "tail & ~rst")
-        else:
-            before = started if depth == 1 else f"{{valid[{depth - 2}:0], {started}}}"
-            yield from register("valid", depth, before, self.leaves)
-            yield assigned("o_valid", f"{part('valid', depth - 1, 1, depth)} & ~rst")
+            yield from self._valid()
+        elif self.alone:
+            yield assigned("offers", "tail")
+        for col in range(cols):
+            late = self.flow == "ws" and cols - 1 - col
+            code = part(f"code_{col}_skew", bits * (late - 1), bits, bits * late) if late else f"code_{col}"
+            yield from register(f"payload_{col}", bits, code, self._leaves(col))
+        payload = [f"payload_{col}" for col in reversed(range(cols))]
+        yield assigned("o_payload", f"{{{', '.join(payload)}}}" if cols > 1 else payload[0])
+        yield assigned("o_valid", "offers & ~rst")
         yield assigned("o_last", "tail & done")
+
+    def _valid(self) -> Iterator[str]:
+        """A valid bit for each cycle that a result is on its way."""
+        depth = self.plan.dp.latency
+        yield from register("valid", depth, f"{{valid[{depth - 2}:0], run & a_valid}}", self.leaves)
+        yield assigned("offers", f"valid[{depth - 1}]")
+
+    def _copies(self, depth: int) -> Iterator[str]:
+        """Whether a result waits at the output, once a column: one register would be too far from most it enables."""
+        cols, before = self.array.cols, "drain"
+        if depth > 1:
+            value = "drain" if depth == 2 else f"{{valid[{depth - 3}:0], drain}}"
+            yield from register("valid", depth - 1, value, self._leaves(0))
+            before = part("valid", depth - 2, 1, depth - 1)
+        for col in range(cols):
+            yield wire(f"open_{col}", 1)
+            yield from register(f"offers_{col}", 1, before, f"open_{col}")
+            yield assigned(f"open_{col}", f"~offers_{col} | o_ready")
+        yield assigned("offers", "offers_0")

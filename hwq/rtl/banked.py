@@ -14,7 +14,6 @@ from hwq.datapath.schedule import output_depth, tail
 from hwq.datapath.steps import state
 from hwq.rtl.array import Top
 from hwq.rtl.drain import index_bits
-from hwq.rtl.grid import readout
 from hwq.rtl.modules import assigned, instance, part, register, wire
 
 __all__ = ["Banked"]
@@ -25,8 +24,8 @@ class Banked(Top):
 
     def __init__(self, plan: Plan, name: str) -> None:
         super().__init__(plan, name)
+        self.copied = False  # everything moves and waits with the results
         self.moves, self.clocks = self.leaves, {**self.clocks, "en": self.leaves}
-        self.readout = readout(self.array.rows, self.width // self.array.cols, name)
 
     # -- operands -------------------------------------------------------------------------------------------------
 
@@ -39,8 +38,8 @@ class Banked(Top):
             yield from self._table(f"{side}_bank", codes, self.operands[side].fmt.bits)
             value = f"{{{', '.join([*above, f'{side}_bank'])}}}" if above else f"{side}_bank"
             yield wire(f"{side}_index", bits, value)
-            if self.size[side] > 1:
-                yield from register(f"{side}_index_late", bits, f"{side}_index", self.moves)
+            for lane in range(2, self.size[side]):
+                yield from register(self._index(side, lane), bits, self._index(side, lane - 1), self.moves)
 
     def _table(self, name: str, codes: Sequence[int], bits: int) -> Iterator[str]:
         """codes[index], and the first one where there is no such bank."""
@@ -52,10 +51,14 @@ class Banked(Top):
         found = ", ".join(f"{name.upper()}_{bit}[index]" for bit in reversed(range(bits)))
         yield wire(name, bits, f"{{{found}}}")
 
-    def _entering(self, side: str, code: str, enters: str) -> str:
+    def _index(self, side: str, lane: int) -> str:
+        """The index that enters that lane."""
+        return f"{side}_index_{lane}" if lane > 1 else f"{side}_index"
+
+    def _entering(self, side: str, lane: int, code: str, enters: str) -> str:
         """The codes, or an index while none enter."""
         code = f"{{2'h0, {code}}}" if side == "a" else code
-        return f"{enters} ? {code} : {side}_index{'_late' * (enters != self.enters)}"
+        return f"{enters} ? {code} : {self._index(side, lane)}"
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -115,5 +118,6 @@ class Banked(Top):
             yield from register(f"payload_{col}", bits, f"code_{col}", enable)
         codes = [f"payload_{col}" for col in reversed(range(cols))]
         yield assigned("o_payload", f"{{{', '.join(codes)}}}" if cols > 1 else codes[0])
-        yield assigned("o_valid", f"{part('valid', depth - 1, 1, depth)} & ~rst")
+        yield assigned("offers", part("valid", depth - 1, 1, depth))
+        yield assigned("o_valid", "offers & ~rst")
         yield assigned("o_last", "tail & done")

@@ -54,7 +54,7 @@ def control(dp: Datapath, top: str, parameters: bool) -> Leaf:
     inputs = ["clk", "rst", "a_valid", "a_last", "w_valid", *["p_valid"] * parameters, "o_valid", "o_ready"]
     shown = [name for name in states if name != "flush"]
     ports = [Port(name, "input", 1) for name in inputs] + [Port(name, "output", 1) for name in ("en", *shown)]
-    ports += [Port("done", "output", 1), *[Port("count", "output", bits)] * bool(bits)]
+    ports += [Port("done", "output", 1)]
     ports += drain.ports(dp) if banked else []
     entering = "(wipe | run)" if banked else "run"
     waits = ["load & ~w_valid"] if streaming else [f"{entering} & ~(a_valid & w_valid)"]
@@ -89,13 +89,12 @@ def _transitions(states: Mapping[str, str], last: str) -> dict[str, str]:
 
 
 def _counter(dp: Datapath, bits: int) -> Sequence[str]:
-    """`count` cycles of a counted state come after this one; it starts where such a state is entered."""
+    """`count_left` cycles of a counted state come after this one; it starts where such a state is entered."""
     if not bits:
         return [assigned("done", "1'b1")]
     drained = " & ~(drain_state & |rows_left)" if "banks" in dp.uses and dp.array.rows > 1 else ""
     return [
         f"  reg {bus(bits)}count_left;",
-        assigned("count", "count_left"),
         assigned("done", f"count_left == {bits}'d0{drained}"),
         "  always @(posedge clk)",
         f"    if (rst) count_left <= {bits}'d0;",

@@ -49,12 +49,18 @@ def assigned(name: str, value: str) -> str:
     return f"  assign {name} = {value};"
 
 
-def register(name: str, width: int, value: str, enable: str = "en", reset: str | None = None) -> list[str]:
-    """A register that takes a value under an enable, and `reset` (default 0) under rst whatever the enable says."""
+def register(
+    name: str, width: int, value: str, enable: str = "en", reset: str | None = None, keep: bool = False
+) -> list[str]:
+    """A register that takes a value under an enable, and `reset` (default 0) under rst whatever the enable says.
+
+    `keep`: it stays one of its own though others are equal to it. The attribute belongs to the statement: Yosys gives
+    it to the flip-flop from there, while one of the declaration would only keep its wire.
+    """
     start = f"{width}'h0" if reset is None else reset
     return [
         f"  reg {bus(width)}{name};",
-        f"  always @(posedge clk) if (rst) {name} <= {start};",
+        f"  {'(* keep *) ' * keep}always @(posedge clk) if (rst) {name} <= {start};",
         f"    else if ({enable}) {name} <= {value};",
     ]
 
