@@ -22,19 +22,20 @@ class Rows:
     `kept`: as they stand, a carry chain each; an ASIC flow picks its own adders. `free`: one of a chain's two inputs
     costs nothing and the other absorbs logic, so that the base must come first. `shortest`: the fewest bits that make
     a chain; fewer become tables, which are larger. `tree`: a sum is a tree of full adders and one adder instead of
-    rows (`hwq.bits.compress`).
+    rows (`hwq.bits.compress`). `shifts`: so many flip-flops in a row, never reset, or more, become a table that shifts.
     """
 
     kept: bool
     free: bool = False
     shortest: int = 1
     tree: bool = False
+    shifts: int | None = None
 
 
 DEVICES: Mapping[str, tuple[str, Rows]] = {
     "portable": ("any target; not priced", Rows(kept=True, free=True)),
-    "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True)),
-    "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True)),
+    "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True, shifts=3)),
+    "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True, shifts=3)),
     "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
     "ice40": ("Lattice iCE40 UltraPlus; not priced", Rows(kept=True)),
     "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False)),

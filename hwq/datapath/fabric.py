@@ -51,10 +51,10 @@ def around(plan: Plan) -> list[tuple[str, Mapping[str, float]]]:
 def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
     """What tops of the datapath add to their modules, one for each array of `rows` x `cols`.
 
-    Counts: `ff` flip-flops; `gate` code bits forced to zero outside a run; `read` result bits times the 4:1 stages of a
-    selection among the rows; `control` the state machine, `count` its counter's bits. `merged` are flip-flops that a
-    synthesiser finds twice: an operand's delay within an element is also the next element's operand register, or, where
-    operands reach all elements at once, that of each of them.
+    Counts: `ff` flip-flops; `shift` tables that shift in place of some; `gate` code bits forced to zero outside a run;
+    `read` result bits times the 4:1 stages of a selection among the rows; `control` the state machine, `count` its
+    counter's bits. `merged` are flip-flops that a synthesiser finds twice: an operand's delay within an element is also
+    the next element's operand register, or, where operands reach all elements at once, that of each of them.
     """
     dp = plan.dp
     mac, array, depth = dp.mac, dp.array, output_depth(dp)
@@ -75,12 +75,15 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     a, w = (operand.bits * array.lanes for operand in plan.operands)
     delayed = a * down * (high * (high - 1) // 2) + w * across * (wide * (wide - 1) // 2) * (not streaming)
     delayed = delayed * (flow != "tree")
+    shifts = 0 * cols
     if flow == "os":  # codes wait as they came, but for the last cycle; a bit of each lane says whether they are any
         for operand, tile, edge in zip(plan.operands, plan.tile, (high, wide), strict=True):
+            waiting = array.lanes * tile * _waiting(edge, plan.rows.shifts)
             earlier = np.maximum(edge - 1, 0) * np.maximum(edge - 2, 0) // 2
-            delayed = delayed + array.lanes * (operand.fmt.bits - operand.bits) * tile * earlier
+            delayed = delayed + operand.fmt.bits * waiting[0] - array.lanes * tile * operand.bits * earlier
             delayed = delayed + np.maximum(edge - 2, 0)
-    waiting = mac.output.bits * (cols * (cols - 1) // 2) * streaming
+            shifts = shifts + operand.fmt.bits * waiting[1]
+    results = mac.output.bits * (cols * (cols - 1) // 2) * streaming
     valid = going + depth if streaming else depth + waits - (rows * depth == 1) * (FOOT not in plan.blocks)
     # each column counts by itself which row's turn it is and whether its result waits
     copied = cols * np.frexp(rows - 1)[1] * (not streaming and FOOT not in plan.blocks)
@@ -88,12 +91,12 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
     late = streaming * (plan.blocks["decode_w"].depth > 0) + high * (flow == "os") + (flow == "tree")
     return {
-        "edge": {"gate": rows * a + cols * w * (not streaming), "ff": delayed},
+        "edge": {"gate": rows * a + cols * w * (not streaming), "ff": delayed, "shift": shifts},
         # with stochastic rounding a seed is loaded, or goes on
         "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
         "read_out": {
             "read": cols * sums * -(-(rows - 1) // 3) * (not streaming),
-            "ff": cols * mac.output.bits + waiting + copied,
+            "ff": cols * mac.output.bits + results + copied,
         },
         # of one row, and without output registers, the last state is the valid bit
         "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid + late},
@@ -102,6 +105,19 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         **_unread(plan, high, wide),
         **_indexed(plan, rows, cols),
     }
+
+
+def _waiting(edge: Counts, least: int | None) -> Counts:
+    """[2, n]: flip-flops and shifting tables of a bit that waits 1, 2, ... cycles in the lanes of an edge of n.
+
+    A table of Xilinx holds up to 32 cycles; the first of 17, and of 33, is a flip-flop (Yosys, xilinx/cells_map.v).
+    """
+    cycles = np.arange(max(int(edge.max()), 2) - 1)
+    rest = cycles % 32
+    shifted = cycles >= least if least else cycles < 0
+    ff = np.where(shifted, (rest == 1) | (rest == 17), cycles)
+    tables = np.where(shifted, cycles // 32 + (rest > 1), 0)
+    return np.cumsum([ff, tables], axis=1)[:, np.maximum(edge - 2, 0)]
 
 
 def _indexed(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:

@@ -13,8 +13,8 @@ from hwq.datapath import Plan
 from hwq.datapath.plans import FIRST
 from hwq.datapath.schedule import output_depth, pe_depth
 from hwq.datapath.steps import SEED, parameters
-from hwq.rtl.blocks import leaves
 from hwq.rtl.control import control
+from hwq.rtl.edges import Edges
 from hwq.rtl.grid import grid_row, readout, sums_name
 from hwq.rtl.modules import Leaf, Port, assigned, instance, module, part, register, wire
 from hwq.rtl.wires import bus
@@ -22,7 +22,7 @@ from hwq.rtl.wires import bus
 __all__ = ["Top"]
 
 
-class Top:
+class Top(Edges):
     """The modules of a datapath's top: o[m][n] = epilogue(sum over k of a[m][k] * w[n][k]), a tile at a time.
 
     *Streams*, each with valid, ready, payload and last; a payload holds codes side by side, the first lowest.
@@ -37,27 +37,18 @@ class Top:
     """
 
     def __init__(self, plan: Plan, name: str) -> None:
-        self.plan, self.name = plan, name
+        super().__init__(plan, name)
         dp = plan.dp
-        self.array, self.flow = dp.array, dp.array.dataflow
-        self.tile = dict(zip("aw", plan.tile, strict=True))  # rows and columns that share an element
-        self.size = {"a": dp.array.rows // self.tile["a"], "w": dp.array.cols // self.tile["w"]}
-        self.operands = dict(zip("aw", plan.operands, strict=True))
         self.parameters = {name: word.width for name, word in parameters(dp.mac).items()}
-        self.blocks = leaves(plan, name)
         self.control = control(dp, name, bool(self.parameters))
         self.rows = [grid_row(plan, self.blocks["pe"], f"{name}_row")]
         if FIRST in self.blocks:
             self.rows.insert(0, grid_row(plan, self.blocks[FIRST], f"{name}_row_first"))
         self.row = self.rows[-1]
         self.width = self.row.widths[sums_name(0, self.tile["a"])]  # of a row's sums
-        # a pause's zeros leave the sums that stay as they are: only sums that move wait, and what is on its way out
-        self.moves = "en" if self.flow == "ws" else "1'b1"
-        self.enters = "run & a_valid" if self.flow == "ws" else "beat"
         self.leaves = "en" if self.flow == "ws" else "open"
         self.alone = dp.array.rows == output_depth(dp) == 1  # a tile's last state is its one result
         self.copied = self.flow != "ws" and not self.alone
-        self.clocks = {"clk": "clk", "rst": "rst", "en": self.moves}
         self.readout = readout(dp.array.rows, self.width // dp.array.cols, name) if self.flow != "ws" else None
 
     @cached_property
@@ -113,87 +104,6 @@ class Top:
             yield from [] if self.copied else [wire("open", 1, "~offers | o_ready")]
         yield from (assigned(f"{stream}_ready", f"{state} & ~rst") for stream, state in ready.items())
 
-    # -- operands -------------------------------------------------------------------------------------------------
-
-    def _edge(self, side: str) -> Iterator[str]:
-        """Decoded operands of each lane of the edge, lane j delayed by j; codes of zero while none enter.
-
-        A zero product leaves every sum as it is, so that no valid bit travels with the operands.
-        """
-        still = self.flow == "ws" and side == "w"
-        yield f"  // {'weights' if still else 'operands'} at the edge: decoded" + (
-            "" if still or self.flow == "tree" else ", a cycle later in each further lane"
-        )
-        bits = self.operands[side].fmt.bits * self.array.lanes * self.tile[side]
-        for lane in range(self.size[side]):
-            name = f"{side}_{lane}"
-            code = part(f"{side}_payload", lane * bits, bits, self.size[side] * bits)
-            if not lane or still or self.flow == "tree":
-                yield wire(name, self._bits(side), code if still else self._entering(side, lane, code, self.enters))
-            else:
-                yield from self._waiting(side, lane, code)
-                name += "_late"
-            yield from self._decoded(side, lane, name)
-
-    def _bits(self, side: str, cycles: int = 1) -> int:
-        """Bits of the codes of a lane of the edge, as they travel, in so many cycles."""
-        return cycles * self.operands[side].bits * self.array.lanes * self.tile[side]
-
-    def _entering(self, side: str, lane: int, code: str, enters: str) -> str:
-        """The codes, or what stands there while none enter."""
-        code = f"{{1'b0, {code}}}" if self.operands[side].rests else code
-        return f"{enters} ? {code} : {self._idle(side)}"
-
-    def _idle(self, side: str, cycles: int = 1) -> str:
-        bits = self.operands[side].bits
-        idle = sum(self.operands[side].idle << at for at in range(0, self._bits(side, cycles), bits))
-        return f"{self._bits(side, cycles)}'h{idle:x}"
-
-    def _waiting(self, side: str, lane: int, code: str) -> Iterator[str]:
-        """The codes, `lane` cycles later.
-
-        Operands that pass by sums wait as they came. Whether they are any goes from lane to lane a cycle later, so that
-        no lane waits for what is far away, and decides what the last register takes.
-        """
-        name, bits = f"{side}_{lane}", self._bits(side)
-        if self.flow == "ws":
-            yield wire(name, bits, self._entering(side, lane, code, self.enters))
-            yield from self._skewed(name, bits, lane, self._idle(side, lane))
-            return
-        beats, width = self._beats(side, lane), self.operands[side].fmt.bits * self.array.lanes * self.tile[side]
-        if lane > 1:
-            yield from register(beats, 1, self._beats(side, lane - 1), "1'b1", keep=True)
-            yield from self._came(name, code, width, lane - 1)
-            code = part(f"{name}_came", (lane - 2) * width, width, (lane - 1) * width)
-        yield from register(f"{name}_late", bits, self._entering(side, lane, code, beats), self.moves, self._idle(side))
-
-    def _beats(self, side: str, lane: int) -> str:
-        """Whether codes enter that lane's last register."""
-        return f"{side}_beat_{lane}" if lane > 1 else "beat"
-
-    def _came(self, name: str, code: str, width: int, cycles: int) -> Iterator[str]:
-        before = f"{{{name}_came[{width * (cycles - 1) - 1}:0], {code}}}" if cycles > 1 else code
-        yield f"  reg {bus(width * cycles)}{name}_came;"
-        yield f"  always @(posedge clk) {name}_came <= {before};"
-
-    def _skewed(self, name: str, bits: int, cycles: int, reset: str) -> Iterator[str]:
-        """A value, so many cycles later: `<name>_late`."""
-        before = name if cycles == 1 else f"{{{name}_skew[{bits * (cycles - 1) - 1}:0], {name}}}"
-        yield from register(f"{name}_skew", bits * cycles, before, self.moves, reset)
-        yield wire(f"{name}_late", bits, part(f"{name}_skew", bits * (cycles - 1), bits, bits * cycles))
-
-    def _decoded(self, side: str, lane: int, name: str) -> Iterator[str]:
-        decoder, bits = self.blocks[f"decode_{side}"], self.operands[side].bits * self.tile[side]
-        width = decoder.widths["fields"]
-        clocks = {port.name: self.clocks[port.name] for port in decoder.ports if port.name in self.clocks}
-        yield wire(f"{side}_{lane}_fields", width * self.array.lanes)
-        for at in range(self.array.lanes):
-            code = part(name, at * bits, bits, bits * self.array.lanes)
-            fields = part(f"{side}_{lane}_fields", at * width, width, width * self.array.lanes)
-            suffix = f"_{at}" * (self.array.lanes > 1)
-            pins = clocks | {"code": code, "fields": fields}
-            yield from instance(decoder.name, f"decode_{side}_{lane}{suffix}", pins)
-
     # -- elements -------------------------------------------------------------------------------------------------
 
     def _grid(self) -> Iterator[str]:
@@ -245,17 +155,21 @@ class Top:
 
     def _chosen(self, leaf: Leaf) -> Iterator[str]:
         """The sums of the row whose turn it is; each column counts the rows after it by itself."""
-        rows, cols, bits, width = self.array.rows, self.array.cols, leaf.widths["below"], self.width // self.array.cols
-        for col in range(cols):
+        rows, bits = self.array.rows, leaf.widths["below"]
+        for col in range(self.array.cols):
             yield f"  reg {bus(bits)}below_{col};"
             yield f"  always @(posedge clk) if (~drain) below_{col} <= {bits}'d{rows - 1};"
             yield f"    else if ({self._leaves(col)}) below_{col} <= below_{col} - {bits}'d1;"
-            pins = {f"row_{at}": part(f"sums_{at}", col * width, width, self.width) for at in range(rows)}
-            yield wire(f"finished_{col}", width)
-            pins |= {"below": f"below_{col}", "chosen": f"finished_{col}"}
-            yield from instance(leaf.name, f"readout_{col}", pins)
-        found = [f"finished_{col}" for col in reversed(range(cols))]
-        yield wire("finished", self.width, f"{{{', '.join(found)}}}" if cols > 1 else found[0])
+        yield from self._readouts(leaf)
+
+    def _readouts(self, leaf: Leaf) -> Iterator[str]:
+        """An instance a column, which chooses among the rows by `below_<column>`: the finished sums side by side."""
+        cols = self.array.cols
+        below = [f"below_{col}" for col in reversed(range(cols))]
+        pins = {f"row_{at}": f"sums_{at}" for at in range(self.array.rows)}
+        pins |= {"below": f"{{{', '.join(below)}}}" if cols > 1 else below[0], "chosen": "finished"}
+        yield wire("finished", self.width)
+        yield from instance(leaf.name, "readout" + f" [{cols - 1}:0]" * (cols > 1), pins)
 
     def _leaves(self, col: int) -> str:
         """The enable of what is on its way out of a column."""

@@ -68,29 +68,27 @@ class Banked(Top):
         before = "row_done" if depth == 1 else f"{{valid[{depth - 2}:0], row_done}}"
         yield from register("valid", depth, before, self.leaves)  # a bit for each cycle after a row's end
         for col in range(self.array.cols):
+            yield from self._waits(col)
+        if self.readout is not None and self.array.rows > 1:
+            yield from self._readouts(self.readout)
+        else:
+            yield wire("finished", self.width, "sums_0")
+        for col in range(self.array.cols):
             yield from self._column(col)
         yield from self._output()
 
     def _column(self, col: int) -> Iterator[str]:
         """One column's words, the sum that they are, its parameters and its epilogue."""
-        cols, rows, sums = self.array.cols, self.array.rows, f"finished_{col}"
-        width = self.width // cols
-        yield from self._waits(col)
-        words = {f"row_{at}": part(f"sums_{at}", col * width, width, self.width) for at in range(rows)}
-        yield wire(sums, width, words["row_0"] if rows == 1 else "")
-        if self.readout is not None and rows > 1:
-            pins = words | {"below": f"below_{col}", "chosen": sums}
-            yield from instance(self.readout.name, f"readout_{col}", pins)
-        foot = self.blocks[FOOT]
-        at, total = foot.widths["word"], f"total_{col}"
+        foot, first = self.blocks[FOOT], col * self.width // self.array.cols
+        at, total = first + foot.widths["word"], f"total_{col}"
         pins = {"clk": "clk", "en": self.leaves, "clear": f"~take_{col} & {self.leaves}"}
-        pins |= {"word": part(sums, 0, at, width), "acc": total}
+        pins |= {"word": part("finished", first, at - first, self.width), "acc": total}
         yield wire(total, foot.widths["acc"])
         yield from instance(foot.name, f"foot_{col}", {port.name: pins[port.name] for port in foot.ports})
         given = {"acc": total}
         for name, word in state(self.plan.dp.mac).words.items():
             if name != "acc":
-                given[name] = part(sums, at, word.width, width)
+                given[name] = part("finished", at, word.width, self.width)
                 at += word.width
         yield from self._epilogue(col, given)
 

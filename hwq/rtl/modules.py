@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from hwq.rtl.wires import bus
 
-__all__ = ["Leaf", "Port", "assigned", "instance", "module", "part", "register", "wire"]
+__all__ = ["ALWAYS", "Leaf", "Port", "assigned", "instance", "module", "part", "register", "wire"]
 
+ALWAYS = "1'b1"  # the enable of what never waits
 WIDEST = 120  # columns of a line, where a list can be broken
 
 
@@ -61,7 +62,7 @@ def register(
     return [
         f"  reg {bus(width)}{name};",
         f"  {'(* keep *) ' * keep}always @(posedge clk) if (rst) {name} <= {start};",
-        f"    else if ({enable}) {name} <= {value};",
+        f"    else {'' if enable == ALWAYS else f'if ({enable}) '}{name} <= {value};",
     ]
 
 
