@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hwq.errors import HwqError, ToolError
-from hwq.synth import TARGETS, Job, Row, Spread, measure, measure_many, netlist
+from hwq.synth import TARGETS, Job, Route, Row, Spread, measure, measure_many, netlist
 from hwq.synth.store import Store
 from hwq.synth.target import gates
 
@@ -127,7 +127,7 @@ def test_ecp5_counts_and_clock(verilog: Path, rows: dict[tuple[str, str], Row]) 
     assert " steps, " in row.critical  # two ends, and what of the time is the cells'
     assert Row.from_json(row.to_json()) == row
     with pytest.raises(HwqError, match="chip must be one of 25k, 45k, 85k, not '12f'"):
-        Job.of([verilog], "mac4", "ecp5", place_and_route=True, chip="12f")
+        Job.of([verilog], "mac4", "ecp5", place_and_route=True, route=Route("12f"))
 
 
 def test_gate_equivalents_add_up(rows: dict[tuple[str, str], Row]) -> None:

@@ -6,6 +6,7 @@ from hwq.synth.job import Job
 from hwq.synth.liberty import LIBRARIES
 from hwq.synth.measure import measure, measure_many
 from hwq.synth.netlist import netlist
+from hwq.synth.pnr import Route
 from hwq.synth.row import Row, Spread
 from hwq.synth.target import TARGETS
 
@@ -16,6 +17,7 @@ __all__ = [
     "TARGETS",
     "Job",
     "Point",
+    "Route",
     "Row",
     "Spread",
     "measure",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def _entry(folder: Path, index: int, job: Job, netlist: str) -> dict[str, Any]:
     for source, path in zip(sources, job.files, strict=True):
         shutil.copyfile(path, folder / str(index) / source)
     names = {"job": str(index), "module": job.module, "netlist": netlist}
-    return {**names, "sources": sources, "seeds": job.seeds, "chip": job.chip, "aim": job.aim, "efforts": job.efforts}
+    return {**names, "sources": sources, "seeds": job.seeds, "route": asdict(job.route), "efforts": job.efforts}
 
 
 def _libraries(folder: Path, job: Job) -> dict[str, list[str]]:

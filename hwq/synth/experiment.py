@@ -11,7 +11,7 @@ from hwq.rtl import emit, leaves, top_name
 from hwq.synth.efforts import AREA_EFFORTS
 from hwq.synth.job import SEEDS, Job
 from hwq.synth.measure import measure_many
-from hwq.synth.pnr import AIM, CHIPS
+from hwq.synth.pnr import Route
 from hwq.synth.row import Row
 
 __all__ = ["measure_designs"]
@@ -25,8 +25,7 @@ def measure_designs(
     liberty: Sequence[Path] = (),
     efforts: Sequence[str] = AREA_EFFORTS,
     seeds: Sequence[int] = SEEDS,
-    chip: str = CHIPS[0],
-    aim: int = AIM,
+    route: Route | None = None,
     workers: int = 2,
     store: Path | None = None,
     on_row: Callable[[Row], None] | None = None,
@@ -51,8 +50,7 @@ def measure_designs(
                     design=str(dp),
                     liberty=liberty,
                     efforts=efforts,
-                    chip=chip,
-                    aim=aim,
+                    route=route,
                 )
             )
         return measure_many(jobs, workers=workers, on_row=on_row, store=store)

@@ -9,7 +9,7 @@ from pathlib import Path
 from hwq.errors import HwqError
 from hwq.synth.efforts import AREA_EFFORTS, EFFORTS
 from hwq.synth.liberty import flip_flops, library_files
-from hwq.synth.pnr import AIM, CHIPS, OPTIONS
+from hwq.synth.pnr import Route
 from hwq.synth.target import Counts, target
 from hwq.synth.tools import versions
 
@@ -22,8 +22,8 @@ SEEDS = (1, 2, 3)
 class Job:
     """One measurement; `seeds` are those of place and route, none without it. `design` is a label for the row.
 
-    `liberty` are the files of a cell library, `efforts` the names of how its logic is mapped; `chip` is the ECP5 part
-    that it is placed on, `aim` the clock (MHz) that place and route tries to reach.
+    `liberty` are the files of a cell library, `efforts` the names of how its logic is mapped; `route` is how ECP5's
+    cells are placed and routed.
     """
 
     files: tuple[Path, ...]
@@ -32,8 +32,7 @@ class Job:
     seeds: tuple[int, ...] = ()
     liberty: tuple[Path, ...] = ()
     efforts: tuple[str, ...] = ()
-    chip: str = CHIPS[0]
-    aim: int = AIM
+    route: Route = field(default_factory=Route)
     design: str = field(default="", compare=False)
 
     @classmethod
@@ -47,8 +46,7 @@ class Job:
         design: str = "",
         liberty: Sequence[str | Path] = (),
         efforts: Sequence[str] = AREA_EFFORTS,
-        chip: str = CHIPS[0],
-        aim: int = AIM,
+        route: Route | None = None,
     ) -> "Job":
         """A checked job: the files exist, the device has a flow, and place and route where it is asked for."""
         paths = tuple(Path(file) for file in files)
@@ -60,11 +58,8 @@ class Job:
         if not target(device).liberty:
             if liberty:
                 raise HwqError(f"a Liberty file needs a device of standard cells, not {device}; leave it out")
-            if chip not in CHIPS:
-                raise HwqError(f"chip must be one of {', '.join(CHIPS)}, not {chip!r}")
-            return cls(
-                paths, module, device, tuple(seeds) if place_and_route else (), chip=chip, aim=aim, design=design
-            )
+            tried = tuple(seeds) if place_and_route else ()
+            return cls(paths, module, device, tried, route=route or Route(), design=design)
         libraries = library_files(device, liberty)
         return cls(paths, module, device, (), libraries, tuple(efforts), design=design)
 
@@ -84,8 +79,9 @@ class Job:
         digest = hashlib.sha256()
         for path in (*self.files, *self.liberty):
             digest.update(path.read_bytes() + b"\0")
-        fast = target(self.device).fast if self.seeds else ()
-        how = [EFFORTS[name] for name in self.efforts] + [self.chip, self.aim, *OPTIONS] * bool(self.seeds)
+        fast = target(self.device).fast if self.seeds and self.route.wide else ()
+        route = [self.route.chip, self.route.aim, *self.route.options]
+        how = [EFFORTS[name] for name in self.efforts] + route * bool(self.seeds)
         flow = [self.module, self.device, self.seeds, target(self.device).text(), self.tools(), *fast, *how]
         digest.update(json.dumps(flow, sort_keys=True).encode())
         return digest.hexdigest()

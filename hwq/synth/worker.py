@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from pyosys import libyosys
 
 from hwq.synth.efforts import EFFORTS, Point
-from hwq.synth.pnr import place_and_route
+from hwq.synth.pnr import Route, place_and_route
 from hwq.synth.target import GENLIB, Target, genlib, target
 
 __all__ = ["main"]
@@ -110,8 +110,10 @@ def _measure(yosys: Yosys, flow: Target, job: dict[str, Any]) -> dict[str, Any]:
         yosys.run(*(f"read_liberty -overwrite -ignore_miss_func {name}" for name in job["liberty"]))
         yosys.run(f"hierarchy -top {job['module']}", f"write_verilog -selected -noattr {job['netlist']}")
     if job["seeds"]:
-        yosys.run("design -load flat", *flow.fast, f"write_json -selected {NAME}.json")
-        row |= place_and_route(f"{NAME}.json", NAME, job["seeds"], job["chip"], job["aim"])
+        route = Route(**job["route"])
+        mapping = flow.fast if route.wide else flow.mapping
+        yosys.run("design -load flat", *mapping, f"write_json -selected {NAME}.json")
+        row |= place_and_route(f"{NAME}.json", NAME, job["seeds"], route)
     return row | {"seconds": round(time.monotonic() - start, 3)}
 
 
