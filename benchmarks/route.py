@@ -2,7 +2,7 @@
 
 Speed grade 6, out of context; an element is the median of three seeds, an array the best of those named. An array's
 figures are of the whole top (control, edges, read-out, epilogues), divided by its elements. A clock is printed as its
-period: the line holds if the period is at most the bar's. `python -m benchmarks.route TEXT...` runs lines by their text,
+period: a line holds if that is at most the bar's. `python -m benchmarks.route TEXT...` runs lines by their text,
 `python -m benchmarks.route FILE.svg [TEXT...]` draws the curves of area over clock into a file.
 """
 
