@@ -87,7 +87,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     valid = going + depth if streaming else depth + waits - (rows * depth == 1) * (FOOT not in plan.blocks)
     # each column counts by itself which row's turn it is and whether its result waits
     copied = cols * np.frexp(rows - 1)[1] * (not streaming and FOOT not in plan.blocks)
-    copied = copied + (cols - 1) * (rows * depth > 1) * (not streaming and FOOT not in plan.blocks)
+    copied = copied + cols * (cols > 1) * (rows * depth > 1) * (not streaming and FOOT not in plan.blocks)
     # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
     late = streaming * (plan.blocks["decode_w"].depth > 0) + high * (flow == "os") + (flow == "tree")
     return {

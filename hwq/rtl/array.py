@@ -48,7 +48,7 @@ class Top(Edges):
         self.width = self.row.widths[sums_name(0, self.tile["a"])]  # of a row's sums
         self.leaves = "en" if self.flow == "ws" else "open"
         self.alone = dp.array.rows == output_depth(dp) == 1  # a tile's last state is its one result
-        self.copied = self.flow != "ws" and not self.alone
+        self.copied = self.flow != "ws" and not self.alone and dp.array.cols > 1
         self.readout = readout(dp.array.rows, self.width // dp.array.cols, name) if self.flow != "ws" else None
 
     @cached_property
@@ -101,7 +101,7 @@ class Top(Edges):
             ready["a"] = "run & en"  # operands go on entering, or not, while results leave
         else:
             yield wire("beat", 1, "run & a_valid & w_valid")
-            yield from [] if self.copied else [wire("open", 1, "~offers | o_ready")]
+            yield wire("open", 1, "~offers | o_ready")
         yield from (assigned(f"{stream}_ready", f"{state} & ~rst") for stream, state in ready.items())
 
     # -- elements -------------------------------------------------------------------------------------------------
@@ -144,7 +144,8 @@ class Top(Edges):
         """Finished sums through one epilogue a column into the output register."""
         yield "  // results: one epilogue a column"
         rows = self.array.rows
-        yield from self._copies(output_depth(self.plan.dp)) if self.copied else []
+        if self.flow != "ws" and not self.alone:
+            yield from self._copies(output_depth(self.plan.dp))
         if self.readout is None or rows == 1:
             yield wire("finished", self.width, f"sums_{rows - 1}")
         else:
@@ -239,14 +240,18 @@ class Top(Edges):
         yield assigned("offers", f"valid[{depth - 1}]")
 
     def _copies(self, depth: int) -> Iterator[str]:
-        """Whether a result waits at the output, once a column: one register would be too far from most it enables."""
-        cols, before = self.array.cols, "drain"
+        """Whether a result waits at the output: a bit of the control's, and one of each of several columns.
+
+        One register would be too far from most of what it enables.
+        """
+        before = "drain"
         if depth > 1:
             value = "drain" if depth == 2 else f"{{valid[{depth - 3}:0], drain}}"
-            yield from register("valid", depth - 1, value, self._leaves(0))
+            yield from register("valid", depth - 1, value, "open")
             before = part("valid", depth - 2, 1, depth - 1)
-        for col in range(cols):
+        yield from register("offered", 1, before, "open")
+        yield assigned("offers", "offered")
+        for col in range(self.array.cols if self.array.cols > 1 else 0):
             yield wire(f"open_{col}", 1)
             yield from register(f"offers_{col}", 1, before, f"open_{col}")
             yield assigned(f"open_{col}", f"~offers_{col} | o_ready")
-        yield assigned("offers", "offers_0")
