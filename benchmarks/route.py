@@ -17,7 +17,7 @@ from benchmarks.timing import Line
 from hwq.datapath import Datapath, plan
 from hwq.datapath.clocking import element_cuts
 from hwq.plot.style import PALETTE, drawing
-from hwq.synth import Route, Row, measure_designs
+from hwq.synth import Route, Row, Spread, measure_designs
 
 
 @dataclass(frozen=True)
@@ -99,24 +99,39 @@ def _routed(dp: Datapath, part: str, seeds: tuple[int, ...], route: Route) -> Ro
 
 
 def draw(curves: Mapping[str, Sequence[Row]], path: Path) -> None:
-    """COMB over clock: a point a choice of cuts with the range of its seeds and its flip-flops, a colour a datapath."""
+    """COMB (filled, with the clocks of the seeds) and flip-flops (hollow) over the clock, a colour a datapath.
+
+    Only cuts that no other beats in all three.
+    """
     with drawing(path, 8.0, 4.6) as figure:
         axes = figure.subplots()
         for colour, (text, rows) in zip(PALETTE, curves.items(), strict=False):
-            points = [(row, row.fmax_mhz) for row in rows if row.fmax_mhz is not None]
-            clocks = [clock.value for _, clock in points]
-            areas = [float(row.comb_post_route or 0) for row, _ in points]
-            sides = [[c.value - c.low for _, c in points], [c.high - c.value for _, c in points]]
-            axes.errorbar(clocks, areas, xerr=sides, fmt="o", color=colour, capsize=2, label=text)
-            for clock, area, (row, _) in zip(clocks, areas, points, strict=True):
-                axes.annotate(f"{row.ff_post_route}", (clock, area), (4, 5), textcoords="offset points", fontsize=8)
+            found = sorted(_best(rows))
+            clocks = [clock for clock, _, _, _ in found]
+            sides = [[spread.value - spread.low for *_, spread in found], [s.high - s.value for *_, s in found]]
+            axes.errorbar(clocks, [comb for _, comb, _, _ in found], xerr=sides, fmt="o-", color=colour, capsize=2)
+            axes.plot(clocks, [ff for _, _, ff, _ in found], "o--", color=colour, markerfacecolor="white")
+            axes.plot([], [], color=colour, label=text)
+        axes.plot([], [], "o-", color="grey", label="COMB")
+        axes.plot([], [], "o--", color="grey", markerfacecolor="white", label="flip-flops")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("clock of an element alone after place and route, MHz: median and range of three seeds")
-        axes.set_ylabel("COMB; beside each point its flip-flops")
+        axes.set_ylabel("cells of an element")
         axes.set_title("Registers within the product buy the clock: ECP5, speed grade 6 (T2, nextpnr)")
         axes.grid(True)
-        axes.legend(loc="lower right")
+        axes.legend(loc="upper left")
+
+
+def _best(rows: Sequence[Row]) -> Iterator[tuple[float, int, int, Spread]]:
+    """(MHz, COMB, flip-flops, range) of those that no other is at least as good as in all."""
+    found = {
+        (row.fmax_mhz.value, row.comb_post_route or 0, row.ff_post_route or 0): row for row in rows if row.fmax_mhz
+    }
+    for (clock, comb, ff), row in found.items():
+        others = [other for other in found if other != (clock, comb, ff)]
+        if row.fmax_mhz and not any(o[0] >= clock and o[1] <= comb and o[2] <= ff for o in others):
+            yield clock, comb, ff, row.fmax_mhz
 
 
 if __name__ == "__main__":
