@@ -6,6 +6,9 @@ clear. What a code is worth is a table of `Format.value`, the standard's exact r
 integers are Verilog's `*` and `+`. Of a wide operand w a problem is put for each of its codes: with a constant the
 solver need not find out that two multipliers agree, which is beyond it.
 
+Where a sum is in segments, of which the lower hold what belongs to later products, the claim is for their bits of one
+moment. After a clear amid codes of zero these are 0, and where codes of zero followed, they are the sum that stands.
+
 Where sums stand in banks, the word of a bank must be what it was two cycles ago and the product that was added then,
 and what the cycle between brought if it had the same bank.
 """
@@ -21,7 +24,7 @@ import numpy as np
 from pyosys import libyosys
 
 from hwq.bits import evaluate
-from hwq.datapath import Datapath, plan
+from hwq.datapath import Datapath, Plan, plan
 from hwq.datapath.banks import banks
 from hwq.datapath.schedule import pe_depth
 from hwq.formats import Format, Special
@@ -51,14 +54,14 @@ def prove(dp: Datapath, device: str, folder: Path, seconds: int = 300, stride: i
     """Prove the element of a datapath as it stands in a folder; `seconds` is the most that one problem may take.
     Of a wide operand every `stride`-th code has its problem."""
     manifest = Manifest.load(folder)
-    problem = (_Banked if "banks" in dp.uses else _Problem)(dp, device, manifest.top)
+    problem = _problem(dp, device, manifest.top)
     (folder / "proof.v").write_text("\n".join(problem.text()) + "\n", "utf-8")
     design = libyosys.Design()
     for name in (*manifest.sources, "proof.v"):
         libyosys.run_pass(f"read_verilog {folder / name}", design)
     for command in PREPARE:
         libyosys.run_pass(command, design)
-    steps, problems = problem.depth + 1, _problems(dp)[::stride]
+    steps, problems = problem.steps, _problems(dp, problem.steps - problem.depth)[::stride]
     for at, given in enumerate(problems):
         command = f"sat -seq {steps} -prove right 1 -prove-skip {steps - 1} {given} -timeout {seconds} proof"
         libyosys.run_pass(f"tee -q -o {folder / SAID} {command}", design)
@@ -68,13 +71,13 @@ def prove(dp: Datapath, device: str, folder: Path, seconds: int = 300, stride: i
     return Proof(len(problems), len(problems))
 
 
-def _problems(dp: Datapath) -> list[str]:
-    """What is set in each problem: nothing, or the code of the first w that enters."""
+def _problems(dp: Datapath, step: int) -> list[str]:
+    """What is set in each problem: nothing, or the code of the w that enters in a step."""
     fmt = dp.mac.w
     if fmt.bits <= FREE_BITS:
         return [""]
     codes = [code for code in range(1 << fmt.bits) if not fmt.reserved(code)]
-    return [f"-set-at 1 w[{fmt.bits - 1}:0] {fmt.bits}'d{code}" for code in codes]
+    return [f"-set-at {step} w[{fmt.bits - 1}:0] {fmt.bits}'d{code}" for code in codes]
 
 
 class _Problem:
@@ -84,9 +87,15 @@ class _Problem:
         self.dp, self.mac, self.lanes = dp, dp.mac, dp.array.lanes
         self.top = Top(plan(dp, device), name)
         self.depth = pe_depth(dp)
+        self.kept = self.depth  # cycles that codes are remembered
         self.formats: dict[str, Format] = {"a": dp.mac.a, "w": dp.mac.w}
         self.words = {name: word.width for name, word in self.top.plan.state.words.items()}
         self.across = self.top.tile["w"]
+
+    @property
+    def steps(self) -> int:
+        """Cycles of which the claim is for the last."""
+        return self.kept + 1
 
     def text(self) -> Iterator[str]:
         codes = {side: fmt.bits * self.lanes * self.top.tile[side] for side, fmt in self.formats.items()}
@@ -97,7 +106,7 @@ class _Problem:
             yield from _table("kind", side, [_kind(fmt, code) for code in range(1 << fmt.bits)], "")
             yield from self._decoders(side)
             before = side
-            for at in range(1, self.depth + 1):
+            for at in range(1, self.kept + 1):
                 yield _register(f"{side}_{at}", codes[side], before)
                 before = f"{side}_{at}"
         yield _register("cleared", 1, "clear")
@@ -181,12 +190,61 @@ class _Problem:
         yield f"  wire [{bits - 1}:0] {name} = cleared ? 0 : {held};"
 
 
+class _Segmented(_Problem):
+    """An element whose sum is in segments, each a cycle behind the one below it: three claims of their moments."""
+
+    def __init__(self, dp: Datapath, device: str, name: str) -> None:
+        super().__init__(dp, device, name)
+        self.widths = _segments(self.top.plan)
+        self.kept += len(self.widths) - 2
+
+    def _right(self) -> Iterator[str]:
+        late, bits, depth = len(self.widths) - 1, self.words["acc"], self.depth
+        yield from self._moment(bits)
+        yield from _term("term", f"a_{depth}", f"w_{depth}", self.formats)
+        for at in range(late):
+            yield _register(f"cleared_{at}", 1, f"cleared_{at - 1}" if at else "cleared")
+        for at in range(depth - late, depth + late):
+            yield wire(f"zero_{at}", 1, f"number_a(a_{at}) == 0 && number_w(w_{at}) == 0")
+        recent = " | ".join(["cleared", *(f"cleared_{at}" for at in range(late - 1))])
+        before = " & ".join(f"zero_{at}" for at in range(depth, depth + late))
+        after = " & ".join(f"zero_{at}" for at in range(depth - late, depth))
+        yield f"  wire [{bits - 1}:0] sum = $signed(moment_before) + term;"
+        yield f"  wire advances = {recent} | cleared_{late - 1} | moment == sum;"
+        yield f"  wire starts = ~(cleared_{late - 1} & {before}) | moment == 0;"
+        yield f"  wire ends = {recent} | ~({after}) | sums == moment;"
+        yield "  assign right = term_unknown | (advances & starts & ends);"
+
+    def _moment(self, bits: int) -> Iterator[str]:
+        """The bits of each segment, those of a lower one as they were before: one sum."""
+        parts, at = list[str](), 0
+        for late, width in zip(reversed(range(len(self.widths))), self.widths, strict=True):
+            yield wire(f"segment_{at}_0", width, part("sums", at, width, bits))
+            for cycle in range(late):
+                yield _register(f"segment_{at}_{cycle + 1}", width, f"segment_{at}_{cycle}")
+            parts.insert(0, f"segment_{at}_{late}")
+            at += width
+        yield wire("moment", bits, f"{{{', '.join(parts)}}}")
+        yield _register("moment_before", bits, "moment")
+
+
+def _segments(made: Plan) -> list[int]:
+    """The bits of each segment of an element's sum, the lowest first."""
+    return [state.q.width for state in made.blocks["pe"].states if state.q.name.startswith("acc_")]
+
+
+def _problem(dp: Datapath, device: str, name: str) -> _Problem:
+    if "banks" in dp.uses:
+        return _Banked(dp, device, name)
+    return (_Segmented if len(_segments(plan(dp, device))) > 1 else _Problem)(dp, device, name)
+
+
 class _Banked(_Problem):
     """An element with banks: the claim for two terms in turn, each of which may also be none, or clear its bank."""
 
     def __init__(self, dp: Datapath, device: str, name: str) -> None:
         super().__init__(dp, device, name)
-        self.depth += 1
+        self.depth = self.kept = self.depth + 1
         self.banks = banks(dp.mac)
         self.words = {"acc": self.banks.width} | {name: 1 for name in self.words if name != "acc"}
 

@@ -9,6 +9,7 @@ from hwq.datapath import VARIANTS, Datapath
 from hwq.rtl import emit
 from tests.formal import prove
 
+SEGMENTS = "int4*int4 +fixed(16) cut=mul1,mul use=gated"  # two, a carry between them
 # Operands of 4 bits: one problem each
 ELEMENTS = [
     ("int4*int4 +fixed(16)", "portable xc7 ecp5 ge nangate45"),
@@ -21,7 +22,9 @@ ELEMENTS = [
     ("int8*int4 +fixed(24) @1x2 use=dsp2", "xc7"),
     ("int3*int3 +fixed(12) @2x2 use=dsp4", "xc7"),
     ("int4*int4 +fixed(16) use=gated", "ecp5"),
+    (SEGMENTS, "ecp5"),
     ("int8*int4 +fixed(24) cut=mul1,mul use=gated", "ecp5"),
+    ("int4*uint4 cut=unpack,mul1,mul k=1 use=gated", "ecp5"),
     ("uint4*int4 +fixed(14) cut=mul1 use=gated", "ecp5"),
     ("int8*int4 +fixed(24) use=prefix", "nangate45"),
     ("fp4_e2m1*fp4_e2m1 +fixed(20) use=table", "xc7 ecp5"),
@@ -45,7 +48,11 @@ ELEMENTS = [
 ]
 # Of 6 and 8 bits: a problem for each third code of w, so that each bit of it is seen beside each other's values
 STRIDE = 3
-SPARSE = {"fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp": 15}  # slow ones; a zero, top binades and a NaN are among them
+# slow ones; of minifloats a zero, top binades and a NaN are among them, of integers both signs
+SPARSE = {
+    "fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp": 15,
+    "int8*int8 +fixed(32) cut=mul1,mul2,mul3,mul use=gated": 29,
+}
 WIDE = [
     ("fp6_e2m3*fp6_e2m3 +fixed(24)", "xc7"),
     ("int8*int8 +fixed(32)", "xc7"),
@@ -53,6 +60,9 @@ WIDE = [
     ("fp8_e4m3*fp8_e4m3 +fixed(48) use=dsp", "xc7"),
     ("int8*int8 +fixed(32) cut=mul", "ecp5"),
     ("fp8_e4m3*fp8_e4m3 +fixed(48) cut=mul", "xc7"),
+    ("int8*int8 +fixed(32) cut=mul1,mul2,mul3,mul use=gated", "ecp5"),
+    ("int6*int5 +fixed(20) cut=mul2,mul use=gated", "ecp5"),
+    ("int(7)*int5 +fixed(16) cut=mul1,mul2,mul decode=pe use=gated", "ecp5"),
     ("int8*int8 +fixed(32)", "nangate45"),
 ]
 
@@ -86,19 +96,24 @@ def test_every_variant_is_proved() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "fault"),
+    ("text", "device", "line", "fault"),
     [
-        ("int4*int4 +fixed(16)", "acc_high = ", (r"\+ .*;", "+ 1'b0;")),  # a carry that is lost
-        ("fp8_e4m3*int4 +fixed(48) cut=mul", "nan_ <= or", ("or", "~or")),
-        ("int4*uint4 +fixed(14,sat)", "acc_ <= ", (r"acc_ <= 14'h0", "acc_ <= 14'h1")),
+        ("int4*int4 +fixed(16)", "portable", "acc_high = ", (r"\+ .*;", "+ 1'b0;")),  # a carry that is lost
+        ("fp8_e4m3*int4 +fixed(48) cut=mul", "portable", "nan_ <= or", ("or", "~or")),
+        ("int4*uint4 +fixed(14,sat)", "portable", "acc_ <= ", (r"acc_ <= 14'h0", "acc_ <= 14'h1")),
+        (SEGMENTS, "ecp5", "carry_2 <= ", (r"<= sum\[2\]", "<= 1'h0")),
+        (SEGMENTS, "ecp5", "acc_0 <= ", (r"\(clear\)", "(rst)")),
+        (SEGMENTS, "ecp5", "sum = ", (r"row_q\[1:0\]", "row[1:0]")),  # a cycle too soon
     ],
 )
-def test_a_wrong_element_is_not_proved(tmp_path: Path, text: str, line: str, fault: tuple[str, str]) -> None:
+def test_a_wrong_element_is_not_proved(
+    tmp_path: Path, text: str, device: str, line: str, fault: tuple[str, str]
+) -> None:
     dp = Datapath.parse(text)
-    path = tmp_path / f"{emit(dp, tmp_path).pe}.v"
+    path = tmp_path / f"{emit(dp, tmp_path, device).pe}.v"
     lines = [re.sub(*fault, one) if line in one else one for one in path.read_text("utf-8").splitlines(keepends=True)]
     assert "".join(lines) != path.read_text("utf-8")
     path.write_text("".join(lines), "utf-8")
-    proof = prove(dp, "portable", tmp_path)
+    proof = prove(dp, device, tmp_path)
     assert proof.proved < proof.problems
     assert proof.doubt

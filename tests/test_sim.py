@@ -60,6 +60,17 @@ def test_every_pair_of_codes_in_running_sums_of_large_formats(dp: str) -> None:
     all_pairs(dp)
 
 
+@pytest.mark.parametrize(
+    "dp",
+    [
+        "int4*int4 +fixed(16) cut=mul1,mul use=gated",
+        pytest.param("int8*int8 +fixed(32) cut=mul1,mul2,mul3,mul use=gated", marks=pytest.mark.slow),
+    ],
+)
+def test_every_pair_of_codes_in_running_sums_of_segments(dp: str) -> None:
+    all_pairs(dp, device="ecp5")
+
+
 def test_every_pair_of_codes_from_the_side_of_python() -> None:
     all_pairs(PAIRS[0], bench="cocotb")
 

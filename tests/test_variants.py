@@ -59,6 +59,18 @@ CARRIES = [
     "int5*int8 +fixed(24) cut=mul1 use=gated",
     "int8*int8 +fixed(32) @2x2 cut=mul1,mul2,mul3,mul use=gated",
     "int8*int8 +fixed(32) @2x2 cut=mul2,mul3,mul use=gated",
+    # sums in segments, of two to four, of one column, one row and neither
+    "int4*int4 +fixed(16) @1x3 cut=mul1,mul use=gated",
+    "int8*int4 @3x1 k=1 cut=unpack,mul1,mul use=gated",
+    "int(7)*int5 +fixed(12) ->int8[bias,requant,relu] @2x3 cut=mul1,mul2,mul,requant use=gated",
+    "uint8*uint8 +fixed(16) @3x2 cut=mul1,mul2,mul3,mul4,mul use=gated",
+    "sm(5)*int6 @2x1 decode=pe cut=mul2,mul use=gated",
+    # and none: several products a cycle, a register before the sum, one that is narrower than the product or saturates
+    "int8*int8 +fixed(32) @1x1x2 cut=mul1,mul2,mul3,mul use=gated",
+    "int4*int4 +fixed(16) @2x2/tree cut=mul1,mul use=gated",
+    "int4*int4 +fixed(16) cut=mul1,mul,align use=gated",
+    "int4*int4 +fixed(6) cut=mul1,mul use=gated",
+    "int4*int4 +fixed(9,sat) cut=mul1,mul use=gated",
 ]
 PAIRS = [
     "int8*ternary +fixed(20) @1x1x16 cut=mul use=pairs",
@@ -252,6 +264,20 @@ def test_carry_cells_cost_what_they_take(tmp_path: Path, text: str, device: str,
     price = next(part for part in hwq.estimate(dp, device).breakdown if part.name == "pe").figures["lut"]
     assert price.is_exact and price.value == luts
     assert hwq.estimate(replace(dp, uses=("rows",)), device).lut.value > hwq.estimate(dp, device).lut.value
+
+
+@pytest.mark.parametrize(
+    ("cuts", "luts", "ffs"), [("mul1,mul2,mul3,mul", 106, 129), ("mul2,mul3,mul", 105, 106), ("mul1,mul", 102, 87)]
+)
+def test_a_sum_in_segments_takes_what_is_said(tmp_path: Path, cuts: str, luts: int, ffs: int) -> None:
+    """Whole it is 101 LUT; behind every row 9 FF more."""
+    dp = Datapath.parse(f"int8*int8 +fixed(32) @8x8 cut={cuts} use=gated")
+    manifest = emit(dp, tmp_path, "ecp5")
+    row = measure([tmp_path / f"{manifest.pe}.v"], manifest.pe, "ecp5")
+    assert (row.lut, row.ff) == (luts, ffs)
+    figures = next(part for part in hwq.estimate(dp, "ecp5").breakdown if part.name == "pe").figures
+    assert figures["ff"].value == ffs
+    assert abs(figures["lut"].value / luts - 1) < 0.05
 
 
 def test_a_clock_cuts_a_variant_that_only_its_device_has() -> None:

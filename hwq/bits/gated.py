@@ -22,10 +22,10 @@ class Gated(Lowering):
     """Lowers `mul` to gated rows: one a bit, or between cuts one a digit of two bits."""
 
     def _product(self, x: Word, y: Word, base: Addend | None = None) -> Net:
-        if any(cut.startswith("mul") and cut != "mul" for cut in self.cuts):
-            plain, coded = factors(x, y)
-            cut_short = base is not None or signed_bits(coded) < 4
-            return super()._product(x, y, base) if cut_short else self._digits(plain, coded)
+        if self._cut_inside:
+            if base is not None or not self._by_digits(x, y):
+                return super()._product(x, y, base)
+            return self._side_by_side(self._digits(*factors(x, y)))
         plain, gates = (x, y) if signed_bits(y) <= signed_bits(x) else (y, x)
         many = self.resize(self.lower_one(plain), signed_bits(plain), True)
         few = self.lower_one(gates)
@@ -49,10 +49,33 @@ class Gated(Lowering):
         width = sum(net.width for net in lows) + total.width
         return self.cell("cat", [*lows, total], width, True, "product") if lows else total
 
-    def _digits(self, plain: Word, coded: Word) -> Net:
+    def in_turn(self, product: Word) -> bool:
+        """Whether the product is made digit by digit, with registers between some and behind the last."""
+        return "mul" in self.cuts and self._cut_inside and self._by_digits(*product.args)
+
+    def digits(self, product: Word) -> list[Net]:
+        """The bits of such a product, lowest first: a net for each cycle, of those that a register then holds."""
+        found: dict[int, list[Net]] = {}
+        for j, net in enumerate(self._digits(*factors(*product.args)), 1):
+            cycle = (self.cycle[net] or 0) + (f"mul{j}" not in self.cuts)
+            found.setdefault(cycle, []).append(self.at(net, cycle))
+        return [self._side_by_side(nets) for nets in found.values()]
+
+    @property
+    def _cut_inside(self) -> bool:
+        return any(cut.startswith("mul") and cut != "mul" for cut in self.cuts)
+
+    def _side_by_side(self, nets: list[Net]) -> Net:
+        return nets[0] if len(nets) == 1 else self.cell("cat", nets, sum(n.width for n in nets), True, "product")
+
+    def _by_digits(self, x: Word, y: Word) -> bool:
+        return signed_bits(factors(x, y)[1]) >= 4
+
+    def _digits(self, plain: Word, coded: Word) -> list[Net]:
         """A row a digit, where cuts are: the lowest two bits gate the first row, radix-4 digits the others.
 
         A table chooses x or 2x for a digit; whether it is nothing, and its sign, are a table each for the whole row.
+        Two bits of each row but the last are the product's.
         """
         many, few = self.resize(self.lower_one(plain), signed_bits(plain), True), self._signed(coded)
         total, bounds = self._pair(many, few, (plain.lo, plain.hi))
@@ -68,7 +91,7 @@ class Gated(Lowering):
             number, gate, minus = self._chosen(many, window)
             ends = 2 * plain.lo, 2 * plain.hi
             total, bounds = self._row(self._above(total, bounds, 2), number, gate, minus, ends)
-        return self.cell("cat", [*lows, total], 2 * len(lows) + total.width, True, "product")
+        return [*lows, total]
 
     def _chosen(self, many: Net, window: list[Net]) -> tuple[Net, Net, Net]:
         """x or 2x, whether the digit of these three bits is not zero, and whether it is negative."""

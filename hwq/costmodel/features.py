@@ -49,6 +49,11 @@ class Context:
         return taken | {state.d for state in self.block.states}
 
     @cached_property
+    def held(self) -> set[Net]:
+        """What stands in registers that a run clears."""
+        return {state.q for state in self.block.states}
+
+    @cached_property
     def rows_only(self) -> set[Net]:
         return _read_by_rows_only(self.block)
 
@@ -225,7 +230,9 @@ def _ecp5(cell: Cell, context: Context, counts: Counter[str]) -> None:
     if _clamp(cell, context, counts):
         return
     narrow = cell.op == "row" and cell.out.width < DEVICES["ecp5"][1].shortest
-    if narrow and not cell.args[1].signed:
+    if narrow and not cell.args[1].signed and cell.args[0] in context.held and cell.args[1].value is None:
+        counts["digit"] += cell.out.width + (cell.args[2].value is None)  # into a sum's lower bits, and their carry
+    elif narrow and not cell.args[1].signed:
         counts["narrow"] += cell.out.width  # too short for a carry chain, and without a sign to stretch it
     elif cell.op == "row":
         counts["carry"] += -(-cell.out.width // 2)

@@ -19,6 +19,7 @@ from hwq.datapath.banks import banks
 from hwq.datapath.hard import Hard, Multiplier, block_operands
 from hwq.datapath.kinds import flags
 from hwq.datapath.operand import Operand, operands
+from hwq.datapath.segments import accumulated, lone_product
 from hwq.datapath.spec import Mac
 from hwq.datapath.variants import TILES, magnitude_table
 
@@ -150,11 +151,25 @@ class _Making:
         """The element as rows of cells."""
         low, now = self.low, steps.state(self.mac, self.of.lanes)
         before = steps.initial() if self.of.first else now
+        after = self._after(before, now)
+        if (segments := self._in_segments(now, after)) is not None:
+            self.passed.append(("acc", segments))
+            return low.block(self.passed, aligned=False)
         for word in before.words.values():
             self._enter(word)
-        after = self._after(before, now)
         nets = dict(zip(after, low.lower(list(after.values())), strict=True))
         return self._block(nets, now, after)
+
+    def _in_segments(self, now: steps.State, after: Fields) -> Net | None:
+        """The sum, where it stays and each digit of the product can be added in the cycle that brings it."""
+        of, low = self.of, self.low
+        product = lone_product(now.total, after["acc"]) if list(after) == ["acc"] else None
+        if of.dataflow != "os" or "align" in of.cuts or product is None or product.width > now.total.width:
+            return None
+        if not isinstance(low, Gated) or not low.in_turn(product):
+            return None
+        low.lower(product.args)
+        return accumulated(low, now.total, product, low.digits(product))
 
     def sum_in_block(self) -> Block:
         """An element whose product and sum are in a multiplier block; its flags stay beside it."""

@@ -45,7 +45,8 @@ class Body:
         """Write a block whose input nets are the given bits; returns the bits of its outputs."""
         self._bits |= inputs
         for state in block.states:
-            self._register(state.q, "sum" if state.q.width > 1 else "sticky flag")
+            bit = "carry" if state.q.name.startswith("carry_") else "sticky flag"
+            self._register(state.q, "sum" if state.q.width > 1 else bit)
         for cell in block.cells:
             self._bits[cell.out.name] = _CELLS[cell.op](self, cell)
         for state in block.states:
