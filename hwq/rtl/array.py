@@ -17,7 +17,6 @@ from hwq.rtl.control import control
 from hwq.rtl.edges import Edges
 from hwq.rtl.grid import grid_row, readout, sums_name
 from hwq.rtl.modules import Leaf, Port, assigned, instance, module, part, register, wire
-from hwq.rtl.wires import bus
 
 __all__ = ["Top"]
 
@@ -157,10 +156,12 @@ class Top(Edges):
     def _chosen(self, leaf: Leaf) -> Iterator[str]:
         """The sums of the row whose turn it is; each column counts the rows after it by itself."""
         rows, bits = self.array.rows, leaf.widths["below"]
+        last = f"{bits}'d{rows - 1}"
         for col in range(self.array.cols):
-            yield f"  reg {bus(bits)}below_{col};"
-            yield f"  always @(posedge clk) if (~drain) below_{col} <= {bits}'d{rows - 1};"
-            yield f"    else if ({self._leaves(col)}) below_{col} <= below_{col} - {bits}'d1;"
+            following = f"below_{col} - {bits}'d1"
+            if rows < 1 << bits:
+                following = f"below_{col} == {bits}'d0 ? {last} : {following}"
+            yield from register(f"below_{col}", bits, following, f"drain & {self._leaves(col)}", last)
         yield from self._readouts(leaf)
 
     def _readouts(self, leaf: Leaf) -> Iterator[str]:
