@@ -40,6 +40,7 @@ ELSEWHERE = [
     ("int16*int3 +fixed(30) @5x1x2", "portable"),
     ("int4*int4 @1x3/ws k=1 decode=pe cut=unpack", "portable"),
     ("fp4_e2m1*fp4_e2m1 +fixed(20) @2x2x8", "portable"),
+    ("int4*int(6) +fixed(16) @2x4 use=gated cut=mul1,mul", "ecp5"),
 ]
 # More of those, for a fault that none of the others shows: only their bytes are compared
 WIDE = [
@@ -102,7 +103,7 @@ REFUSED = [
     ("int8*int8 +fixed(32) use=dsp", "ecp5"),
 ]
 GENERATOR = [
-    *(f"bits/{name}.py" for name in ("rows", "sums", "netlist", "shifts", "compress")),
-    *(f"datapath/{name}.py" for name in ("plans", "elements", "steps", "operand", "schedule", "variants")),
-    *(f"rtl/{name}.py" for name in ("cells", "wires", "blocks", "array", "grid", "control")),
+    *(f"bits/{name}.py" for name in ("rows", "sums", "netlist", "shifts", "compress", "gated")),
+    *(f"datapath/{name}.py" for name in ("plans", "elements", "segments", "steps", "operand", "schedule", "variants")),
+    *(f"rtl/{name}.py" for name in ("cells", "wires", "blocks", "edges", "array", "grid", "control")),
 ]
