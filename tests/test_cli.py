@@ -84,6 +84,18 @@ def test_a_datapath_that_the_shell_cut_asks_for_quotes(capsys: pytest.CaptureFix
     assert_refused(capsys, message, name, "int8*int8", "-", *options)
 
 
+def test_a_path_that_cannot_be_is_named_with_its_reason(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path, why in (
+        ("file", "file exists"),
+        ("file/x", "not a directory"),
+        ("x" * 300, "file name too long"),
+    ):
+        code, out, err = hwq(capsys, "rtl", "int4*int4", "-o", str(tmp_path / path))
+        assert (code, out) == (2, "") and len(err) < 400
+        assert re.fullmatch(rf"error: a path must be one that can be used, not '.*' \({why}\); name another\n", err)
+
+
 def test_an_interrupt_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt

@@ -12,6 +12,7 @@ from hwq.errors import HwqError
 __all__ = ["main", "run"]
 
 INTERRUPTED = 130
+SHOWN = 200  # characters of a path
 SAVING = ("search", "calibrate", "demo")  # the commands that keep what they finish
 
 
@@ -26,12 +27,23 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except (HwqError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        print("error:", " ".join(_said(error).split()), file=sys.stderr)
         return 2
     if code == INTERRUPTED:
         saved = "; what was finished is saved" if arguments and arguments[0] in SAVING else ""
         print(f"interrupted{saved}", file=sys.stderr)
     return code
+
+
+def _said(error: HwqError | OSError) -> str:
+    """The invariant, the value and the remedy, of what an operating system refuses too."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename is None:
+        return f"files must be read and written whole, not: {error.strerror.lower()}"
+    name = str(error.filename)
+    shown = name if len(name) < SHOWN else f"...{name[-SHOWN:]}"
+    return f"a path must be one that can be used, not {shown!r} ({error.strerror.lower()}); name another"
 
 
 def main() -> None:
