@@ -229,7 +229,9 @@ class _Segmented(_Problem):
 
 
 def _segments(made: Plan) -> list[int]:
-    """The bits of each segment of an element's sum, the lowest first."""
+    """The bits of each segment of an element's sum, the lowest first; none where the element holds several sums."""
+    if made.tile != (1, 1):
+        return []
     return [state.q.width for state in made.blocks["pe"].states if state.q.name.startswith("acc_")]
 
 

@@ -25,6 +25,7 @@ ARRAYS = [
     "log4*log4 @1x1 use=banks",  # without a code of zero
     "p3109_k8p6*p3109_k8p6 @4x7 k=3 use=banks",  # more columns than banks
     "nvfp4*fp6_e3m2 @1x2 use=banks",
+    "fp(3,2)*int4 +fixed(24) @24x1 k=8 use=banks",  # a result waits while codes are on their way to far lanes
 ]
 
 

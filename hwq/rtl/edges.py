@@ -33,7 +33,7 @@ class Edges:
     def _edge(self, side: str) -> Iterator[str]:
         """Decoded operands of each lane of the edge, lane j delayed by j; codes of zero while none enter.
 
-        A zero product leaves every sum as it is, so that no valid bit travels with the operands.
+        A zero product leaves every sum as it is, so that no valid bit travels on with the operands.
         """
         still = self.flow == "ws" and side == "w"
         yield f"  // {'weights' if still else 'operands'} at the edge: decoded" + (
@@ -77,7 +77,7 @@ class Edges:
             return
         beats, width = self._beats(side, lane), self.operands[side].fmt.bits * self.array.lanes * self.tile[side]
         if lane > 1:
-            yield from register(beats, 1, self._beats(side, lane - 1), ALWAYS, keep=True)
+            yield from register(beats, 1, self._beats(side, lane - 1), self.moves, keep=True)
             yield from self._came(name, code, width, lane - 1)
             code = part(f"{name}_came", (lane - 2) * width, width, (lane - 1) * width)
         yield from register(f"{name}_late", bits, self._entering(side, lane, code, beats), self.moves, self._idle(side))
@@ -89,7 +89,8 @@ class Edges:
     def _came(self, name: str, code: str, width: int, cycles: int) -> Iterator[str]:
         before = f"{{{name}_came[{width * (cycles - 1) - 1}:0], {code}}}" if cycles > 1 else code
         yield f"  reg {bus(width * cycles)}{name}_came;"
-        yield f"  always @(posedge clk) {name}_came <= {before};"
+        enabled = "" if self.moves == ALWAYS else f"if ({self.moves}) "
+        yield f"  always @(posedge clk) {enabled}{name}_came <= {before};"
 
     def _skewed(self, name: str, bits: int, cycles: int, reset: str) -> Iterator[str]:
         """A value, so many cycles later: `<name>_late`."""

@@ -63,7 +63,7 @@ def sums_name(row: int, down: int) -> str:
 
 
 def readout(rows: int, width: int, top: str) -> Leaf:
-    """Module `<top>_readout`: the sums of one row, `below` rows from the last, by a tree of 2:1 multiplexers."""
+    """Module `<top>_readout`: a column's sum in one row, `below` rows from the last, by a tree of 2:1 multiplexers."""
     bits = (rows - 1).bit_length()
     ports = [Port(f"row_{at}", "input", width) for at in range(rows)]
     ports += [Port("below", "input", bits), Port("chosen", "output", width)]
@@ -79,4 +79,4 @@ def readout(rows: int, width: int, top: str) -> Leaf:
                     yield wire(name, width, f"{index} ? {pair[1]} : {pair[0]}")
         yield assigned("chosen", values[0])
 
-    return module(f"{top}_readout", ["Read-out: the sums of one row."], ports, lines())
+    return module(f"{top}_readout", ["Read-out of a column: the sum of one row."], ports, lines())
