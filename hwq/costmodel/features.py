@@ -23,8 +23,8 @@ Source = tuple[Net, int] | None
 # the field that each device's features price, and the features whose coefficient is known, not fitted
 FIELD = {"xc7": "lut", "ecp5": "lut", "ge": "ge"}
 EXACT: Mapping[str, Mapping[str, float]] = {
-    "xc7": {"row": 1.0, "shift": 1.0, "saturate": 1.0, "flag": 1.0},
-    "ecp5": {"carry": 2.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0, "flag": 1.0},
+    "xc7": {"row": 1.0, "shift": 1.0, "read": 1.0, "saturate": 1.0, "flag": 1.0},
+    "ecp5": {"carry": 2.0, "read": 1.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0, "flag": 1.0},
     "ge": {},
 }
 

@@ -23,6 +23,7 @@ class Rows:
     costs nothing and the other absorbs logic, so that the base must come first. `shortest`: the fewest bits that make
     a chain; fewer become tables, which are larger. `tree`: a sum is a tree of full adders and one adder instead of
     rows (`hwq.bits.compress`). `shifts`: so many flip-flops in a row, never reset, or more, become a table that shifts.
+    `choice`: the rows that a table more adds to a choice among rows.
     """
 
     kept: bool
@@ -30,15 +31,16 @@ class Rows:
     shortest: int = 1
     tree: bool = False
     shifts: int | None = None
+    choice: int = 1
 
 
 DEVICES: Mapping[str, tuple[str, Rows]] = {
-    "portable": ("any target; not priced", Rows(kept=True, free=True)),
-    "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True, shifts=3)),
-    "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True, shifts=3)),
+    "portable": ("any target; not priced", Rows(kept=True, free=True, choice=3)),
+    "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True, shifts=3, choice=3)),
+    "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True, shifts=3, choice=3)),
     "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
     "ice40": ("Lattice iCE40 UltraPlus; not priced", Rows(kept=True)),
-    "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False)),
+    "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False, choice=3)),
     "nangate45": ("Nangate 45 nm cells; not priced", Rows(kept=False, tree=True)),
     "sky130": ("SkyWater 130 nm high-density cells; not priced", Rows(kept=False, tree=True)),
     "asap7": ("ASAP7 predictive 7 nm cells; not priced", Rows(kept=False, tree=True)),

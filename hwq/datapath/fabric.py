@@ -51,10 +51,11 @@ def around(plan: Plan) -> list[tuple[str, Mapping[str, float]]]:
 def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
     """What tops of the datapath add to their modules, one for each array of `rows` x `cols`.
 
-    Counts: `ff` flip-flops; `shift` tables that shift in place of some; `gate` code bits forced to zero outside a run;
-    `read` result bits times the 4:1 stages of a selection among the rows; `control` the state machine, `count` its
-    counter's bits. `merged` are flip-flops that a synthesiser finds twice: an operand's delay within an element is also
-    the next element's operand register, or, where operands reach all elements at once, that of each of them.
+    Counts: `ff` flip-flops; `shift` tables that shift in place of some; `gate` code bits forced to zero outside a run
+    before logic, and `lane` those that only a register takes, once a lane; `read` tables that choose among the rows;
+    `column` those that know of a waiting result, `turn` bits of their counters; `control` the state machine, `count`
+    its counter's bits. `merged` are flip-flops that a synthesiser finds twice: an operand's delay within an element is
+    also the next element's operand register, or, where operands reach all elements at once, that of each of them.
     """
     dp = plan.dp
     mac, array, depth = dp.mac, dp.array, output_depth(dp)
@@ -86,17 +87,24 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     results = mac.output.bits * (cols * (cols - 1) // 2) * streaming
     valid = going + depth if streaming else depth + waits - (rows * depth == 1) * (FOOT not in plan.blocks)
     # each column counts by itself which row's turn it is and whether its result waits
-    copied = cols * np.frexp(rows - 1)[1] * (not streaming and FOOT not in plan.blocks)
-    copied = copied + cols * (cols > 1) * (rows * depth > 1) * (not streaming and FOOT not in plan.blocks)
+    alone = not streaming and FOOT not in plan.blocks
+    turns, columns = cols * np.frexp(rows - 1)[1] * alone, cols * (cols > 1) * (rows * depth > 1) * alone
+    lanes = (high + wide - 2) * (flow == "os") + (high - 1) * streaming
+    gated = rows * a + cols * w * (not streaming)
+    if plan.rows.kept and flow != "tree":  # flip-flops are set back for nothing: what counts is logic before them
+        gates = {"a": a, "w": w * (not streaming)}
+        gated = np.full_like(rows, sum(bits for side, bits in gates.items() if plan.blocks[f"decode_{side}"].cells))
     # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
     late = streaming * (plan.blocks["decode_w"].depth > 0) + high * (flow == "os") + (flow == "tree")
     return {
-        "edge": {"gate": rows * a + cols * w * (not streaming), "ff": delayed, "shift": shifts},
+        "edge": {"gate": gated, "lane": lanes * plan.rows.kept, "ff": delayed, "shift": shifts},
         # with stochastic rounding a seed is loaded, or goes on
         "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
         "read_out": {
-            "read": cols * sums * -(-(rows - 1) // 3) * (not streaming),
-            "ff": cols * mac.output.bits + results + copied,
+            "read": cols * sums * -(-(rows - 1) // plan.rows.choice) * (not streaming),
+            "column": columns * plan.rows.kept,  # of standard cells these are too few to tell from the choice
+            "turn": turns * plan.rows.kept,
+            "ff": cols * mac.output.bits + results + columns + turns,
         },
         # of one row, and without output registers, the last state is the valid bit
         "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid + late},
