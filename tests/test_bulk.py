@@ -106,7 +106,7 @@ FAULTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "an end too many": ("", lambda text: re.sub(r"(assign o_last =).*;", r"\1 1'b1;", text)),
     "an unknown bit": (
         "",
-        lambda text: text.replace("assign o_payload = payload;", "assign o_payload = payload ^ 1'bx;"),
+        lambda text: re.sub(r"(assign o_payload = .*);", r"\1 ^ 1'bx;", text),
     ),
 }
 
