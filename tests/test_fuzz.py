@@ -6,6 +6,7 @@ same for numpy and torch and for every layout. The seeds are fixed: every run as
 
 from __future__ import annotations
 
+import gc
 import inspect
 import signal
 import sys
@@ -41,7 +42,7 @@ from hwq.formats import (
 from hwq.formats.rounding import first_state
 from hwq.testing import Nearest
 
-SECONDS = 60.0  # of a case; the slowest takes 1 s alone, more late in a worker whose heap is large and on slow machines
+SECONDS = 5.0
 LONGEST = 1000  # characters of a message
 NARROW = 10  # bits of formats whose codes are compared with a table
 
@@ -52,11 +53,13 @@ def in_time(what: object) -> Iterator[None]:
         raise AssertionError(f"more than {SECONDS} s of a processor: {what!r}")
 
     before = signal.signal(signal.SIGPROF, late)
+    gc.disable()  # the heap of a worker's other tests is not what is timed
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        gc.enable()
         signal.signal(signal.SIGPROF, before)
 
 
