@@ -80,10 +80,9 @@ def test_the_beats_of_a_tile_hold_every_code_once() -> None:
 def test_a_top_is_one_module_a_concept(tmp_path: Path) -> None:
     """Its size grows with rows and columns, not with their product; 64 x 64 elements are 64 instances of a row."""
     manifest = emit(Datapath.parse("int8*int8 +fixed(32) @64x64"), tmp_path / "64")
-    half = emit(Datapath.parse("int8*int8 +fixed(32) @32x32"), tmp_path / "32")
     texts = {name: (tmp_path / "64" / name).read_text("utf-8") for name in manifest.files}
     lines = sum(text.count("\n") for text in texts.values())
-    assert 64 * 20 < lines < 2 * sum((tmp_path / "32" / name).read_text("utf-8").count("\n") for name in half.files)
+    assert 64 * 20 < lines < 40 * 64
     assert texts[f"{manifest.top}.v"].count(f"{manifest.top}_row row_") == 64
     assert texts[f"{manifest.top}_row.v"].count(f"{manifest.pe} pe_") == 64
     assert [port.name for port in manifest.ports[:2]] == ["clk", "rst"]

@@ -101,7 +101,7 @@ FAULTS: dict[str, tuple[str, Callable[[str], str]]] = {
     "operands taken that are not offered": ("_control", lambda text: text.replace("run & ~(a_valid & w_valid) | ", "")),
     "weights taken that are not offered": ("_control", lambda text: text.replace("(a_valid & w_valid)", "a_valid")),
     "an end that is not offered": ("_control", lambda text: text.replace("if (en)", "if (en | a_last)")),
-    "results that are not held": ("_control", lambda text: text.replace(" | o_valid & ~o_ready", "")),
+    "results that are not held": ("_control", lambda text: text.replace(" | offers & ~o_ready", "")),
     "a tile that reset does not abandon": ("_control", lambda text: text.replace("if (rst)", "if (0)")),
     "an end too many": ("", lambda text: re.sub(r"(assign o_last =).*;", r"\1 1'b1;", text)),
     "an unknown bit": (

@@ -45,7 +45,7 @@ class Top(Edges):
             self.rows.insert(0, grid_row(plan, self.blocks[FIRST], f"{name}_row_first"))
         self.row = self.rows[-1]
         self.width = self.row.widths[sums_name(0, self.tile["a"])]  # of a row's sums
-        self.leaves = "en" if self.flow == "ws" else "open"
+        self.opens = "en" if self.flow == "ws" else "open"
         self.alone = dp.array.rows == output_depth(dp) == 1  # a tile's last state is its one result
         self.copied = self.flow != "ws" and not self.alone and dp.array.cols > 1
         self.readout = readout(dp.array.rows, self.width // dp.array.cols, name) if self.flow != "ws" else None
@@ -92,7 +92,7 @@ class Top(Edges):
         ports = {port.name: port.width for port in self.control.ports if port.direction == "output"}
         yield from (wire(name, width) for name, width in ports.items())
         yield wire("offers", 1)  # a result, also while rst is held, which whatever waits for it sees by itself
-        pins = {port.name: port.name for port in self.control.ports} | {"o_valid": "offers"}
+        pins = {port.name: port.name for port in self.control.ports}
         yield from instance(self.control.name, "control", pins)
         ready = {"a": "run", "w": "load"} if self.flow == "ws" else {"a": "run & w_valid", "w": "run & a_valid"}
         ready |= {"p": "clear"} if self.parameters else {}
@@ -161,7 +161,7 @@ class Top(Edges):
             following = f"below_{col} - {bits}'d1"
             if rows < 1 << bits:
                 following = f"below_{col} == {bits}'d0 ? {last} : {following}"
-            yield from register(f"below_{col}", bits, following, f"drain & {self._leaves(col)}", last)
+            yield from register(f"below_{col}", bits, following, f"drain & {self._opens(col)}", last)
         yield from self._readouts(leaf)
 
     def _readouts(self, leaf: Leaf) -> Iterator[str]:
@@ -173,9 +173,9 @@ class Top(Edges):
         yield wire("finished", self.width)
         yield from instance(leaf.name, "readout" + f" [{cols - 1}:0]" * (cols > 1), pins)
 
-    def _leaves(self, col: int) -> str:
+    def _opens(self, col: int) -> str:
         """The enable of what is on its way out of a column."""
-        return f"open_{col}" if self.copied else self.leaves
+        return f"open_{col}" if self.copied else self.opens
 
     def _column(self, col: int) -> Iterator[str]:
         """One column's parameters and its epilogue."""
@@ -194,7 +194,7 @@ class Top(Edges):
     def _epilogue(self, col: int, sums: Mapping[str, str]) -> Iterator[str]:
         """The epilogue of a column's sum and flags, and its parameters."""
         leaf = self.blocks["epilogue"]
-        pins = {"clk": "clk", "rst": "rst", "en": self._leaves(col), **sums}
+        pins = {"clk": "clk", "rst": "rst", "en": self._opens(col), **sums}
         outputs = {port.name: port.width for port in leaf.ports if port.direction == "output"}
         yield from (wire(f"{name}_{col}", width) for name, width in outputs.items())
         yield from self._parameters(col)
@@ -228,7 +228,7 @@ class Top(Edges):
         for col in range(cols):
             late = self.flow == "ws" and cols - 1 - col
             code = part(f"code_{col}_skew", bits * (late - 1), bits, bits * late) if late else f"code_{col}"
-            yield from register(f"payload_{col}", bits, code, self._leaves(col))
+            yield from register(f"payload_{col}", bits, code, self._opens(col))
         payload = [f"payload_{col}" for col in reversed(range(cols))]
         yield assigned("o_payload", f"{{{', '.join(payload)}}}" if cols > 1 else payload[0])
         yield assigned("o_valid", "offers & ~rst")
@@ -237,7 +237,7 @@ class Top(Edges):
     def _valid(self) -> Iterator[str]:
         """A valid bit for each cycle that a result is on its way."""
         depth = self.plan.dp.latency
-        yield from register("valid", depth, f"{{valid[{depth - 2}:0], run & a_valid}}", self.leaves)
+        yield from register("valid", depth, f"{{valid[{depth - 2}:0], run & a_valid}}", self.opens)
         yield assigned("offers", f"valid[{depth - 1}]")
 
     def _copies(self, depth: int) -> Iterator[str]:
@@ -253,6 +253,5 @@ class Top(Edges):
         yield from register("offered", 1, before, "open")
         yield assigned("offers", "offered")
         for col in range(self.array.cols if self.array.cols > 1 else 0):
-            yield wire(f"open_{col}", 1)
-            yield from register(f"offers_{col}", 1, before, f"open_{col}")
-            yield assigned(f"open_{col}", f"~offers_{col} | o_ready")
+            declared, *clocked = register(f"offers_{col}", 1, before, f"open_{col}")
+            yield from (declared, wire(f"open_{col}", 1, f"~offers_{col} | o_ready"), *clocked)

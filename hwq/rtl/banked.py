@@ -25,7 +25,7 @@ class Banked(Top):
     def __init__(self, plan: Plan, name: str) -> None:
         super().__init__(plan, name)
         self.copied = False  # everything moves and waits with the results
-        self.moves, self.clocks = self.leaves, {**self.clocks, "en": self.leaves}
+        self.moves, self.clocks = self.opens, {**self.clocks, "en": self.opens}
 
     # -- operands -------------------------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ class Banked(Top):
         yield "  // results: a foot a column adds up the words of row after row, for one epilogue a column"
         depth = tail(self.plan.dp)
         before = "row_done" if depth == 1 else f"{{valid[{depth - 2}:0], row_done}}"
-        yield from register("valid", depth, before, self.leaves)  # a bit for each cycle after a row's end
+        yield from register("valid", depth, before, self.opens)  # a bit for each cycle after a row's end
         for col in range(self.array.cols):
             yield from self._waits(col)
         if self.readout is not None and self.array.rows > 1:
@@ -81,7 +81,7 @@ class Banked(Top):
         """One column's words, the sum that they are, its parameters and its epilogue."""
         foot, first = self.blocks[FOOT], col * self.width // self.array.cols
         at, total = first + foot.widths["word"], f"total_{col}"
-        pins = {"clk": "clk", "en": self.leaves, "clear": f"~take_{col} & {self.leaves}"}
+        pins = {"clk": "clk", "en": self.opens, "clear": f"~take_{col} & {self.opens}"}
         pins |= {"word": part("finished", first, at - first, self.width), "acc": total}
         yield wire(total, foot.widths["acc"])
         yield from instance(foot.name, f"foot_{col}", {port.name: pins[port.name] for port in foot.ports})
@@ -97,7 +97,7 @@ class Banked(Top):
         bits = (self.array.rows - 1).bit_length()
         for name, width in {"take": 1, **({"below": bits} if bits else {})}.items():
             if col:
-                yield from register(f"{name}_{col}", width, f"{name}_{col - 1}", self.leaves)
+                yield from register(f"{name}_{col}", width, f"{name}_{col - 1}", self.opens)
             else:
                 yield wire(f"{name}_0", width, name)
 
@@ -112,7 +112,7 @@ class Banked(Top):
         """The output register, whose parts are filled column by column."""
         bits, cols, depth = self.plan.dp.mac.output.bits, self.array.cols, tail(self.plan.dp)
         for col in range(cols):
-            enable = f"{self._done(col + output_depth(self.plan.dp) - 1)} & {self.leaves}"
+            enable = f"{self._done(col + output_depth(self.plan.dp) - 1)} & {self.opens}"
             yield from register(f"payload_{col}", bits, f"code_{col}", enable)
         codes = [f"payload_{col}" for col in reversed(range(cols))]
         yield assigned("o_payload", f"{{{', '.join(codes)}}}" if cols > 1 else codes[0])

@@ -51,14 +51,14 @@ def control(dp: Datapath, top: str, parameters: bool) -> Leaf:
     states = BANKS if banked else STATES[flow]
     streaming = flow == "ws"
     bits = (longest(dp) - 1).bit_length()
-    inputs = ["clk", "rst", "a_valid", "a_last", "w_valid", *["p_valid"] * parameters, "o_valid", "o_ready"]
+    inputs = ["clk", "rst", "a_valid", "a_last", "w_valid", *["p_valid"] * parameters, "offers", "o_ready"]
     shown = [name for name in states if name != "flush"]
     ports = [Port(name, "input", 1) for name in inputs] + [Port(name, "output", 1) for name in ("en", *shown)]
     ports += [Port("done", "output", 1)]
     ports += drain.ports(dp) if banked else []
     entering = "(wipe | run)" if banked else "run"
     waits = ["load & ~w_valid"] if streaming else [f"{entering} & ~(a_valid & w_valid)"]
-    waits += ["clear & ~p_valid"] * parameters + ["o_valid & ~o_ready"]
+    waits += ["clear & ~p_valid"] * parameters + ["offers & ~o_ready"]
     taken = "a_valid & a_last" if streaming else "a_last"
     body = [f"  reg {name}_state; // {what}" for name, what in states.items()]
     body += [assigned(name, f"{name}_state") for name in shown]

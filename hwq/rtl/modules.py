@@ -59,11 +59,10 @@ def register(
     it to the flip-flop from there, while one of the declaration would only keep its wire.
     """
     start = f"{width}'h0" if reset is None else reset
-    return [
-        f"  reg {bus(width)}{name};",
-        f"  {'(* keep *) ' * keep}always @(posedge clk) if (rst) {name} <= {start};",
-        f"    else {'' if enable == ALWAYS else f'if ({enable}) '}{name} <= {value};",
-    ]
+    clocked = f"  {'(* keep *) ' * keep}always @(posedge clk) if (rst) {name} <= {start};"
+    taken = f"else {'' if enable == ALWAYS else f'if ({enable}) '}{name} <= {value};"
+    fits = len(clocked) + 1 + len(taken) <= WIDEST
+    return [f"  reg {bus(width)}{name};", *([f"{clocked} {taken}"] if fits else [clocked, f"    {taken}"])]
 
 
 def part(name: str, at: int, width: int, whole: int) -> str:
