@@ -2,9 +2,10 @@
 
 A row of one element and its decoders stand beside registers of the bench's own. Once the pipeline is full, from *any*
 state, each sum must be the sum before it plus the products of the codes that entered so many cycles ago, and 0 after a
-clear. What a code is worth is a table of `Format.value`, the standard's exact rational number; products and sums of
-integers are Verilog's `*` and `+`. Of a wide operand w a problem is put for each of its codes: with a constant the
-solver need not find out that two multipliers agree, which is beyond it.
+clear; where sums are loaded (`use=load`) the products alone, if they entered with a start. What a code is worth is a
+table of `Format.value`, the standard's exact rational number; products and sums of integers are Verilog's `*` and `+`.
+Of a wide operand w a problem is put for each of its codes: with a constant the solver need not find out that two
+multipliers agree, which is beyond it.
 
 Where a sum is in segments, of which the lower hold what belongs to later products, the claim is for their bits of one
 moment. After a clear amid codes of zero these are 0, and where codes of zero followed, they are the sum that stands.
@@ -91,6 +92,7 @@ class _Problem:
         self.formats: dict[str, Format] = {"a": dp.mac.a, "w": dp.mac.w}
         self.words = {name: word.width for name, word in self.top.plan.state.words.items()}
         self.across = self.top.tile["w"]
+        self.loaded = "start" in self.top.row.widths
 
     @property
     def steps(self) -> int:
@@ -109,7 +111,10 @@ class _Problem:
             for at in range(1, self.kept + 1):
                 yield _register(f"{side}_{at}", codes[side], before)
                 before = f"{side}_{at}"
-        yield _register("cleared", 1, "clear")
+        if self.loaded:
+            for at in range(1, self.depth + 1):
+                yield _register(f"started_{at}", 1, f"started_{at - 1}" if at > 1 else "clear")
+        yield "  wire cleared = 1'b0;" if self.loaded else _register("cleared", 1, "clear")
         yield from self._row()
         yield from self._right()
         yield "endmodule"
@@ -132,6 +137,7 @@ class _Problem:
             "rst": "1'b0",
             "en": "1'b1",
             "clear": "clear",
+            "start": f"started_{at_edge}" if (at_edge := self.top.plan.blocks["decode_a"].depth) else "clear",
             "a": "a_fields",
             "w": "w_fields",
             "w_q": "",
@@ -158,15 +164,20 @@ class _Problem:
                 for lane, term in enumerate(terms):
                     x = self._code("a", f"a_{self.depth}", lane, row)
                     yield from _term(term, x, self._code("w", f"w_{self.depth}", lane, col), self.formats)
-                yield from self._sum(name, self._field(f"{sums}_before", col, "acc"), terms)
+                yield from self._sum(name, self._before(sums, col, "acc"), terms)
                 unknown += [f"{term}_unknown" for term in terms]
                 rights.append(f"{self._field(sums, col, 'acc')} == {name}")
                 for flag in [word for word in self.words if word != "acc"]:
                     raised = [flag] if "nan" in self.words else ["nan", flag]  # where NaN has no flag, it is both
                     found = [f"{term}_{one}" for term in terms for one in raised]
-                    set_ = " | ".join([self._field(f"{sums}_before", col, flag), *found])
+                    set_ = " | ".join([self._before(sums, col, flag), *found])
                     rights.append(f"{self._field(sums, col, flag)} == (~cleared & ({set_}))")
         yield f"  assign right = {' | '.join(unknown)} | ({' & '.join(f'({one})' for one in rights)});"
+
+    def _before(self, sums: str, col: int, name: str) -> str:
+        """What products are added to: the sum, or a flag, that was there, or 0 where one starts with them."""
+        before = self._field(f"{sums}_before", col, name)
+        return f"(started_{self.depth} ? {self.words[name]}'h0 : {before})" if self.loaded else before
 
     def _field(self, vector: str, col: int, name: str) -> str:
         """The sum, or a flag, of one column in a row's sums."""

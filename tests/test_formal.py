@@ -45,6 +45,13 @@ ELEMENTS = [
     ("nf4*int4 +fixed(32)", "xc7 ge"),
     ("log4*log4 +fixed(40)", "xc7 nangate45"),
     ("sm(4)*sm(4) +fixed(16)", "xc7"),
+    ("int4*int4 +fixed(16) use=load", "portable xc7 ecp5 nangate45"),
+    ("uint4*int4 +fixed(12,sat) cut=unpack,mul1,mul use=load", "ecp5"),
+    ("uint4*uint4 cut=mul use=load", "xc7"),
+    ("int8*ternary +fixed(20) @1x1x2 cut=mul use=load", "xc7 ge"),
+    ("fp8_e4m3*int4 +fixed(48) cut=mul use=load", "xc7"),
+    ("fp8_e5m2*fp4_e2m1 +fixed(48) decode=pe cut=unpack,mul,align use=load", "ecp5"),
+    ("int8*int4 +fixed(24) cut=mul1,mul use=gated,load", "ecp5"),
 ]
 # Of 6 and 8 bits: a problem for each third code of w, so that each bit of it is seen beside each other's values
 STRIDE = 3
@@ -101,6 +108,7 @@ def test_every_variant_is_proved() -> None:
         ("int4*int4 +fixed(16)", "portable", "acc_high = ", (r"\+ .*;", "+ 1'b0;")),  # a carry that is lost
         ("fp8_e4m3*int4 +fixed(48) cut=mul", "portable", "nan_ <= or", ("or", "~or")),
         ("int4*uint4 +fixed(14,sat)", "portable", "acc_ <= ", (r"acc_ <= 14'h0", "acc_ <= 14'h1")),
+        ("int4*int4 +fixed(16) cut=mul use=load", "portable", "acc_held = ", ("start_q_q", "start_q_")),  # too soon
         (SEGMENTS, "ecp5", "carry_2 <= ", (r"<= sum\[2\]", "<= 1'h0")),
         (SEGMENTS, "ecp5", "acc_0 <= ", (r"\(clear\)", "(rst)")),
         (SEGMENTS, "ecp5", "sum = ", (r"row_q\[1:0\]", "row[1:0]")),  # a cycle too soon

@@ -125,6 +125,7 @@ def test_a_million_random_texts(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: Datapath.parse("fixed(8,600)*fixed(8,510)"), "the sum's grid must be between 2**-1024 and 2**1024"),
         (lambda: Int(8, signed=2), "signed must be True or False, not 2"),
         (lambda: Int(8, overflow=["sat"]), "an integer's overflow must be sat or wrap, not ['sat']"),
         (lambda: Range(0.5, 3), "least must be a whole number, not 0.5"),

@@ -9,8 +9,8 @@ import pytest
 import hwq
 from hwq.bits import evaluate, variable
 from hwq.datapath import VARIANTS, Datapath, plan
-from hwq.datapath.elements import fields, side_by_side, spacing
 from hwq.datapath.hard import MULTIPLIERS
+from hwq.datapath.tiles import fields, side_by_side, spacing
 from hwq.errors import HwqError
 from hwq.rtl import emit
 from hwq.rtl.hard import model
@@ -81,12 +81,23 @@ PAIRS = [
     "int8*ternary +fixed(20,sat) ->int8[bias,requant] @1x1x4 order=tree(4) cut=mul use=pairs",
 ]
 BANKS = ["fp6_e3m2*fp8_e5m2 +fixed(40) @2x1 use=banks"]
+LOADED = [
+    "int8*int8 +fixed(32) @2x3 use=load",
+    "fp8_e4m3*fp8_e5m2 ->bf16[bias] @2x2 cut=unpack,mul,align use=load",
+    "int8*int8 +fixed(24) ->int4[requant] @3x2 round=sr use=load",
+    "fp8_e4m3*fp8_e4m3 +fp16 @2x1 cut=unpack,mul use=load",
+    "uint8*int4 +fixed(20,sat) @1x2 cut=mul1,mul use=load",
+    "int4*int8 +fixed(20) ->int8[bias,relu] @2x2x4/tree cut=mul use=load",
+    "int4*ternary @3x3x2 decode=pe cut=unpack,mul use=load",
+    "uint8*uint8 @1x1 k=1 use=load",
+]
 CELLS = ["int8*int8 +fixed(32) use=prefix", "fp8_e4m3*int4 +fixed(40) @2x1x2 cut=mul use=prefix"]
 
 
 USED = {
-    "xc7": BLOCKS + LOGIC + PAIRS + BANKS,
-    "ecp5": CARRIES + PRODUCTS,
+    "portable": LOADED,
+    "xc7": BLOCKS + LOGIC + PAIRS + BANKS + LOADED[:1],
+    "ecp5": CARRIES + PRODUCTS + LOADED[2:3] + ["int8*int8 +fixed(32) @2x2 cut=mul1,mul2,mul use=gated,load"],
     "ice40": MACS,
     "xcup": PAIRS[:2] + BANKS,
     "nangate45": CELLS,
@@ -102,6 +113,27 @@ def test_a_variant_gives_the_emulators_bits(text: str, device: str) -> None:
     assert report.first_mismatch is None
     assert report.passed
     assert report.compared >= 60
+
+
+@pytest.mark.parametrize("text", LOADED)
+def test_a_sum_that_is_loaded_is_not_cleared_first(text: str) -> None:
+    """Both benches, under pauses of every stream: each tile is a cycle shorter, whatever its parameters wait for."""
+    dp = Datapath.parse(text)
+    cleared = Datapath.parse(text.replace(" use=load", ""))
+    assert dp.cycles(5, 7, 1) + -(-5 // dp.array.rows) * -(-7 // dp.array.cols) == cleared.cycles(5, 7, 1)
+    report = check(dp, vectors=40, bench="cocotb")
+    assert report.passed
+    assert report.cycles == report.expected_cycles + report.stalled
+
+
+def test_what_is_never_cleared_is_not_loaded() -> None:
+    for text, message in {
+        "int8*int8 @2x2/ws k=2 use=load": "sums that stay, not those of @2x2/ws",
+        "int8*int8 +fixed(32) use=dsp,load": "registers of logic, not with use=dsp",
+        "fp8_e4m3*fp8_e4m3 use=banks,load": "registers of logic, not with use=banks",
+    }.items():
+        with pytest.raises(HwqError, match=message):
+            plan(Datapath.parse(text), "xc7")
 
 
 def test_every_variant_is_simulated() -> None:

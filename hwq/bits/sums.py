@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hwq.bits.cells import Net
+from hwq.bits.cells import GATED, Net
 from hwq.bits.netlist import Netlist
 from hwq.bits.word import Word
 
@@ -26,10 +26,17 @@ class Sums(Netlist):
         self._net: dict[Word, Net] = {}
         self._uses: dict[Word, int] = {}
         self._needed: dict[Word, int] = {}  # low bits that the only reader of a word looks at
+        self._under: set[Net] = set()  # numbers under a bit, which a row's tables take in where they are its addend
 
     def net(self, word: Word) -> Net:
         """The net that carries a word."""
         return self._net[word]
+
+    def gated(self, net: Net, off: Net, stem: str) -> Net:
+        """A number, or 0 where `off` is 1."""
+        found = self.cell("select", [off, net, self.constant(0, net.width)], net.width, net.signed, stem, GATED)
+        self._under.add(found)
+        return found
 
     def _mul(self, w: Word) -> Net:
         return self.resize(self._product(w.args[0], w.args[1]), w.width, w.signed)
@@ -106,13 +113,15 @@ class Sums(Netlist):
         while len(plain) > 1 or carries:
             addend, (alo, ahi) = plain.pop() if len(plain) > 1 else nothing
             base, (lo, hi) = plain.pop()
-            carry = carries.pop(0) if carries else self.constant(0, 1)
+            carry, kind = carries.pop(0) if carries else self.constant(0, 1), None
+            if base in self._under and carry.value == 0 and addend.width < base.width:
+                base, addend, kind = addend, base, GATED
             lo, hi = lo + alo, hi + ahi + (carry.value != 0)
             width = bits_of(lo, hi)
             if not plain and not carries:
                 lo, hi = max(lo, w.lo), min(hi, w.hi)
                 width = min(bits_of(lo, hi), self._needed.get(w, width))
-            plain.append((self.cell("row", [base, addend, carry], width, lo < 0, "sum"), (lo, hi)))
+            plain.append((self.cell("row", [base, addend, carry], width, lo < 0, "sum", kind), (lo, hi)))
             plain.sort(key=lambda t: -t[0].width)
         return self.resize(plain[0][0], w.width, w.signed)
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 
-from hwq.bits.cells import Block, Cell, Net
+from hwq.bits.cells import GATED, Block, Cell, Net
 from hwq.datapath.device import DEVICES
 
 __all__ = ["AROUND", "EXACT", "FIELD", "Features", "features"]
@@ -102,6 +102,11 @@ class Context:
     def absorbed(self, cell: Cell) -> bool:
         return cell.out in self.rows_only
 
+    @cached_property
+    def gates(self) -> set[Net]:
+        """Numbers under a bit that the tables of a row take in."""
+        return {cell.args[1] for cell in self.block.cells if cell.op == "row" and cell.attr == GATED}
+
     def limits(self, net: Net) -> bool:
         """True for the comparison of a clamp: with a constant, and read by multiplexers."""
         cell = self.driver.get(net)
@@ -132,7 +137,10 @@ def features(block: Block, fabric: str) -> Features:
     counts: Counter[str] = Counter()
     context = Context(block)
     for cell in block.cells:
-        _COUNTERS[fabric](cell, context, counts)
+        if cell.op == "select" and cell.attr == GATED:  # a sum, or 0 where another starts
+            counts["held"] += cell.out.width * (fabric != "xc7" or cell.out not in context.gates)
+        else:
+            _COUNTERS[fabric](cell, context, counts)
     counts["ff"] = block.flip_flops
     counts["dsp"] = sum(cell.op == "hard" for cell in block.cells)
     return dict(counts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +11,6 @@ from hwq.bits.compress import Compressed
 from hwq.bits.gated import Gated
 from hwq.bits.pairs import Pairs
 from hwq.bits.rows import Lowering
-from hwq.bits.sums import signed_bits
 from hwq.datapath import steps
 from hwq.datapath.accumulators import Fixed
 from hwq.datapath.banks import banks
@@ -21,11 +19,13 @@ from hwq.datapath.kinds import flags
 from hwq.datapath.operand import Operand, operands
 from hwq.datapath.segments import accumulated, lone_product
 from hwq.datapath.spec import Mac
+from hwq.datapath.tiles import fields, spacing, together
 from hwq.datapath.variants import TILES, magnitude_table
 
-__all__ = ["OPERAND", "SUM", "WEIGHT", "Element", "element", "fields", "side_by_side", "spacing"]
+__all__ = ["OPERAND", "START", "SUM", "WEIGHT", "Element", "element"]
 
 OPERAND, WEIGHT = "operand", "weight"  # registers: of what passes through an element, of what a tile leaves there
+START = "start"  # the input, passed on as operands are, that says of a product that a sum begins with it
 SUM = "sum_"  # before the name of a sum that comes from the element above
 
 Fields = dict[str, Word]
@@ -33,7 +33,10 @@ Fields = dict[str, Word]
 
 @dataclass(frozen=True)
 class Element:
-    """What an element depends on. `tree`, `prefix`: sums as in `hwq.bits.compress`; `first`: none from above."""
+    """What an element depends on. `tree`, `prefix`: sums as in `hwq.bits.compress`; `first`: none from above.
+
+    `loaded`: a sum starts with the product that START comes with, not by a clear.
+    """
 
     mac: Mac
     decode: str
@@ -45,6 +48,7 @@ class Element:
     tree: bool = False
     prefix: bool = False
     first: bool = False
+    loaded: bool = False
 
     @property
     def packed(self) -> bool:
@@ -74,36 +78,6 @@ def element(of: Element) -> Block:
     if of.hard is not None:
         return making.sum_in_block() if of.hard[0].adds else making.product_in_block()
     return making.rows()
-
-
-def spacing(mac: Mac) -> int:
-    """Bits between the products of one block, so that those below one never carry into it but by their sign."""
-    lo, hi = mac.product_range
-    return max((~lo).bit_length() if lo < 0 else 0, (hi + 1).bit_length(), (-lo).bit_length()) + 1
-
-
-def side_by_side(numbers: Sequence[Word], apart: int) -> Word:
-    """x + y * 2**apart. The upper number is one less where the lower one is negative, whose bits stand as they are."""
-    x, y = numbers
-    upper = y + (x >> (x.width - 1)) if x.lo < 0 else y
-    bits = signed_bits(upper)
-    return ((upper.low(bits) << apart) | x.low(apart)).wrap(bits + apart)
-
-
-def fields(product: Word, tile: tuple[int, int], bits: int) -> dict[tuple[int, int], Word]:
-    """The products that lie side by side in one, by row and column.
-
-    A field is one too small where the number below it is negative: that number's sign, a carry-in, mends it.
-    """
-    down, across = tile
-    found = {}
-    for row in range(down):
-        for col in range(across):
-            at = (col * down + row) * bits
-            own = product >> at
-            own = own if at + bits >= product.width else own.wrap(bits)
-            found[row, col] = own + (product >> (at - 1)).low(1) if at else own
-    return found
 
 
 def _lowering(of: Element) -> Lowering:
@@ -136,7 +110,7 @@ class _Making:
         of, low = self.of, self.low
         inputs = operand.codes(prefix) if of.packed else operand.inputs(prefix)
         if of.form in TILES:
-            inputs = {"sig": _together(of, side, inputs["sig"])}
+            inputs = {"sig": together(inputs["sig"], side, of.mac, of.tile)}
         for name, word in inputs.items():
             if not word.constant:
                 net = low.input(word)
@@ -150,15 +124,32 @@ class _Making:
     def rows(self) -> Block:
         """The element as rows of cells."""
         low, now = self.low, steps.state(self.mac, self.of.lanes)
-        before = steps.initial() if self.of.first else now
+        before = steps.initial() if self.of.first else self._loaded(now) if self.of.loaded else now
         after = self._after(before, now)
         if (segments := self._in_segments(now, after)) is not None:
             self.passed.append(("acc", segments))
             return low.block(self.passed, aligned=False)
-        for word in before.words.values():
+        for word in () if self.of.loaded else before.words.values():
             self._enter(word)
         nets = dict(zip(after, low.lower(list(after.values())), strict=True))
         return self._block(nets, now, after)
+
+    def _loaded(self, now: steps.State) -> steps.State:
+        """The registers, or 0 where START has come as far as the product that they are added to."""
+        low = self.low
+        start = variable(START, 0, 1)
+        net = low.input(start)
+        if self.of.dataflow != "tree":
+            net = low.register(start, net, OPERAND)
+            self.passed.append((START, net))
+        begins = low.at(net, (self.of.dataflow != "tree") + len(self.of.cuts))
+
+        def held(name: str, word: Word) -> Word:
+            base = variable(f"{name}_held", word.lo, word.hi)
+            low.bind(base, low.gated(low.state(word), begins, f"{name}_held"))
+            return base
+
+        return now.each(held)
 
     def _in_segments(self, now: steps.State, after: Fields) -> Net | None:
         """The sum, where it stays and each digit of the product can be added in the cycle that brings it."""
@@ -280,11 +271,3 @@ class _Making:
                 low.feed(word, after[name])
                 self.passed.append((name, low.net(word)))
         return low.block(self.passed, aligned=False)
-
-
-def _together(of: Element, side: str, sig: Word) -> Word:
-    """The input that holds the numbers of several rows, or columns, `spacing` bits apart."""
-    down, across = of.tile
-    count, bits = (down, spacing(of.mac)) if side == "a" else (across, down * spacing(of.mac))
-    lo, hi = (sum(end << (at * bits) for at in range(count)) for end in (sig.lo, sig.hi))
-    return variable(str(sig.attr), lo, hi)

@@ -10,9 +10,10 @@ import numpy as np
 from hwq.bits.cells import Block, Net
 from hwq.datapath import steps
 from hwq.datapath.banks import FOOT, banks
-from hwq.datapath.elements import OPERAND, SUM, WEIGHT, spacing
+from hwq.datapath.elements import OPERAND, START, SUM, WEIGHT
 from hwq.datapath.plans import FIRST, Plan
-from hwq.datapath.schedule import Size, output_depth, pe_depth, skew, words
+from hwq.datapath.schedule import Size, output_depth, pe_depth, skew, start, words
+from hwq.datapath.tiles import spacing
 from hwq.formats import STOCHASTIC
 from hwq.formats.rounding import SEED_BITS
 
@@ -96,6 +97,8 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         gated = np.full_like(rows, sum(bits for side, bits in gates.items() if plan.blocks[f"decode_{side}"].cells))
     # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
     late = streaming * (plan.blocks["decode_w"].depth > 0) + high * (flow == "os") + (flow == "tree")
+    if not start(dp):  # it goes with the codes, a cycle later in each row; and whether parameters have come
+        late = plan.blocks["decode_a"].depth + (high - 1) * (flow == "os") + bool(held)
     return {
         "edge": {"gate": gated, "lane": lanes * plan.rows.kept, "ff": delayed, "shift": shifts},
         # with stochastic rounding a seed is loaded, or goes on
@@ -158,12 +161,16 @@ def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Count
 
 
 def _delays(element: Block) -> dict[str, int]:
-    """Bits of each operand that an element holds beyond its operand registers: further delays of the same value."""
-    side: dict[Net, str] = {net: net.name[0] for net in element.inputs if not net.name.startswith(SUM)}
+    """Bits of each operand that an element holds beyond its operand registers: further delays of the same value.
+
+    START passes as a does.
+    """
+    inputs = [net for net in element.inputs if not net.name.startswith(SUM)]
+    side: dict[Net, str] = {net: "a" if net.name == START else net.name[0] for net in inputs}
     bits = {"a": 0, "w": 0}
     for cell in element.cells:
         if cell.op == "reg" and cell.attr in (OPERAND, WEIGHT):
-            side[cell.out] = cell.out.name[0]
+            side[cell.out] = side[cell.args[0]]
         elif cell.op in ("reg", "view") and cell.args[0] in side:
             side[cell.out] = side[cell.args[0]]
             bits[side[cell.out]] += cell.out.width * (cell.op == "reg")

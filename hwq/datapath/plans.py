@@ -13,13 +13,14 @@ from hwq.datapath import steps
 from hwq.datapath.accumulators import Align
 from hwq.datapath.banks import FOOT, foot, indices
 from hwq.datapath.device import DEVICES, Rows, check_device
-from hwq.datapath.elements import OPERAND, Element, element, side_by_side, spacing
+from hwq.datapath.elements import OPERAND, Element, element
 from hwq.datapath.hard import MULTIPLIERS, Multiplier, Whole, block_operands, check_block
 from hwq.datapath.operand import Operand, operands, zero_code
 from hwq.datapath.schedule import pe_depth, tile
 from hwq.datapath.spec import Mac
 from hwq.datapath.stages import output_stages, pe_stages
 from hwq.datapath.structure import Datapath
+from hwq.datapath.tiles import side_by_side, spacing
 from hwq.datapath.variants import BLOCKS, CELLS, TILES, product_form
 from hwq.errors import HwqError
 
@@ -112,6 +113,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         hard,
         DEVICES[device][1].tree,
         _prefix(dp, device),
+        loaded=_loaded(dp, form),
     )
     if dp.array.dataflow == "tree":
         at_edge += (OPERAND,)
@@ -166,6 +168,17 @@ def _prefix(dp: Datapath, device: str) -> bool:
         cells = ", ".join(name for name, (_, rows) in DEVICES.items() if rows.tree)
         raise HwqError(f"use=prefix needs a device of standard cells ({cells}), not {device}; leave it out")
     return "prefix" in dp.uses
+
+
+def _loaded(dp: Datapath, form: str) -> bool:
+    """Whether sums start with their first products, which only those that stay and are made of logic can."""
+    if "load" not in dp.uses:
+        return False
+    if dp.array.dataflow == "ws":
+        raise HwqError(f"use=load starts sums that stay, not those of @{dp.array.text}, which no clear waits for")
+    if form in BLOCKS or form == "banks":
+        raise HwqError(f"use=load starts sums that are kept in registers of logic, not with use={form}; leave one out")
+    return True
 
 
 def _check_cells(dp: Datapath, form: str, device: str) -> None:

@@ -10,7 +10,8 @@ from neighbour to neighbour; dot-product units have none. A tile of a weight-sta
 
     1 (clear) + rows (weights) + M (operands) + skew + 3 + cuts (the last sum leaves its column, then the output)
 
-cycles, a result for each operand beat. Where a sum stands in B banks (`use=banks`), an output-stationary tile takes
+cycles, a result for each operand beat. Sums that are loaded (`use=load`) have no cycle of clear. Where a sum stands in
+B banks (`use=banks`), an output-stationary tile takes
 
     B (clear) + ceil(K / L) (operands) + B + 1 + cuts before the accumulator (the words of row 0)
       + (rows - 1) * max(B + 1, cols) (those of the others) + 1 + cuts after it + cols - 1 (the last column)
@@ -43,6 +44,7 @@ __all__ = [
     "results",
     "row_period",
     "skew",
+    "start",
     "tail",
     "tile",
     "tile_cycles",
@@ -76,6 +78,11 @@ def tile(dp: Datapath) -> tuple[int, int]:
 def words(dp: Datapath) -> int:
     """Words of a sum, which come out one a cycle and are cleared one a cycle."""
     return banks(dp.mac).count if "banks" in dp.uses else 1
+
+
+def start(dp: Datapath) -> int:
+    """Cycles in which sums are cleared before a tile's operands; none where the first products are loaded."""
+    return 0 if "load" in dp.uses else words(dp)
 
 
 def row_period(dp: Datapath) -> int:
@@ -127,7 +134,7 @@ def tile_cycles(dp: Datapath, m: int, k: int) -> int:
     """Cycles of one tile: m rows of results of at most `dp.array.cols` columns, sums of k terms."""
     if dp.array.dataflow == "ws":
         return 1 + dp.array.rows + m + latency(dp)
-    return words(dp) + beats(dp, k) + flush(dp) + 1 + (dp.array.rows - 1) * row_period(dp) + tail(dp)
+    return start(dp) + beats(dp, k) + flush(dp) + 1 + (dp.array.rows - 1) * row_period(dp) + tail(dp)
 
 
 def cycles(dp: Datapath, m: int, n: int, k: int) -> int:

@@ -12,6 +12,7 @@ from hwq.datapath.checks import check_kind, whole
 from hwq.errors import HwqError
 from hwq.formats import STOCHASTIC, Format, Int, Unpacked, check_rounding
 from hwq.formats.flagged import Flagged
+from hwq.formats.integer import MAX_FRAC
 
 __all__ = ["Bias", "Mac", "Relu", "Requant", "Step", "check_mac"]
 
@@ -112,6 +113,11 @@ class Mac:
         if isinstance(self.acc, Exact) and self.exact_bits > MAX_EXACT_BITS:
             raise HwqError(
                 f"{self.a}*{self.w} needs {self.exact_bits} exact accumulator bits, not at most 1024; use +fixed(n)"
+            )
+        if self.floats is None and abs(self.acc_lsb) > MAX_FRAC:
+            raise HwqError(
+                f"the sum's grid must be between 2**-{MAX_FRAC} and 2**{MAX_FRAC}, not 2**{self.acc_lsb} as for "
+                f"{self.a}*{self.w}; write +FORMAT, a float"
             )
         if self.tree > 1 and (wide := self.sum_bits(self.group_terms)) > MAX_EXACT_BITS:
             raise HwqError(

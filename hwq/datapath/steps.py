@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -56,6 +56,10 @@ class State:
     def words(self) -> dict[str, Word]:
         """The registers that exist, by name."""
         return {name: word for name, word in self._all.items() if not word.constant}
+
+    def each(self, change: Callable[[str, Word], Word]) -> State:
+        """The state with its registers changed, by name."""
+        return State(*(word if word.constant else change(name, word) for name, word in self._all.items()))
 
     def named(self, like: State) -> dict[str, Word]:
         """The words, constant or not, that are registers of another state."""

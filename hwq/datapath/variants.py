@@ -101,6 +101,7 @@ VARIANTS: Mapping[str, Variant] = {
     "pairs": Variant("product", "two products by -1, 0 or 1 in one LUT6_2 a bit, summed by threes", _no_digits),
     "banks": Variant("product", "product and sum in a memory of AMD's tables, at a place of the exponent", no_banks),
     "rows": Variant("product", "the product as radix-4 Booth rows, where a table would be taken", lambda mac: ""),
+    "load": Variant("start", "sums start with the first beat's products: no cycle to clear them", lambda mac: ""),
     "prefix": Variant("sum", "parallel-prefix adders behind the trees of standard cells, for a clock", lambda mac: ""),
 }
 

@@ -12,7 +12,9 @@ from hwq.formats.families import family, options, whole_numbers, word_of
 from hwq.formats.fields import flag_fields, index_fields, word_field
 from hwq.formats.rounding import Rounding, most_places, round_shift
 
-__all__ = ["Int", "SignMagnitude"]
+__all__ = ["MAX_FRAC", "Int", "SignMagnitude"]
+
+MAX_FRAC = 1024  # binary places, either way
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class Int(Format):
             raise HwqError(f"bits must be between {low} and 1024, not {self.width}")
         if self.narrow and not self.signed:
             raise HwqError("narrow applies to a signed integer, not to uint; use int(n,narrow)")
-        if abs(self.frac) > 1024:
-            raise HwqError(f"fractional bits must be between -1024 and 1024, not {self.frac}")
+        if abs(self.frac) > MAX_FRAC:
+            raise HwqError(f"fractional bits must be between -{MAX_FRAC} and {MAX_FRAC}, not {self.frac}")
         least, most = self._stored
         if not least <= self.zero <= most:
             raise HwqError(f"the zero point must be a number of the format, {least} to {most}, not {self.zero}")
@@ -121,8 +123,8 @@ class SignMagnitude(Format):
         index_fields(self, "width", "frac")
         if not 2 <= self.width <= 64:
             raise HwqError(f"bits must be between 2 and 64, not {self.width}")
-        if abs(self.frac) > 1024:
-            raise HwqError(f"fractional bits must be between -1024 and 1024, not {self.frac}")
+        if abs(self.frac) > MAX_FRAC:
+            raise HwqError(f"fractional bits must be between -{MAX_FRAC} and {MAX_FRAC}, not {self.frac}")
 
     @property
     def bits(self) -> int:

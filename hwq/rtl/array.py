@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from hwq.datapath import Plan
+from hwq.datapath.elements import START
 from hwq.datapath.plans import FIRST
 from hwq.datapath.schedule import output_depth, pe_depth
 from hwq.datapath.steps import SEED, parameters
 from hwq.rtl.control import control
 from hwq.rtl.edges import Edges
 from hwq.rtl.grid import grid_row, readout, sums_name
-from hwq.rtl.modules import Leaf, Port, assigned, instance, module, part, register, wire
+from hwq.rtl.modules import ALWAYS, Leaf, Port, assigned, instance, module, part, register, wire
 
 __all__ = ["Top"]
 
@@ -46,6 +47,7 @@ class Top(Edges):
         self.row = self.rows[-1]
         self.width = self.row.widths[sums_name(0, self.tile["a"])]  # of a row's sums
         self.opens = "en" if self.flow == "ws" else "open"
+        self.loaded = START in self.row.widths
         self.alone = dp.array.rows == output_depth(dp) == 1  # a tile's last state is its one result
         self.copied = self.flow != "ws" and not self.alone and dp.array.cols > 1
         self.readout = readout(dp.array.rows, self.width // dp.array.cols, name) if self.flow != "ws" else None
@@ -95,7 +97,7 @@ class Top(Edges):
         pins = {port.name: port.name for port in self.control.ports}
         yield from instance(self.control.name, "control", pins)
         ready = {"a": "run", "w": "load"} if self.flow == "ws" else {"a": "run & w_valid", "w": "run & a_valid"}
-        ready |= {"p": "clear"} if self.parameters else {}
+        ready |= {"p": "wants" if self.loaded else "clear"} if self.parameters else {}
         if self.flow == "ws":
             ready["a"] = "run & en"  # operands go on entering, or not, while results leave
         else:
@@ -115,7 +117,7 @@ class Top(Edges):
         if self.flow == "ws" and "clk" in self.blocks["decode_w"].widths:  # weights come a cycle later
             load = "load_late"
             yield from register(load, 1, "load")
-        yield from self._clears(rows)
+        yield from self._starts(rows) if self.loaded else self._clears(rows)
         for at in range(rows):
             yield from (wire(f"sums_{at * down + one}", self.width) for one in range(down))
             yield from [wire(f"w_from_{at}", width["w_q"])] if "w_q" in width else []
@@ -126,7 +128,8 @@ class Top(Edges):
             pins = {"a": f"a_{at}_fields", "w": passed, "sums_in": f"sums_{at - 1}"}
             pins |= {"w_q": f"w_from_{at}", "load": f"{load} & en"}
             pins |= {sums_name(one, down): f"sums_{at * down + one}" for one in range(down)}
-            pins |= {**self.clocks, "clear": f"clear_{at if self.flow == 'os' else 0}"}
+            begins = at if self.flow == "os" else 0
+            pins |= {**self.clocks, "clear": f"clear_{begins}", START: f"{START}_{begins}"}
             yield from instance(leaf.name, f"row_{at}", {port.name: pins[port.name] for port in leaf.ports})
 
     def _clears(self, rows: int) -> Iterator[str]:
@@ -136,6 +139,17 @@ class Top(Edges):
             yield f"  reg clear_{at};"
             yield f"  always @(posedge clk) clear_{at} <= {before};"
             before = f"clear_{at}"
+
+    def _starts(self, rows: int) -> Iterator[str]:
+        """Whether the codes of a row are a tile's first: with them through its decoders, and to the row below."""
+        name = "beat_first"
+        yield wire(name, 1, "beat & clear")
+        for at in range(self.plan.blocks["decode_a"].depth):
+            yield from register(f"decoded_first_{at}", 1, name, ALWAYS)
+            name = f"decoded_first_{at}"
+        yield wire(f"{START}_0", 1, name)
+        for at in range(1, rows if self.flow == "os" else 1):
+            yield from register(f"{START}_{at}", 1, f"{START}_{at - 1}", ALWAYS)
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -204,13 +218,15 @@ class Top(Edges):
     def _parameters(self, col: int) -> Iterator[str]:
         """A column's parameters, held for the tile; a seed goes on with each result."""
         bits = sum(self.parameters.values())
-        at = col * bits
+        at, taken = col * bits, "wants & p_valid" if self.loaded else "clear & en"
         for name, width in self.parameters.items():
             loaded = part("p_payload", at, width, bits * self.array.cols)
             if name == SEED:
-                value, enable = f"clear ? {loaded} : {name}_next_{col}", f"(clear | {self._goes_on(col)}) & en"
+                value = f"{'wants' if self.loaded else 'clear'} ? {loaded} : {name}_next_{col}"
+                goes = self._goes_on(col)
+                enable = f"{taken} | {goes} & en" if self.loaded else f"(clear | {goes}) & en"
             else:
-                value, enable = loaded, "clear & en"
+                value, enable = loaded, taken
             yield from register(f"{name}_{col}", width, value, enable)
             at += width
 

@@ -8,7 +8,7 @@ from hwq.bits.cells import Block, Net
 from hwq.datapath import Plan
 from hwq.datapath.banks import FOOT
 from hwq.datapath.device import Rows
-from hwq.datapath.elements import SUM, WEIGHT
+from hwq.datapath.elements import START, SUM, WEIGHT
 from hwq.datapath.hard import Hard
 from hwq.datapath.plans import FIRST
 from hwq.rtl.cells import Body
@@ -32,9 +32,10 @@ def element(plan: Plan, top: str, kind: str = "pe") -> Leaf:
     block, array = plan.blocks[kind], plan.dp.array
     given = [net.name for net in block.inputs if net.name.startswith(SUM)]
     inputs = {side: [net for net in block.inputs if net.name[0] == side and net.name not in given] for side in "aw"}
-    inputs |= {net.name: [net] for net in block.inputs if net.name in given}
+    inputs |= {net.name: [net] for net in block.inputs if net.name in given or net.name == START}
     passed = [name for name, _ in block.outputs if name in {net.name for side in "aw" for net in inputs[side]}]
-    outputs = {name: [name] for name, _ in block.outputs if name not in passed}
+    outputs = {name: [name] for name, _ in block.outputs if name not in passed and name != START}
+    outputs |= {f"{START}_q": [START] for name, _ in block.outputs if name == START}
     outputs |= {f"{side}_q": names for side in "aw" if (names := [name for name in passed if name[0] == side])}
     fields = "; ".join(f"{side} = {{{_order(net.name for net in inputs[side])}}}" for side in "aw")
     terms = " + ".join(f"a{lane} * w{lane}" for lane in range(array.lanes)) if 1 < array.lanes < 5 else "a * w"
@@ -44,6 +45,8 @@ def element(plan: Plan, top: str, kind: str = "pe") -> Leaf:
         "tree": f"Dot-product unit: acc + {terms} in each enabled clock, 0 after a clear. {fields}.",
         "ws": f"Processing element: {'the sum from above + ' * bool(given)}{terms}, w held since its load. {fields}.",
     }
+    if START in inputs:
+        about = {flow: text.replace("0 after a clear", f"{terms} alone with start") for flow, text in about.items()}
     banked = f"Processing element: {terms} in each enabled clock, into the word that its exponent chooses. {fields}."
     what = banked if FOOT in plan.blocks else about[array.dataflow]
     return _leaf(f"{top}_{kind}", what, plan.rows, block, inputs, outputs)
@@ -107,7 +110,8 @@ def _clocks(block: Block) -> list[str]:
     stages |= {WEIGHT if use.held else "sum" for use in hard}
     states = bool(block.states) or any(use.sums and not use.chained for use in hard)
     enabled = bool(stages - {WEIGHT}) or states
-    needed = {"clk": stages or states, "rst": stages, "en": enabled, "load": WEIGHT in stages, "clear": states}
+    cleared = states and all(net.name != START for net in block.inputs)
+    needed = {"clk": stages or states, "rst": stages, "en": enabled, "load": WEIGHT in stages, "clear": cleared}
     return [name for name, need in needed.items() if need]
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hwq.bits.cells import Block, Cell, Net
+from hwq.bits.cells import GATED, Block, Cell, Net
 from hwq.datapath.device import Rows
-from hwq.datapath.elements import WEIGHT
+from hwq.datapath.elements import START, WEIGHT
 from hwq.datapath.hard import Hard
 from hwq.rtl.hard import Wired, block_pins
 from hwq.rtl.sites import chain
@@ -51,7 +51,8 @@ class Body:
             self._bits[cell.out.name] = _CELLS[cell.op](self, cell)
         for state in block.states:
             value = self._text(state.d, state.q.width)
-            self._written.clocked(self._text(state.q), state.q.width, value, reset="clear")
+            reset = "" if any(net.name == START for net in block.inputs) else "clear"
+            self._written.clocked(self._text(state.q), state.q.width, value, reset)
         return {name: self._of(net) for name, net in block.outputs}
 
     @property
@@ -123,7 +124,8 @@ class Body:
     def select(self, cell: Cell) -> Bits:
         index, *legs = cell.args
         width = cell.out.width
-        return self._absorbed(cell, self._chosen(index, [self._of(leg, width) for leg in legs]))
+        value = self._chosen(index, [self._of(leg, width) for leg in legs])
+        return self._assign(cell, value) if cell.attr == GATED else self._absorbed(cell, value)
 
     def _chosen(self, index: Net, legs: Sequence[Bits]) -> str:
         choices = [self.text(leg) for leg in legs]
@@ -153,17 +155,27 @@ class Body:
     def row(self, cell: Cell) -> Bits:
         """One carry chain; the bits that `_widened` adds are read by nobody."""
         base, _, carry = cell.args
+        if cell.attr == GATED:
+            return self._over_gated(cell)
         digit = self._widened(cell)
         width = len(digit)
         terms = [self.text(digit)]
         if base.value is None:
-            start = self.text(self._of(base, width))
-            terms.insert(0, self.text(self._let(f"{cell.out.name}_base", width, start, kept=True)))
+            value = self.text(self._of(base, width))
+            terms.insert(0, self.text(self._let(f"{cell.out.name}_base", width, value, kept=True)))
         elif base.value:
             terms.append(self._text(base, width))
         if carry.value != 0:
             terms.append(self._text(carry))
         return self._let(cell.out.name, width, " + ".join(terms), kept=True)[: cell.out.width]
+
+    def _over_gated(self, cell: Cell) -> Bits:
+        """A chain whose base a synthesiser sees to be the narrower of two: it leaves that on the chain's free input."""
+        base, addend, _ = cell.args
+        start = self._let(f"{cell.out.name}_base", base.width, self._text(base), kept=True)
+        narrow = self.text(extended(start, base.width + (not base.signed), base.signed))
+        wide = self._text(addend, addend.width + (not addend.signed))
+        return self._let(cell.out.name, cell.out.width, f"$signed({narrow}) + $signed({wide})", kept=True)
 
     def _widened(self, cell: Cell) -> Bits:
         """The addend; where the fabric asks for it, with a second sign, written so that no tool sees it is the same.

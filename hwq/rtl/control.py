@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hwq.datapath import Datapath
-from hwq.datapath.schedule import flush, latency, longest, output_depth
+from hwq.datapath.schedule import flush, latency, longest, output_depth, start
 from hwq.rtl import drain
 from hwq.rtl.modules import Leaf, Port, assigned, module, wire
 from hwq.rtl.wires import bus
@@ -35,6 +35,7 @@ STATES: Mapping[str, Mapping[str, str]] = {
     },
 }
 STATES = {**STATES, "tree": STATES["os"]}
+LOADED = "from the first cycle of run to the first beat: the sums start with its products (use=load)"
 BANKS = {
     "clear": "the first bank of each sum is cleared, the parameters taken",
     "wipe": "the other banks are cleared, as soon as operands are there",
@@ -51,34 +52,55 @@ def control(dp: Datapath, top: str, parameters: bool) -> Leaf:
     states = BANKS if banked else STATES[flow]
     streaming = flow == "ws"
     bits = (longest(dp) - 1).bit_length()
+    loaded = not start(dp)
+    if loaded:
+        states = {**states, "clear": LOADED}
     inputs = ["clk", "rst", "a_valid", "a_last", "w_valid", *["p_valid"] * parameters, "offers", "o_ready"]
     shown = [name for name in states if name != "flush"]
     ports = [Port(name, "input", 1) for name in inputs] + [Port(name, "output", 1) for name in ("en", *shown)]
     ports += [Port("done", "output", 1)]
+    ports += [Port("wants", "output", 1)] * (loaded and parameters)
     ports += drain.ports(dp) if banked else []
     entering = "(wipe | run)" if banked else "run"
     waits = ["load & ~w_valid"] if streaming else [f"{entering} & ~(a_valid & w_valid)"]
-    waits += ["clear & ~p_valid"] * parameters + ["offers & ~o_ready"]
+    waits += [f"{'flush_state & wants' if loaded else 'clear'} & ~p_valid"] * parameters + ["offers & ~o_ready"]
     taken = "a_valid & a_last" if streaming else "a_last"
     body = [f"  reg {name}_state; // {what}" for name, what in states.items()]
     body += [assigned(name, f"{name}_state") for name in shown]
     body += [wire("last", 1, f"run_state & {taken}"), assigned("en", f"~({' | '.join(waits)})"), *_counter(dp, bits)]
     body += drain.lines(dp, bits) if banked else []
-    after = _transitions(states, "last")
+    body += _wants() if loaded and parameters else []
+    after = _transitions(states, "last", loaded)
     body += ["", "  always @(posedge clk)", "    if (rst) begin"]
-    body += [f"      {name}_state <= 1'b{int(name == 'clear')};" for name in states]
+    first = ("clear", "run") if loaded else ("clear",)
+    body += [f"      {name}_state <= 1'b{int(name in first)};" for name in states]
     body += ["    end else if (en) begin"]
     body += [f"      {name}_state <= {value};" for name, value in after.items()]
     body += ["    end"]
     about = ["Control: one state is 1. Each but clear and run lasts until its count is done:"]
+    about = ["Control: one state is 1, clear beside run. Others last until their count is done:"] if loaded else about
     about += [f"  {name}: {what}" for name, what in states.items()]
     return module(f"{top}_control", about, ports, body)
 
 
-def _transitions(states: Mapping[str, str], last: str) -> dict[str, str]:
-    """The next value of each state: entered when the one before it ends, left when it ends itself."""
+def _wants() -> Sequence[str]:
+    """Whether a tile's parameters have not come, which the results wait for and not the operands."""
+    return [
+        "  reg wants_state; // the parameters are not there",
+        assigned("wants", "wants_state"),
+        "  always @(posedge clk)",
+        "    if (rst) wants_state <= 1'b1;",
+        "    else wants_state <= tail_state & done & en | wants_state & ~p_valid;",
+    ]
+
+
+def _transitions(states: Mapping[str, str], last: str, loaded: bool = False) -> dict[str, str]:
+    """The next value of each state: entered when the one before it ends, left when it ends itself.
+
+    `loaded`: run begins with clear, not after it.
+    """
     names = list(states)
-    ends = {"clear": "clear_state", "run": last}
+    ends = {"clear": f"{names[-1]}_state & done" if loaded else "clear_state", "run": last}
     stays = {"run": f"run_state & ~({last})"}
     found = {}
     for before, name in zip([names[-1], *names[:-1]], names, strict=True):

@@ -49,10 +49,9 @@ class Statements:
         self._parts += lines
 
     def clocked(self, name: str, width: int, value: str, reset: str = "rst", enable: str = "en") -> None:
-        """A register that takes a value under the enable, and 0 under `reset` whatever the enable says."""
-        self._clocked.append(
-            f"  always @(posedge clk) if ({reset}) {name} <= {width}'h0; else if ({enable}) {name} <= {value};"
-        )
+        """A register that takes a value under the enable, and 0 under `reset`, if any, whatever the enable says."""
+        start = f"if ({reset}) {name} <= {width}'h0; else " if reset else ""
+        self._clocked.append(f"  always @(posedge clk) {start}if ({enable}) {name} <= {value};")
 
     def _close(self) -> None:
         if self._block:

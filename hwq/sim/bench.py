@@ -18,7 +18,7 @@ from cocotb.clock import Clock
 from cocotb.handle import Immediate
 from cocotb.triggers import FallingEdge
 
-from hwq.sim.tools import COUNTS, LAST, LOADS, RESULTS
+from hwq.sim.tools import CLEARS, COUNTS, LAST, LOADS, RESULTS
 
 PATIENCE = 2000  # cycles without any handshake or excuse after which the design counts as hung
 NEVER = 1 << 62  # cycles
@@ -65,7 +65,7 @@ class Stream:
 class Run:
     """Tile after tile through the design: counts cycles, excuses those that a stall froze, keeps the results."""
 
-    def __init__(self, dut: Any, streams: dict[int, Stream], place: int, loads: bool) -> None:
+    def __init__(self, dut: Any, streams: dict[int, Stream], place: int, loads: bool, clears: bool) -> None:
         """`streams` by what says that they moved; the bit of o_ready stands at `place` of what is shown."""
         self.dut, self.streams, self.ready, self.loads = dut, streams, 1 << place, loads
         self.parameters = streams.get(P)
@@ -74,7 +74,8 @@ class Run:
         self.pause = self.pauses[0]
         self.results: list[str] = []
         self.cycles = self.stalled = 0
-        self.state = "clear"
+        self.start = "clear" if clears else "run"  # of a tile: without clears its parameters come at any time
+        self.state, self.wants = self.start, self.parameters is not None and not clears
 
     async def go(self) -> None:
         """Until every result has come, or the design hangs."""
@@ -101,17 +102,20 @@ class Run:
     def _follow(self, moved: int) -> None:
         """What this cycle was, by the handshakes alone: progress, or a stall that is ours."""
         held = bool(moved & OUT and self.pause)
+        missing = self.wants and self.parameters is not None and not self.parameters.offered
+        if moved & P:
+            self.wants = False
         if self.state in ("load", "run"):
-            self._enter(moved & (A | W | P), held)
+            self._enter(moved & (A | W | P * (self.start == "clear")), held)
         elif self.state == "clear":
             if self.parameters is not None and not self.parameters.offered:
                 self.stalled += 1
             elif self.parameters is None or moved & (A | W | P):
                 self.state = "load" if self.loads else "run"
-        elif held:
+        elif held or missing:
             self.stalled += 1
         elif moved & OUT and self.ends[len(self.results)]:
-            self.state = "clear"
+            self.state, self.wants = self.start, self.parameters is not None and self.start == "run"
         if held:
             self.pause -= 1
         elif moved & OUT:
@@ -157,7 +161,7 @@ async def bench(dut: Any) -> None:
             streams[mark] = Stream(name, bits, place)
             place += bits + 2
     await _abandon(dut, sum(stream.first for stream in streams.values()))
-    run = Run(dut, streams, place, os.environ[LOADS] != "0")
+    run = Run(dut, streams, place, os.environ[LOADS] != "0", os.environ[CLEARS] != "0")
     await run.go()
     Path(RESULTS).write_text("".join(run.results), encoding="ascii")
     Path(COUNTS).write_text(f"{run.cycles} {run.stalled}\n", encoding="ascii")

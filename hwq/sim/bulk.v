@@ -1,8 +1,8 @@
 // The bench on the side of the hardware: beats from files through a design, every result beat into a file.
 //
 // Macros: TOP, the design; A_BITS, W_BITS, P_BITS (none: no parameters), O_BITS, the widths of the payloads; A_BEATS,
-// W_BEATS, P_BEATS, O_BEATS, how many beats; LOADS, beats of w that go before those of a (0: they go together); WAVES, if
-// waveforms are wanted.
+// W_BEATS, P_BEATS, O_BEATS, how many beats; LOADS, beats of w that go before those of a (0: they go together); CLEARS, 0 if operands
+// enter at once, and parameters at any time; WAVES, if waveforms are wanted.
 //
 // Files: a.bin, w.bin, p.bin hold the beats: a byte for the cycles of pause before it, one of flags, then the payload, its
 // highest byte first. Flags: 1, the last beat; 128, it or the beat before it is a last one, or there is a pause.
@@ -127,7 +127,8 @@ module bench;
   reg [7:0] pause;
   reg ending;
   reg [1:0] state = START;
-  integer file, out, results = 0, stalled = 0, busy = 0, moved = 0, seen = 0;
+  reg wants = 0; // of a tile that clears nothing: its parameters are still to come
+  integer file, out, results = 0, stalled = 0, busy = 0, moved = 0, seen = 0, excused = 0;
   integer loading = 0; // beats of w that still come before those of a
   time began;
 
@@ -150,24 +151,34 @@ module bench;
   wire answered = o_valid & (state != START);
   wire together = `LOADS == 0;
   wire loads = loading != 0;
-  wire starved = (state == CLEAR) & ~p_valid | (state == ENTER) & (~a_valid & ~loads | ~w_valid & (together | loads));
+  wire missing = (state == FINISH) & wants & ~p_valid;
+  wire starved = missing | (state == CLEAR) & ~p_valid | (state == ENTER) & (~a_valid & ~loads | ~w_valid & (together | loads));
   wire stall = starved | answered & ~o_ready;
   wire smooth = (state == ENTER) & together & a_taken & w_taken & ~a_last & ~o_valid;
+
+  always @(posedge clk)
+    if (!`CLEARS) wants <= state == START | (state == FINISH & answered & o_ready & ending) | wants & ~p_taken;
 
   always @(posedge clk)
     if (smooth !== 1'b1) begin // else operands enter and nothing else happens: what is common is quick
       if (stall) begin
         stalled = stalled + 1;
-        if (stalled[10:0] == 0) look;
+        if (stalled[10:0] == 0) begin
+          look(excused);
+          excused = moved;
+        end
       end else begin
         busy = busy + 1;
-        if (busy[10:0] == 0) look;
+        if (busy[10:0] == 0) begin
+          look(seen);
+          seen = moved;
+        end
         case (state)
           START: begin
             rst <= busy < 4 || busy == RESET - 1;
             hold <= busy >= 4 && busy < RESET - 1;
             if (busy == RESET) begin
-              state <= CLEAR;
+              state <= `CLEARS ? CLEAR : ENTER;
               o_ready <= pause == 0;
               began = $time;
             end
@@ -181,7 +192,7 @@ module bench;
             if (loads) begin
               if (w_taken) loading <= loading - 1;
             end else if (a_taken && a_last && (w_taken || !together)) state <= FINISH;
-          FINISH: if (answered && ending) state <= CLEAR;
+          FINISH: if (answered && ending) state <= `CLEARS ? CLEAR : ENTER;
         endcase
       end
       if (answered) begin
@@ -200,11 +211,11 @@ module bench;
       end
     end
 
-  task look; // a design that hangs is never smooth
+  // A design that hangs is never smooth: nothing has moved since there were 2,048 such cycles fewer.
+  task look(input integer earlier);
     begin
       moved = a.at + w.at + results;
-      if (moved == seen) finish;
-      seen = moved;
+      if (moved == earlier) finish;
     end
   endtask
 

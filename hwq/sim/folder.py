@@ -35,8 +35,7 @@ def write_bench(folder: str | Path, tiles: int = TILES, seed: int = 0) -> int:
     dp = Datapath.parse(manifest.datapath)
     batches = list(random_tiles(dp, tiles, seed))
     path = Path(folder) / "bench"
-    loads = dp.array.rows if dp.array.dataflow == "ws" else 0
-    job = Job(path, manifest, (), drive(dp, batches, seed), loads, waves=False)
+    job = Job(path, manifest, (), drive(dp, batches, seed), dp, waves=False)
     names = [f"bench/{name}" for name in (*(f"{stream}.bin" for stream in job.beats), *_OURS)]
     check_own(folder, names, manifest.project)
     path.mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ from cocotb_tools import config
 
 from hwq.errors import ToolError
 from hwq.sim.job import Job
-from hwq.sim.tools import LOADS, call, icarus_environment, make, verilator_environment
+from hwq.sim.tools import CLEARS, LOADS, call, icarus_environment, make, verilator_environment
 
 __all__ = ["icarus", "verilator"]
 
@@ -52,6 +52,7 @@ def _environment(job: Job) -> dict[str, str]:
         raise ToolError("cocotb needs the shared library of this Python, not found; install libpython")
     return os.environ | {
         LOADS: str(job.loads),
+        CLEARS: str(job.clears),
         "COCOTB_TOPLEVEL": TOP,
         "COCOTB_TEST_MODULES": BENCH,
         "COCOTB_RESULTS_FILE": str(job.folder / "results.xml"),

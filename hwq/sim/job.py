@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from hwq.datapath import Datapath
+from hwq.datapath.schedule import start
 from hwq.errors import ToolError
 from hwq.rtl import Manifest
 from hwq.sim.beats import Beats
@@ -20,17 +22,24 @@ __all__ = ["Job", "Outcome"]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run of a design in a folder: its Verilog and the beats of its streams, those of `o` without a payload.
-
-    `loads`: beats of w that go before those of a; 0 if they go together.
-    """
+    """One run of a design in a folder: its Verilog and the beats of its streams, those of `o` without a payload."""
 
     folder: Path
     manifest: Manifest
     sources: Sequence[Path]
     beats: dict[str, Beats]
-    loads: int
+    dp: Datapath
     waves: bool
+
+    @property
+    def loads(self) -> int:
+        """Beats of w that go before those of a; 0 if they go together."""
+        return self.dp.array.rows if self.dp.array.dataflow == "ws" else 0
+
+    @property
+    def clears(self) -> int:
+        """1 if a tile begins with a cycle for its parameters, 0 if operands enter at once."""
+        return min(1, start(self.dp))
 
     @property
     def widths(self) -> dict[str, int]:
@@ -40,7 +49,7 @@ class Job:
     @property
     def macros(self) -> dict[str, object]:
         """What fits a bench to the design."""
-        found: dict[str, object] = {"TOP": self.manifest.top, "LOADS": self.loads}
+        found: dict[str, object] = {"TOP": self.manifest.top, "LOADS": self.loads, "CLEARS": self.clears}
         found |= {f"{stream.upper()}_BITS": bits for stream, bits in self.widths.items()}
         found |= {f"{stream.upper()}_BEATS": len(beats) for stream, beats in self.beats.items()}
         return found | ({"WAVES": 1} if self.waves else {})

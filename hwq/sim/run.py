@@ -170,7 +170,7 @@ def _job(
         manifest=manifest,
         sources=[source / file for file in manifest.sources],
         beats=drive(dp, batches, seed),
-        loads=dp.array.rows if dp.array.dataflow == "ws" else 0,
+        dp=dp,
         waves=waves,
     )
 
