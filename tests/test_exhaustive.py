@@ -7,7 +7,7 @@ first beyond the ends, each with both its neighbours. `make test-all` prints the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -71,7 +71,7 @@ def inputs(nearest: Nearest) -> tuple[np.ndarray, ...]:  # type: ignore[type-arg
 
 
 @pytest.mark.slow
-def test_every_rounding_and_overflow_of_every_format(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_rounding_and_overflow_of_every_format(say: Callable[[str], None]) -> None:
     compared = combinations = formats = 0
     for text in (*SCALAR, *MORE):
         for fmt in in_every_overflow(parse_format(text)):
@@ -89,7 +89,4 @@ def test_every_rounding_and_overflow_of_every_format(capsys: pytest.CaptureFixtu
                 )
                 compared, combinations = compared + x.size, combinations + 1
     assert combinations >= 600
-    with capsys.disabled():
-        print(
-            f"\n{formats} formats with overflow modes, {combinations} with roundings: {compared:,} codes, 0 mismatches"
-        )
+    say(f"{formats} formats with overflow modes, {combinations} with roundings: {compared:,} codes, 0 mismatches")

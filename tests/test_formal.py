@@ -1,6 +1,7 @@
 """Elements proved: every variant, row of each device and kind of accumulator, up to what the solver closes."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,24 +79,26 @@ def each(designs: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(text, device) for text, devices in designs for device in devices.split()]
 
 
-def proved(text: str, device: str, folder: Path, stride: int = 1) -> None:
+def proved(text: str, device: str, folder: Path, say: Callable[[str], None], stride: int = 1) -> None:
     dp = Datapath.parse(text)
     emit(dp, folder, device)
     proof = prove(dp, device, folder, stride=stride)
-    print(f"{text} on {device}: {proof.proved} of {proof.problems} problems proved")
+    say(f"{text} on {device}: {proof.proved} of {proof.problems} problems proved")
     assert proof.problems >= 1
     assert proof.proved == proof.problems, proof.doubt
 
 
 @pytest.mark.parametrize(("text", "device"), each(ELEMENTS))
-def test_an_element_is_its_definition(tmp_path: Path, text: str, device: str) -> None:
-    proved(text, device, tmp_path)
+def test_an_element_is_its_definition(tmp_path: Path, text: str, device: str, say: Callable[[str], None]) -> None:
+    proved(text, device, tmp_path, say)
 
 
 @pytest.mark.slow  # a minute or two each
 @pytest.mark.parametrize(("text", "device"), each(WIDE))
-def test_an_element_of_wide_operands_is_its_definition(tmp_path: Path, text: str, device: str) -> None:
-    proved(text, device, tmp_path, SPARSE.get(text, STRIDE))
+def test_an_element_of_wide_operands_is_its_definition(
+    tmp_path: Path, text: str, device: str, say: Callable[[str], None]
+) -> None:
+    proved(text, device, tmp_path, say, SPARSE.get(text, STRIDE))
 
 
 def test_every_variant_is_proved() -> None:

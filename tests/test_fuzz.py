@@ -114,11 +114,10 @@ def test_random_texts() -> None:
 
 
 @pytest.mark.slow
-def test_a_million_random_texts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_million_random_texts(say: Callable[[str], None]) -> None:
     begun = time.monotonic()
     formats, datapaths = texts(1_000_000, 2)
-    with capsys.disabled():
-        print(f"\n1,000,000 texts in {time.monotonic() - begun:.0f} s: {formats:,} formats, {datapaths:,} datapaths")
+    say(f"1,000,000 texts in {time.monotonic() - begun:.0f} s: {formats:,} formats, {datapaths:,} datapaths")
     assert formats > 150_000 and datapaths > 25_000
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -124,9 +125,9 @@ def test_a_product_of_matrices_agrees(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", DATAPATHS)
-def test_a_model_agrees_on_a_million_vectors(tmp_path: Path, text: str) -> None:
+def test_a_model_agrees_on_a_million_vectors(tmp_path: Path, text: str, say: Callable[[str], None]) -> None:
     compared, wrong = differing(tmp_path, text, MILLION)
-    print(f"{text}: {compared} compared, {wrong} mismatches")
+    say(f"{text}: {compared} results of its reference model compared, {wrong} mismatches")
     assert compared >= MILLION and wrong == 0
 
 

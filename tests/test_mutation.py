@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -116,7 +116,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow  # minutes: more than a hundred faults, each compiled and simulated
 @pytest.mark.parametrize("population", LEAST)
-def test_seeded_faults_are_found(package: Path, population: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_seeded_faults_are_found(package: Path, population: str, say: Callable[[str], None]) -> None:
     environment = os.environ | {"PYTHONPATH": str(package)}
     command = [sys.executable, str(ROOT / "tests" / "mutation.py"), population]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -125,10 +125,9 @@ def test_seeded_faults_are_found(package: Path, population: str, capsys: pytest.
     verdicts = Counter(fault["verdict"] for fault in faults)
     same = verdicts["equivalent"] + verdicts["same bytes"]
     score = 1 - verdicts["survived"] / (len(faults) - same)
-    with capsys.disabled():
-        print(f"\n{population}: {len(faults)} faults, {same} of them none, score {score:.1%}: {dict(verdicts)}")
-        for fault in faults:
-            if fault["verdict"] == "survived":
-                print(f"  survived: {fault['fault']}")
+    say(f"faults in the {population}: {len(faults)}, {same} of them none, score {score:.1%}: {dict(verdicts)}")
+    for fault in faults:
+        if fault["verdict"] == "survived":
+            say(f"faults in the {population}, survived: {fault['fault']}")
     assert len(faults) - same >= LEAST[population]
     assert score >= SCORE

@@ -1,5 +1,6 @@
 """The synthesised netlist against the emulator: twelve formats on a LUT6, a LUT4 and a standard-cell library."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,9 @@ SUMS = {"ternary": "+fixed(12)", "nf4": "k=64", "fp8_e5m2": "+fixed(80) cut=mul"
 @pytest.mark.slow  # half a minute each
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_netlist_of_a_format_is_its_emulator(tmp_path: Path, name: str, device: str) -> None:
+def test_the_netlist_of_a_format_is_its_emulator(
+    tmp_path: Path, name: str, device: str, say: Callable[[str], None]
+) -> None:
     dp = Datapath.parse(f"{name}*{name} {SUMS.get(name, '+fixed(32)')}")
     manifest = emit(dp, tmp_path, device)
     sources = [tmp_path / file for file in manifest.files]
@@ -30,7 +33,7 @@ def test_the_netlist_of_a_format_is_its_emulator(tmp_path: Path, name: str, devi
     mapped = netlist(sources, manifest.top, device, tmp_path, liberty=found)
     replace(manifest, files={mapped.name: ""}, project={}).save(tmp_path)
     report = check(dp, folder=tmp_path, exhaustive=4 <= dp.mac.a.bits < 7, vectors=300)
-    print(f"{dp} on {device}: {report.mode}, {report.compared} results, {report.mismatches} mismatches")
+    say(f"{dp}, netlist on {device}: {report.mode}, {report.compared} results, {report.mismatches} mismatches")
     assert report.first_mismatch is None
     assert report.passed
     assert report.compared >= 90

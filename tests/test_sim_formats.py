@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_every_pair_is_simulated_or_named_with_its_reason() -> None:
 
 @pytest.mark.slow  # 124 pairs: a few seconds each, most of them for the compiler
 @pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair not in REFUSED])
-def test_every_pair_of_scalar_formats_in_verilog(pair: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_pair_of_scalar_formats_in_verilog(pair: str, say: Callable[[str], None]) -> None:
     """Exact sums: all pairs of codes, each twice, of up to 16 bits; else a million operands."""
     dp = Datapath.parse(pair)
     bits = dp.mac.a.bits + dp.mac.w.bits
@@ -62,12 +63,10 @@ def test_every_pair_of_scalar_formats_in_verilog(pair: str, capsys: pytest.Captu
     start = time.perf_counter()
     run = sim.check(dp, bench="bulk", simulator=simulator, vectors=170_000)
     vectors = run.expected_cycles - run.tiles * (dp.cycles(1, 1, 1) - 1)
-    with capsys.disabled():
-        print(
-            f"{pair}: {run.mode}, {vectors} vectors, {run.compared} results of {dp.mac.output.bits} bits compared, "
-            f"{run.mismatches} mismatches, {simulator}, {time.perf_counter() - start:.1f} s",
-            flush=True,
-        )
+    say(
+        f"{pair}: {run.mode}, {vectors} vectors, {run.compared} results of {dp.mac.output.bits} bits compared, "
+        f"{run.mismatches} mismatches, {simulator}, {time.perf_counter() - start:.1f} s"
+    )
     assert (run.first_mismatch, run.failure, run.mismatches) == (None, None, 0)
     codes = len(dp.mac.a.codes()) * len(dp.mac.w.codes()) if bits <= 16 else 0
     assert run.mode == ("exhaustive" if codes else "random")

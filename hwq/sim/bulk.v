@@ -156,8 +156,11 @@ module bench;
   wire stall = starved | answered & ~o_ready;
   wire smooth = (state == ENTER) & together & a_taken & w_taken & ~a_last & ~o_valid;
 
-  always @(posedge clk)
-    if (!`CLEARS) wants <= state == START | (state == FINISH & answered & o_ready & ending) | wants & ~p_taken;
+  generate
+    if (!`CLEARS)
+      always @(posedge clk)
+        wants <= (state == START) | (state == FINISH) & answered & o_ready & ending | wants & ~p_taken;
+  endgenerate
 
   always @(posedge clk)
     if (smooth !== 1'b1) begin // else operands enter and nothing else happens: what is common is quick
