@@ -27,6 +27,8 @@ DESIGNS = [
     "fp4_e2m1*fp4_e2m1 +fixed(20) ->fp4_e2m1[requant] decode=pe",
     "int8*ternary +fixed(20,sat) ->uint8[bias,relu] @1x4",
     "fp8_e4m3*int4 ->bf16[bias,requant] @2x2 round=rtz",
+    "int8*int4 +fixed(24) ->int8[bias] @2x2 use=load",
+    "uint4*uint4 +fixed(20) @1x2 cut=mul use=load",
 ]
 # LUT of <top>_pe on xc7 without DSP, none of them may be larger
 AREA = {

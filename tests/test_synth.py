@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import hwq
+from hwq.datapath import Datapath
 from hwq.errors import HwqError, ToolError
-from hwq.synth import TARGETS, Job, Route, Row, Spread, measure, measure_many, netlist
+from hwq.synth import TARGETS, Job, Route, Row, Spread, measure, measure_designs, measure_many, netlist
 from hwq.synth.store import Store
 from hwq.synth.target import gates
 
@@ -210,3 +212,11 @@ def test_an_interrupt_ends_the_workers_and_keeps_the_rows(tmp_path: Path) -> Non
     assert process.returncode == 130, said
     assert said.splitlines()[-1] == "interrupted; what was finished is saved"
     assert len(Store(rows)) >= 1
+
+
+@pytest.mark.parametrize("text", ["@2x3 cut=mul", "@3x2 cut=unpack,mul", "@1x2x2/tree cut=mul"])
+def test_starts_that_are_equal_are_counted_once(text: str) -> None:
+    """With `use=load` a bit goes with the operands; synthesis keeps one for all elements that it reaches together."""
+    dp = Datapath.parse(f"int4*int4 +fixed(16) {text} use=load")
+    (row,) = measure_designs([(dp, "top")], "xc7", workers=1)
+    assert row.ff == hwq.estimate(dp, "xc7").figures["ff"].value

@@ -114,7 +114,7 @@ class Sums(Netlist):
             addend, (alo, ahi) = plain.pop() if len(plain) > 1 else nothing
             base, (lo, hi) = plain.pop()
             carry, kind = carries.pop(0) if carries else self.constant(0, 1), None
-            if base in self._under and carry.value == 0 and addend.width < base.width:
+            if base in self._under and carry.value == 0 and addend.width + (not addend.signed) < base.width:
                 base, addend, kind = addend, base, GATED
             lo, hi = lo + alo, hi + ahi + (carry.value != 0)
             width = bits_of(lo, hi)

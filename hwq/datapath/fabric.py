@@ -96,9 +96,14 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         gates = {"a": a, "w": w * (not streaming)}
         gated = np.full_like(rows, sum(bits for side, bits in gates.items() if plan.blocks[f"decode_{side}"].cells))
     # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
+    begun = 0 * cols
     late = streaming * (plan.blocks["decode_w"].depth > 0) + high * (flow == "os") + (flow == "tree")
     if not start(dp):  # it goes with the codes, a cycle later in each row; and whether parameters have come
         late = plan.blocks["decode_a"].depth + (high - 1) * (flow == "os") + bool(held)
+        # of those with the same delay, along a diagonal, one is left; where operands reach all at once, of all
+        begun = delays[START] * (high * wide - 1)
+        if flow == "os":
+            begun = (1 + delays[START]) * high * wide - (wide + delays[START])
     return {
         "edge": {"gate": gated, "lane": lanes * plan.rows.kept, "ff": delayed, "shift": shifts},
         # with stochastic rounding a seed is loaded, or goes on
@@ -112,7 +117,9 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         # of one row, and without output registers, the last state is the valid bit
         "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid + late},
         "parameters": {"ff": cols * held},
-        "merged": {"ff": -(delays["a"] * high * (wide - 1) + delays["w"] * wide * (high - 1) * (not streaming))},
+        "merged": {
+            "ff": -(delays["a"] * high * (wide - 1) + delays["w"] * wide * (high - 1) * (not streaming)) - begun
+        },
         **_unread(plan, high, wide),
         **_indexed(plan, rows, cols),
     }
@@ -161,13 +168,10 @@ def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Count
 
 
 def _delays(element: Block) -> dict[str, int]:
-    """Bits of each operand that an element holds beyond its operand registers: further delays of the same value.
-
-    START passes as a does.
-    """
+    """Bits of each operand, and of START, that an element holds beyond its operand registers: delays of the same."""
     inputs = [net for net in element.inputs if not net.name.startswith(SUM)]
-    side: dict[Net, str] = {net: "a" if net.name == START else net.name[0] for net in inputs}
-    bits = {"a": 0, "w": 0}
+    side: dict[Net, str] = {net: START if net.name == START else net.name[0] for net in inputs}
+    bits = {"a": 0, "w": 0, START: 0}
     for cell in element.cells:
         if cell.op == "reg" and cell.attr in (OPERAND, WEIGHT):
             side[cell.out] = side[cell.args[0]]

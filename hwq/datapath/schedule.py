@@ -6,12 +6,13 @@ A tile of an output-stationary array or of dot-product units, rows x cols sums o
       + rows (one beat of `cols` results each) + 1 + cuts after it (output register)
 
 cycles, and tiles follow one another without overlap. The skew, (rows - 1) + (cols - 1), is that of operands which pass
-from neighbour to neighbour; dot-product units have none. A tile of a weight-stationary array, M x cols sums, takes
+from neighbour to neighbour; dot-product units have none. Sums that are loaded (`use=load`) have no cycle of clear.
+
+A tile of a weight-stationary array, M x cols sums, takes
 
     1 (clear) + rows (weights) + M (operands) + skew + 3 + cuts (the last sum leaves its column, then the output)
 
-cycles, a result for each operand beat. Sums that are loaded (`use=load`) have no cycle of clear. Where a sum stands in
-B banks (`use=banks`), an output-stationary tile takes
+cycles, a result for each operand beat. Where a sum stands in B banks (`use=banks`), an output-stationary tile takes
 
     B (clear) + ceil(K / L) (operands) + B + 1 + cuts before the accumulator (the words of row 0)
       + (rows - 1) * max(B + 1, cols) (those of the others) + 1 + cuts after it + cols - 1 (the last column)

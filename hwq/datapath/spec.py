@@ -117,7 +117,7 @@ class Mac:
         if self.floats is None and abs(self.acc_lsb) > MAX_FRAC:
             raise HwqError(
                 f"the sum's grid must be between 2**-{MAX_FRAC} and 2**{MAX_FRAC}, not 2**{self.acc_lsb} as for "
-                f"{self.a}*{self.w}; write +FORMAT, a float"
+                f"{self.a}*{self.w}; write +fixed(bits,frac) or +FORMAT"
             )
         if self.tree > 1 and (wide := self.sum_bits(self.group_terms)) > MAX_EXACT_BITS:
             raise HwqError(

@@ -30,7 +30,8 @@ class Top(Edges):
     `a_`: `lanes` codes for each row, row 0 lowest, and `w_`: `lanes` codes for each column; a beat of both is taken
     together, and the beat with `a_last` ends the sums. Weight-stationary: first `rows` beats of `w_`, the weights of
     row 0, of row 1, ...; then a beat of `a_` for each output, and the one with `a_last` ends the tile.
-    `p_`, if there are parameters: for each column its bias, mul, shift, seed; one beat a tile, first of all.
+    `p_`, if there are parameters: for each column its bias, mul, shift, seed; one beat a tile, first of all
+    (use=load: no later than its last operands).
     `o_`: a result for each column; a beat a row, row 0 first (ws: a beat for each of `a_`), `o_last` on the last.
     A beat that K does not fill holds zeros. `w_last` and `p_last` complete the streams and are not looked at.
     One cycle of `rst` abandons a tile; one is needed before the first.

@@ -173,9 +173,11 @@ class Body:
         """A chain whose base a synthesiser sees to be the narrower of two: it leaves that on the chain's free input."""
         base, addend, _ = cell.args
         start = self._let(f"{cell.out.name}_base", base.width, self._text(base), kept=True)
-        narrow = self.text(extended(start, base.width + (not base.signed), base.signed))
-        wide = self._text(addend, addend.width + (not addend.signed))
-        return self._let(cell.out.name, cell.out.width, f"$signed({narrow}) + $signed({wide})", kept=True)
+        terms = (
+            self.text(extended(bits, cell.out.width, net.signed))
+            for bits, net in ((start, base), (self._of(addend), addend))
+        )
+        return self._let(cell.out.name, cell.out.width, " + ".join(f"$signed({term})" for term in terms), kept=True)
 
     def _widened(self, cell: Cell) -> Bits:
         """The addend; where the fabric asks for it, with a second sign, written so that no tool sees it is the same.

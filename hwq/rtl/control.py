@@ -77,8 +77,12 @@ def control(dp: Datapath, top: str, parameters: bool) -> Leaf:
     body += ["    end else if (en) begin"]
     body += [f"      {name}_state <= {value};" for name, value in after.items()]
     body += ["    end"]
-    about = ["Control: one state is 1. Each but clear and run lasts until its count is done:"]
-    about = ["Control: one state is 1, clear beside run. Others last until their count is done:"] if loaded else about
+    which = (
+        "one state is 1, clear beside run. Others last until their"
+        if loaded
+        else ("one state is 1. Each but clear and run lasts until its")
+    )
+    about = [f"Control: {which} count is done:"]
     about += [f"  {name}: {what}" for name, what in states.items()]
     return module(f"{top}_control", about, ports, body)
 
