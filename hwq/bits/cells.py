@@ -10,7 +10,7 @@ A `Block` is a netlist of word-level cells, each of a kind whose structure on ev
 | `and` `or` `xor` | x, y, ... | bitwise, arguments extended to the result's width |
 | `select` | s, x0, x1[, x2, x3] | x_s: one 2:1 or 4:1 multiplexer a bit |
 | `booth` | x, d | (-2*d2 + d1 + d0) * x - d2, d three bits: a radix-4 digit, complemented where negative |
-| `row` | base, addend, carry | base + addend + carry: one carry chain, kept as written; if GATED the addend is |
+| `row` | base, addend, carry | base + addend + carry: one carry chain, kept as written; GATED or not |
 | `gated` | base, x, gate, minus | base + x, base - x under `minus`, base without a `gate`: one carry chain of ECP5 |
 | `pair` | x, gate, y, gate | the sum of x and y under a gate each: one carry chain of ECP5 |
 | `twin` | x, d, y, e | d * x + e * y - e1, of digits -1, 0 and 1: one chain of LUT6_2 |
@@ -36,7 +36,7 @@ CELL_OPS = (
     *("twin", "triple", "bank", "lt", "eq", "table", "reg", "hard"),
 )
 
-GATED = "gated"  # the attribute of a `select` of a number or 0, and of a row whose tables take that in
+GATED = "gated"  # the attribute of a `select` between a number and 0, and of a row whose addend that is
 
 
 @dataclass(frozen=True, eq=False)

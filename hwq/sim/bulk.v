@@ -1,8 +1,8 @@
 // The bench on the side of the hardware: beats from files through a design, every result beat into a file.
 //
 // Macros: TOP, the design; A_BITS, W_BITS, P_BITS (none: no parameters), O_BITS, the widths of the payloads; A_BEATS,
-// W_BEATS, P_BEATS, O_BEATS, how many beats; LOADS, beats of w that go before those of a (0: they go together); CLEARS, 0 if operands
-// enter at once, and parameters at any time; WAVES, if waveforms are wanted.
+// W_BEATS, P_BEATS, O_BEATS, how many beats; LOADS, beats of w that go before those of a (0: they go together); CLEARS, 0
+// if operands enter at once, and parameters at any time; WAVES, if waveforms are wanted.
 //
 // Files: a.bin, w.bin, p.bin hold the beats: a byte for the cycles of pause before it, one of flags, then the payload, its
 // highest byte first. Flags: 1, the last beat; 128, it or the beat before it is a last one, or there is a pause.
@@ -214,7 +214,7 @@ module bench;
       end
     end
 
-  // A design that hangs is never smooth: nothing has moved since there were 2,048 such cycles fewer.
+  // A design that hangs is never smooth: nothing has moved in 2,048 cycles of the kind that asks, stalled or busy.
   task look(input integer earlier);
     begin
       moved = a.at + w.at + results;
