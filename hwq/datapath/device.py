@@ -38,6 +38,7 @@ DEVICES: Mapping[str, tuple[str, Rows]] = {
     "portable": ("any target; not priced", Rows(kept=True, free=True, choice=3)),
     "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True, shifts=3, choice=3)),
     "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True, shifts=3, choice=3)),
+    "versal": ("AMD Versal; not priced", Rows(kept=True, free=True, shifts=3, choice=3)),
     "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
     "ice40": ("Lattice iCE40 UltraPlus; not priced", Rows(kept=True)),
     "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False, choice=3)),

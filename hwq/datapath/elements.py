@@ -163,8 +163,8 @@ class _Making:
         return accumulated(low, now.total, product, low.digits(product))
 
     def sum_in_block(self) -> Block:
-        """An element whose product and sum are in a multiplier block; its flags stay beside it."""
-        of, low, now = self.of, self.low, steps.state(self.mac, joined=True)
+        """An element whose products and sum are in a multiplier block; the flags of one product stay beside it."""
+        of, low, now = self.of, self.low, steps.state(self.mac, self.of.lanes, joined=True)
         assert of.hard is not None
         streaming = of.dataflow == "ws"
         before = steps.initial() if of.first else now

@@ -161,7 +161,8 @@ def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Count
     signs = [(apart * step - width) * (n - 1) for step, width, n in zip((1, down), own, (down, across), strict=True)]
     if plan.dp.array.dataflow == "tree":
         return {"inside": {"ff": -(rows * signs[0] + cols * signs[1])}}
-    a, w = (next(net.width for net in plan.blocks["pe"].inputs if net.name == f"{side}_sig") for side in "aw")
+    numbers = [net for net in plan.blocks["pe"].inputs if net.name.endswith("_sig")]
+    a, w = (sum(net.width for net in numbers if net.name[0] == side) for side in "aw")
     a, w = a * (not plan.dp.mac.w.has_inf), w * (not plan.dp.mac.a.has_inf)
     passing = rows * (cols - 1) * signs[0] + (rows - 1) * cols * signs[1]
     return {"inside": {"ff": -(rows * a + cols * w + passing)}}

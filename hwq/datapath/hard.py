@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from hwq.bits import Word
 from hwq.bits.sums import signed_bits
@@ -13,7 +14,19 @@ from hwq.datapath.operand import Operand, operands
 from hwq.datapath.spec import Mac
 from hwq.errors import HwqError
 
-__all__ = ["MULTIPLIERS", "Hard", "Multiplier", "Whole", "block_operands", "check_block", "no_block"]
+__all__ = [
+    "DOTS",
+    "MULTIPLIERS",
+    "Hard",
+    "Multiplier",
+    "Whole",
+    "block_operands",
+    "check_block",
+    "find_block",
+    "no_block",
+]
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,8 @@ class Multiplier:
     """A block that multiplies signed numbers of `wide` and `narrow` bits and adds the product to `total` bits.
 
     `doubles`: an adder before the multiplier can take the wide number twice. Without `adds` the product of `total`
-    bits is what comes out, and the sum is kept in logic.
+    bits is what comes out, and the sum is kept in logic. `lanes`: so many products of such numbers are added at once;
+    the numbers stand side by side, those of the first lowest.
     """
 
     name: str
@@ -31,24 +45,28 @@ class Multiplier:
     source: str
     doubles: bool = False
     adds: bool = True
+    lanes: int = 1
 
 
 MULTIPLIERS: Mapping[str, Multiplier] = {
     "xc7": Multiplier("DSP48E1", 25, 18, 48, "AMD UG479", doubles=True),
     "xcup": Multiplier("DSP48E2", 27, 18, 48, "AMD UG579", doubles=True),
+    "versal": Multiplier("DSP58", 27, 24, 58, "AMD AM004"),
     "ecp5": Multiplier("MULT18X18D", 18, 18, 36, "Lattice FPGA-TN-02205", adds=False),
     "ice40": Multiplier("SB_MAC16", 16, 16, 32, "Lattice FPGA-TN-02007"),
 }
+DOTS: Mapping[str, Multiplier] = {"versal": Multiplier("DSP58", 9, 8, 58, "AMD AM004", lanes=3)}
+"""The same blocks in the mode that adds several products."""
 
 
 @dataclass(frozen=True)
 class Hard:
     """The attribute of a `hard` cell: one block as it is used. Its own registers serve, and cost nothing.
 
-    `swapped`: w, the second argument, is the wider one. `inside`: the block registers its operands; `piped`: its
-    product too; `held`: w waits for a load. `doubled`: the third argument says whether the wider one counts twice.
-    `sums`: a sum comes out, which starts from the last argument where it is `chained`, else from itself; otherwise the
-    product.
+    Its arguments are the numbers a of the lanes, then the numbers w. `swapped`: w is the wider one. `inside`: the block
+    registers its operands; `piped`: its product too; `held`: w waits for a load. `doubled`: the next argument says
+    whether the wider one counts twice. `sums`: a sum comes out, which starts from the last argument where it is
+    `chained`, else from itself; otherwise the product.
     """
 
     block: Multiplier
@@ -59,6 +77,12 @@ class Hard:
     doubled: bool
     sums: bool
     chained: bool
+
+    def sides(self, args: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
+        """Of the arguments those of the wider and those of the narrower side."""
+        lanes = (len(args) - self.doubled - self.chained) // 2
+        a, w = args[:lanes], args[lanes : 2 * lanes]
+        return (w, a) if self.swapped else (a, w)
 
 
 @dataclass(frozen=True)
@@ -114,23 +138,38 @@ def no_block(mac: Mac) -> str:
     return ""
 
 
+def find_block(device: str, form: str, lanes: int) -> Multiplier:
+    """The device's block, in the mode that takes so many products at once."""
+    if device not in MULTIPLIERS:
+        raise HwqError(f"use={form} needs a device with multiplier blocks ({', '.join(MULTIPLIERS)}), not {device}")
+    block = MULTIPLIERS[device] if lanes == 1 else DOTS.get(device, MULTIPLIERS[device])
+    if lanes > block.lanes:
+        raise HwqError(
+            f"use={form} needs lanes that a {block.name} takes at once, at most {block.lanes}, not {lanes}; write fewer"
+        )
+    return block
+
+
 def check_block(
-    mac: Mac, pair: tuple[Whole, Whole], device: str, form: str, tile: tuple[int, int], apart: int
+    mac: Mac, pair: tuple[Whole, Whole], block: Multiplier, form: str, tile: tuple[int, int], apart: int
 ) -> tuple[Multiplier, bool]:
-    """(the device's block, whether w goes to its wider side), if operands and sum fit.
+    """(the block, whether w goes to its wider side), if operands and sum fit.
 
     A block that makes the products of a `tile` of rows and columns takes numbers that are `apart` bits from one
     another, of a side by row, of the other by all rows of a column.
     """
-    if device not in MULTIPLIERS:
-        raise HwqError(f"use={form} needs a device with multiplier blocks ({', '.join(MULTIPLIERS)}), not {device}")
-    block, (down, across) = MULTIPLIERS[device], tile
+    if block.lanes > 1 and mac.has_nan:
+        raise HwqError(f"use={form} needs lanes without nan and infinities, not of {mac.a}*{mac.w}; write one lane")
+    down, across = tile
     a, w = (operand.size for operand in pair)
     a, w = a + apart * (down - 1) + (down > 1), w + apart * down * (across - 1) + (across > 1)
     total = mac.acc_bits if tile == (1, 1) and block.adds else 0
     if max(a, w) > block.wide or min(a, w) > block.narrow or total > block.total:
+        name, other = block.name, "another variant"
+        if block.lanes > 1:
+            name, other = f"{name} of {block.lanes} lanes", "one lane"
         raise HwqError(
-            f"a {block.name} multiplies {block.wide} x {block.narrow} bits into {block.total}, not {a} x {w} into "
-            f"{total or a + w} as {mac.a}*{mac.w} needs with use={form}; take smaller formats, or another variant"
+            f"a {name} multiplies {block.wide} x {block.narrow} bits into {block.total}, not {a} x {w} into "
+            f"{total or a + w} as {mac.a}*{mac.w} needs with use={form}; take smaller formats, or {other}"
         )
     return block, w > a

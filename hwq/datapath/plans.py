@@ -14,7 +14,7 @@ from hwq.datapath.accumulators import Align
 from hwq.datapath.banks import FOOT, foot, indices
 from hwq.datapath.device import DEVICES, Rows, check_device
 from hwq.datapath.elements import OPERAND, Element, element
-from hwq.datapath.hard import MULTIPLIERS, Multiplier, Whole, block_operands, check_block
+from hwq.datapath.hard import MULTIPLIERS, Multiplier, Whole, block_operands, check_block, find_block
 from hwq.datapath.operand import Operand, operands, zero_code
 from hwq.datapath.schedule import pe_depth, tile
 from hwq.datapath.spec import Mac
@@ -214,20 +214,20 @@ def _state(dp: Datapath) -> steps.State:
 def _hard(dp: Datapath, device: str) -> tuple[Multiplier, bool]:
     """The block that keeps an element's sum."""
     down, across = tile(dp)
-    if (down, across) != (1, 1) and (dp.array.dataflow == "ws" or dp.array.rows % down or dp.array.cols % across):
+    form, lanes = product_form(dp.mac, dp.uses, dp.cuts), dp.array.lanes
+    stays = dp.array.dataflow != "ws" and lanes == 1
+    if (down, across) != (1, 1) and (not stays or dp.array.rows % down or dp.array.cols % across):
         raise HwqError(
             f"use={','.join(dp.uses)} serves {down} x {across} sums that stay, not @{dp.array.text}; "
-            "write rows and columns that are multiples of these, without /ws"
+            "write rows and columns that are multiples of these, without lanes or /ws"
         )
-    if dp.array.lanes > 1:
-        raise HwqError(f"use=dsp takes one product a block and cycle, not {dp.array.lanes} lanes; leave them out")
+    block = find_block(device, form, lanes)
     for cut in dp.cuts:
         if cut in pe_stages(dp.mac) and cut not in ("unpack", "mul"):
             raise HwqError(f"a multiplier block can be cut at unpack and mul, not at {cut}; leave it out")
-    form = product_form(dp.mac, dp.uses, dp.cuts)
     if dp.decode == "pe":
         raise HwqError(f"use={form} takes operands that are decoded at the edge, not decode=pe; leave it out")
-    return check_block(dp.mac, _wholes(dp, form, device), device, form, TILES.get(form, (1, 1)), spacing(dp.mac))
+    return check_block(dp.mac, _wholes(dp, form, device), block, form, (down, across), spacing(dp.mac))
 
 
 def _epilogue(mac: Mac, now: steps.State, cuts: tuple[str, ...]) -> Block:

@@ -94,7 +94,7 @@ def _no_digits(mac: Mac) -> str:
 
 VARIANTS: Mapping[str, Variant] = {
     "table": Variant("product", "the product of two magnitudes from a table of one LUT6 a bit", _no_table),
-    "dsp": Variant("product", "product and sum in a multiplier block of the device", no_block),
+    "dsp": Variant("product", "products and sum in a multiplier block of the device", no_block),
     "dsp2": Variant("product", "two products of one operand a from a block, a sum in logic each", _no_fields),
     "dsp4": Variant("product", "the four products of two a and two w from a block, a sum in logic each", _no_fields),
     "gated": Variant("product", "ECP5's product by a row a bit, gated inside the carry cells", lambda mac: ""),

@@ -266,9 +266,9 @@ class Body:
         """A multiplier block with its sum."""
         use = cell.attr
         assert isinstance(use, Hard)
-        sides = [cell.args[1], cell.args[0]] if use.swapped else list(cell.args[:2])
         wide, narrow = (
-            self._of(net, width) for net, width in zip(sides, (use.block.wide, use.block.narrow), strict=True)
+            sum((self._of(net, width) for net in side), ())
+            for side, width in zip(use.sides(cell.args), (use.block.wide, use.block.narrow), strict=True)
         )
         twice = self._of(cell.args[2]) if use.doubled else ()
         above = self._of(cell.args[-1], use.block.total) if use.chained else ()

@@ -22,21 +22,20 @@ PRIMITIVES = {
 """Cells of a device that a kind of ours is an instance of."""
 
 _TIED = {
-    "ACIN": "30'h0", "BCIN": "18'h0", "PCIN": "48'h0", "ALUMODE": "4'h0", "INMODE": "5'h0",
+    "ALUMODE": "4'h0", "INMODE": "5'h0",
     "CARRYINSEL": "3'h0", **dict.fromkeys(("CARRYIN", "CARRYCASCIN", "MULTSIGNIN"), "1'b0"),
     **dict.fromkeys(("CEA1", "CEAD", "CEALUMODE", "CEB1", "CEC", "CECARRYIN", "CECTRL", "CED", "CEINMODE"), "1'b0"),
     **dict.fromkeys(("RSTALLCARRYIN", "RSTALUMODE", "RSTC", "RSTCTRL", "RSTD", "RSTINMODE"), "1'b0"),
 }  # fmt: skip
-_OPMODE = {"DSP48E1": "7'b", "DSP48E2": "9'b00"}  # the newer block has a fourth addend, unused
+_OPMODE = {"DSP48E1": "7'b", "DSP48E2": "9'b00", "DSP58": "9'b00"}  # the newer ones have a fourth addend, unused
 # The parameter that puts the adder before the multiplier, its value without and with it
 _PREADDER = {"DSP48E1": ("USE_DPORT", "FALSE", "TRUE"), "DSP48E2": ("AMULTSEL", "A", "AD")}
-_A_BITS = 30  # of port A, some of which are only added
 _UNREGISTERED = ("CREG", "OPMODEREG", "ALUMODEREG", "INMODEREG", "CARRYINREG", "CARRYINSELREG", "DREG", "ADREG")
 
 
 def model(name: str) -> str:
-    """The behaviour of a block or cell as Verilog, for simulation. AMD's blocks share a text with their widths."""
-    block = next((block for block in MULTIPLIERS.values() if block.name == name and name in _OPMODE), None)
+    """The behaviour of a block or cell as Verilog, for simulation. AMD's DSP48s share a text with their widths."""
+    block = next((block for block in MULTIPLIERS.values() if block.name == name and name in _PREADDER), None)
     text = files("hwq.rtl").joinpath("models", f"{'DSP48' if block else name}.v").read_text(encoding="utf-8")
     if block is None:
         return text
@@ -58,7 +57,7 @@ def model(name: str) -> str:
 
 @dataclass(frozen=True)
 class Wired:
-    """What an instance is connected to. `wide` and `narrow` are as long as the block's sides.
+    """What an instance is connected to. A lane's `wide` and `narrow` are as long as the block's numbers.
 
     `twice`: the bit that doubles the wide one; `above`: the sum it starts from; each may be nothing.
     """
@@ -86,20 +85,22 @@ def _enables(hard: Hard) -> tuple[str, str]:
 def _dsp48(hard: Hard, to: Wired) -> tuple[Values, Values]:
     """AMD's blocks."""
     inside, (wide_enable, narrow_enable) = int(hard.inside), _enables(hard)
-    wide, above, text = to.wide, to.above, to.text
+    block, above, text = hard.block, to.above, to.text
+    a, b, d = block.total - block.lanes * block.narrow, block.lanes * block.narrow, block.lanes * block.wide  # of ports
+    wide = to.wide + (0,) * (d - len(to.wide))  # lanes that are not used are zero
     sets: Values = dict.fromkeys(("AREG", "ACASCREG", "BREG", "BCASCREG"), inside)
     sets |= {"MREG": int(hard.piped), "PREG": int(hard.sums)}
     sets |= dict.fromkeys(_UNREGISTERED, 0)
-    side = text(wide + wide[-1:] * (_A_BITS - len(wide)))  # only its low bits are multiplied
+    side = text(wide + wide[-1:] * (a - d))  # A and B side by side are as long as the sum; A's low bits are multiplied
     pins: Values = {
         "CLK": "clk",
         "A": side,
-        "B": text(to.narrow),
-        "C": text(above) if above else "48'h0",
+        "B": text(to.narrow + (0,) * (b - len(to.narrow))),
+        "C": text(above) if above else f"{block.total}'h0",
         "P": text(to.total),
     }
     start = "011" if above else "010" if hard.sums else "000"  # C, P or nothing
-    pins |= {"OPMODE": f"{_OPMODE[hard.block.name]}{start}0101", "D": f"{hard.block.wide}'h0"}  # and the product
+    pins |= {"OPMODE": f"{_OPMODE[hard.block.name]}{start}0101", "D": f"{d}'h0"}  # and the product
     pins |= {"CEA2": wide_enable, "CEB2": narrow_enable, "CEM": "en", "CEP": "en" if hard.sums else "1'b0"}
     pins |= {"RSTA": "rst", "RSTB": "rst", "RSTM": "rst", "RSTP": "clear" if hard.sums and not above else "rst"}
     if to.twice:  # the same number at both inputs of the adder before the multiplier, one of them gated
@@ -112,8 +113,16 @@ def _dsp48(hard: Hard, to: Wired) -> tuple[Values, Values]:
             "CEINMODE": narrow_enable,
         }
         pins |= {"RSTD": "rst", "RSTINMODE": "rst"}
-    pins |= {name: value for name, value in _TIED.items() if name not in pins}
+    cascades = {"ACIN": f"{a}'h0", "BCIN": f"{b}'h0", "PCIN": f"{block.total}'h0"}
+    pins |= {name: value for name, value in (cascades | _TIED).items() if name not in pins}
     return sets, pins
+
+
+def _dsp58(hard: Hard, to: Wired) -> tuple[Values, Values]:
+    """The block of Versal: it multiplies two numbers, or those of three lanes, whose products it can negate."""
+    sets, pins = _dsp48(hard, to)
+    mode = "INT8" if hard.block.lanes > 1 else "INT24"
+    return {"DSP_MODE": f'"{mode}"', **sets}, pins | {"NEGATE": "3'h0", "ASYNC_RST": "1'b0"}
 
 
 def _mult18(hard: Hard, to: Wired) -> tuple[Values, Values]:
@@ -158,6 +167,7 @@ def _mac16(hard: Hard, to: Wired) -> tuple[Values, Values]:
 _WRITTEN: Mapping[str, Callable[[Hard, Wired], tuple[Values, Values]]] = {
     "DSP48E1": _dsp48,
     "DSP48E2": _dsp48,
+    "DSP58": _dsp58,
     "MULT18X18D": _mult18,
     "SB_MAC16": _mac16,
 }
