@@ -264,7 +264,7 @@ def test_ptq_prints_what_certified_accumulators_save(capsys: pytest.CaptureFixtu
     [
         (
             ["--device", "vax"],
-            "device must be one of portable, xc7, xcup, ecp5, ice40, ge, nangate45, sky130, asap7, not 'vax'",
+            "device must be one of portable, xc7, xcup, versal, ecp5, ice40, ge, nangate45, sky130, asap7, not 'vax'",
         ),
         (["--device", "portable"], "device must have prices (xc7, ecp5, ge), not 'portable'; hwq calibrate"),
         (["--recipe", "magic"], "a recipe must be words of gptq, gptq-ordered, rtn, "),
@@ -290,7 +290,7 @@ def test_ptq_looks_at_all_names_before_it_quantizes(
         (["--images", "1000000"], "the number of test images must be 1..2000 or 10000, not 1000000"),
         (
             ["--device", "vax"],
-            "device must be one of portable, xc7, xcup, ecp5, ice40, ge, nangate45, sky130, asap7, not 'vax'",
+            "device must be one of portable, xc7, xcup, versal, ecp5, ice40, ge, nangate45, sky130, asap7, not 'vax'",
         ),
         (["--plot", "front.gif"], "a plot is written to a .png, .svg or .pdf file, not 'front.gif'"),
         (["--plot", "nowhere/front.png"], "the plot's folder must exist, not 'nowhere'"),

@@ -74,11 +74,15 @@ def test_a_network_pays_once_for_each_distinct_text() -> None:
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("vax", r"^device must be one of portable, xc7, xcup, ecp5, ice40, ge, nangate45, sky130, asap7, not 'vax'$"),
+        (
+            "vax",
+            "^device must be one of portable, xc7, xcup, versal, ecp5, ice40, ge, nangate45, sky130, asap7, not 'vax'$",
+        ),
         (
             "portable",
             r"^device must have prices \(xc7, ecp5, ge\), not 'portable'; hwq calibrate --device portable makes them$",
         ),
+        ("versal", r"^device must have prices \(xc7, ecp5, ge\), not 'versal'"),
     ],
 )
 def test_a_device_without_prices_wrong(device: str, message: str) -> None:

@@ -47,6 +47,20 @@ MACS = [
     "fp6_e3m2*fp(3,4,nan) +fixed(32) ->bf16 cut=unpack,mul use=dsp",
     "int4*int4 +fixed(16) @2x2/tree use=dsp2",
 ]
+DOTS = [
+    "int8*int8 +fixed(32) use=dsp",
+    "fp8_e4m3*fp8_e4m3 +fixed(48) @2x2 cut=unpack,mul use=dsp",
+    "fp(4,3,inf)*fp(4,3,inf) @2x2/ws k=2 use=dsp",
+    "int8*int8 +fixed(32) ->int8[bias,requant] @3x4 use=dsp2",
+    "int4*int4 +fixed(16) @2x2/tree cut=mul use=dsp4",
+    # several products a block
+    "int8*int8 +fixed(32) @1x1x3 use=dsp",
+    "uint8*int8 +fixed(24) ->int8[bias,requant] @2x3x3 cut=unpack,mul use=dsp",
+    "int8*uint8 @2x2x3/tree cut=mul use=dsp",
+    "int(9)*int4 +fixed(58) @3x2x3/ws k=9 cut=mul use=dsp",
+    "fp6_e2m3*fp(2,4) ->bf16 @2x2x2 use=dsp",
+    "int8*int8 +fixed(20) @2x2x3 order=tree(3) use=dsp",
+]
 LOGIC = ["fp4_e2m1*fp4_e2m1 +fixed(20) use=table", "fp4_e2m1*fp4_e2m1 +fixed(20) use=rows", "sm(4)*sm(4) use=table"]
 
 
@@ -98,6 +112,7 @@ USED = {
     "portable": LOADED,
     "xc7": BLOCKS + LOGIC + PAIRS + BANKS + LOADED[:1],
     "ecp5": CARRIES + PRODUCTS + LOADED[2:3] + ["int8*int8 +fixed(32) @2x2 cut=mul1,mul2,mul use=gated,load"],
+    "versal": DOTS,
     "ice40": MACS,
     "xcup": PAIRS[:2] + BANKS,
     "nangate45": CELLS,
@@ -208,7 +223,7 @@ def test_blocks_are_counted_and_what_does_not_fit_is_refused() -> None:
         "fp8_e4m3*int8 use=dsp2": "needs operands without nan and infinities",
         "int8*int8 @3x3 use=dsp2": "serves 1 x 2 sums that stay, not @3x3",
         "int8*int8 @2x2/ws k=2 use=dsp2": "serves 1 x 2 sums that stay, not @2x2/ws",
-        "int8*int8 @1x1x2 use=dsp": "takes one product a block and cycle, not 2 lanes",
+        "int8*int8 @1x1x2 use=dsp": "needs lanes that a DSP48E1 takes at once, at most 1, not 2",
         "int8*int8 cut=mul1 use=dsp": "can be cut at unpack and mul, not at mul1",
         "int8*int8 @2x2/ws k=2 use=load": "sums that stay, not those of @2x2/ws",
         "int8*int8 +fixed(32) use=dsp,load": "registers of logic, not with use=dsp",

@@ -45,7 +45,7 @@ module DSP58 #(
   wire signed [7:0] b2 = b[23:16];
   wire signed [50:0] one = a * b;
   wire signed [50:0] three = a0 * b0 + a1 * b1 + a2 * b2;
-  wire signed [50:0] product = DSP_MODE == "INT8" ? three : DSP_MODE == "INT24" ? one : {51{1'bx}};
+  wire signed [50:0] product = DSP_MODE == "INT8" ? three : one;
   always @(posedge CLK) if (RSTM) m_register <= 0; else if (CEM) m_register <= product;
   wire signed [50:0] m = MREG ? m_register : product;
   wire [57:0] z = OPMODE == 9'b000110101 ? C : OPMODE == 9'b000100101 ? p_register : OPMODE == 9'b000000101 ? 58'd0 : 58'bx;
