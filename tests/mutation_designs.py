@@ -16,6 +16,7 @@ DESIGNS = [
     "int8*int8 +fixed(16,sat)",
     "fp8_e4m3*fp8_e4m3 +bf16 @1x1x2 order=tree(2)",
     "fp8_e4m3*int4 +align(4,25,rtz) ->bf16 @1x1x4",
+    "int4*int4 +fixed(12) ->int4[bias,requant] @2x2/ws k=2 cut=unpack,bias use=double",
 ]
 OUTPUTS = ("int8", "uint4", "fp8_e5m2", "fp4_e2m1")
 # Others that a fault of the generator may be seen in: the fabrics, and what the kinds above have none of
@@ -105,5 +106,5 @@ REFUSED = [
 GENERATOR = [
     *(f"bits/{name}.py" for name in ("rows", "sums", "netlist", "shifts", "compress", "gated")),
     *(f"datapath/{name}.py" for name in ("plans", "elements", "segments", "steps", "operand", "schedule", "variants")),
-    *(f"rtl/{name}.py" for name in ("cells", "wires", "blocks", "edges", "array", "grid", "control")),
+    *(f"rtl/{name}.py" for name in ("cells", "wires", "blocks", "edges", "array", "grid", "control", "doubled")),
 ]

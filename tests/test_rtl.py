@@ -29,6 +29,8 @@ DESIGNS = [
     "fp8_e4m3*int4 ->bf16[bias,requant] @2x2 round=rtz",
     "int8*int4 +fixed(24) ->int8[bias] @2x2 use=load",
     "uint4*uint4 +fixed(20) @1x2 cut=mul use=load",
+    "int8*int4 ->int8[bias,requant] @3x2/ws k=3 cut=unpack,bias use=double",
+    "fp8_e4m3*int4 ->bf16 @2x1x2/ws k=4 round=sr use=double",
 ]
 # LUT of <top>_pe on xc7 without DSP, none of them may be larger
 AREA = {

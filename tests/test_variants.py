@@ -108,8 +108,9 @@ LOADED = [
 CELLS = ["int8*int8 +fixed(32) use=prefix", "fp8_e4m3*int4 +fixed(40) @2x1x2 cut=mul use=prefix"]
 
 
+DOUBLED = ["int8*int4 +fixed(20) ->int8[bias,requant,relu] @3x4/ws k=3 cut=bias use=double"]  # see test_doubled.py
 USED = {
-    "portable": LOADED,
+    "portable": LOADED + DOUBLED,
     "xc7": BLOCKS + LOGIC + PAIRS + BANKS + LOADED[:1],
     "ecp5": CARRIES + PRODUCTS + LOADED[2:3] + ["int8*int8 +fixed(32) @2x2 cut=mul1,mul2,mul use=gated,load"],
     "versal": DOTS,

@@ -12,6 +12,7 @@ from functools import cached_property, lru_cache
 
 from hwq.bits.cells import GATED, Block, Cell, Net
 from hwq.datapath.device import DEVICES
+from hwq.datapath.elements import TAKE
 
 __all__ = ["AROUND", "EXACT", "FIELD", "Features", "features"]
 
@@ -23,8 +24,8 @@ Source = tuple[Net, int] | None
 # the field that each device's features price, and the features whose coefficient is known, not fitted
 FIELD = {"xc7": "lut", "ecp5": "lut", "ge": "ge"}
 EXACT: Mapping[str, Mapping[str, float]] = {
-    "xc7": {"row": 1.0, "shift": 1.0, "read": 1.0, "saturate": 1.0, "flag": 1.0},
-    "ecp5": {"carry": 2.0, "read": 1.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0, "flag": 1.0},
+    "xc7": {"row": 1.0, "shift": 1.0, "read": 1.0, "saturate": 1.0, "flag": 1.0, "enable": 1.0},
+    "ecp5": {"carry": 2.0, "read": 1.0, "digit": 1.0, "alone": 1.0, "saturate": 1.0, "flag": 1.0, "enable": 1.0},
     "ge": {},
 }
 
@@ -141,8 +142,9 @@ def features(block: Block, fabric: str) -> Features:
             counts["held"] += cell.out.width * (fabric != "xc7" or cell.out not in context.gates)
         else:
             _COUNTERS[fabric](cell, context, counts)
-    counts["ff"] = block.flip_flops
-    counts["dsp"] = sum(cell.op == "hard" for cell in block.cells)
+    # of registers that wait for more than all others: of standard cells, part of the price of a flip-flop
+    counts["enable"] = fabric != "ge" and any(net.name == TAKE for net in block.inputs)
+    counts["ff"], counts["dsp"] = block.flip_flops, sum(cell.op == "hard" for cell in block.cells)
     return dict(counts)
 
 

@@ -22,10 +22,13 @@ from hwq.datapath.spec import Mac
 from hwq.datapath.tiles import fields, spacing, together
 from hwq.datapath.variants import TILES, magnitude_table
 
-__all__ = ["OPERAND", "START", "SUM", "WEIGHT", "Element", "element"]
+__all__ = ["ENABLES", "MARKS", "OPERAND", "START", "SUM", "TAKE", "TAKEN", "WEIGHT", "Element", "element"]
 
-OPERAND, WEIGHT = "operand", "weight"  # registers: of what passes through an element, of what a tile leaves there
-START = "start"  # the input, passed on as operands are, that says of a product that a sum begins with it
+OPERAND = "operand"  # the stage of registers of what passes through an element
+WEIGHT, TAKEN = "weight", "taken"  # of what a tile leaves there: as it comes, and as it counts where it comes earlier
+START, TAKE = "start", "take"
+MARKS = (START, TAKE)  # inputs passed on as a is: a sum begins with this product, from this one on other weights count
+ENABLES = {WEIGHT: "load", TAKEN: f"{TAKE} & en"}  # of registers that wait for more than en
 SUM = "sum_"  # before the name of a sum that comes from the element above
 
 Fields = dict[str, Word]
@@ -35,7 +38,8 @@ Fields = dict[str, Word]
 class Element:
     """What an element depends on. `tree`, `prefix`: sums as in `hwq.bits.compress`; `first`: none from above.
 
-    `loaded`: a sum starts with the product that START comes with, not by a clear.
+    `loaded`: a sum starts with the product that START comes with, not by a clear. `doubled`: the next tile's weights
+    come while the last one's are in use.
     """
 
     mac: Mac
@@ -49,6 +53,7 @@ class Element:
     prefix: bool = False
     first: bool = False
     loaded: bool = False
+    doubled: bool = False
 
     @property
     def packed(self) -> bool:
@@ -99,6 +104,8 @@ class _Making:
         self.raw: list[Net] = []  # significands as they come
         self.twice: list[Net] = []  # and whether one of them was halved
         self.passed: list[tuple[str, Net]] = []
+        if of.doubled:
+            self._mark(TAKE)
         self.pairs: list[list[Fields]] = [[] for _ in range(of.lanes)]
         for side, operand in zip("aw", of.operands, strict=True):
             for lane, pair in enumerate(self.pairs):
@@ -111,15 +118,28 @@ class _Making:
         inputs = operand.codes(prefix) if of.packed else operand.inputs(prefix)
         if of.form in TILES:
             inputs = {"sig": together(inputs["sig"], side, of.mac, of.tile)}
+        stays = of.dataflow == "ws" and side == "w"
         for name, word in inputs.items():
             if not word.constant:
-                net = low.input(word)
-                self.raw += [net] if name == "sig" else []
-                self.twice += [net] if name == "twice" else []
+                given = net = low.input(word)
                 if of.dataflow != "tree":
-                    net = low.register(word, net, WEIGHT if (of.dataflow, side) == ("ws", "w") else OPERAND)
+                    net = low.register(word, net, WEIGHT if stays else OPERAND)
                     self.passed.append((f"{prefix}_{name}", net))
+                if stays and of.doubled:
+                    low.cycle[net] = 0  # it stands there before operands come
+                    given, net = net, low.register(word, net, TAKEN)
+                self.raw += [given] if name == "sig" else []
+                self.twice += [given] if name == "twice" else []
         return inputs
+
+    def _mark(self, name: str) -> Net:
+        """A bit that comes with operands, and goes on with them."""
+        bit = variable(name, 0, 1)
+        net = self.low.input(bit)
+        if self.of.dataflow != "tree":
+            net = self.low.register(bit, net, OPERAND)
+            self.passed.append((name, net))
+        return net
 
     def rows(self) -> Block:
         """The element as rows of cells."""
@@ -137,12 +157,7 @@ class _Making:
     def _loaded(self, now: steps.State) -> steps.State:
         """The registers, or 0 where START has come as far as the product that they are added to."""
         low = self.low
-        start = variable(START, 0, 1)
-        net = low.input(start)
-        if self.of.dataflow != "tree":
-            net = low.register(start, net, OPERAND)
-            self.passed.append((START, net))
-        begins = low.at(net, (self.of.dataflow != "tree") + len(self.of.cuts))
+        begins = low.at(self._mark(START), (self.of.dataflow != "tree") + len(self.of.cuts))
 
         def held(name: str, word: Word) -> Word:
             base = variable(f"{name}_held", word.lo, word.hi)
@@ -256,8 +271,9 @@ class _Making:
     def _hard(self, above: list[Net], width: int, name: str, sums: bool) -> Net:
         of = self.of
         assert of.hard is not None
-        inside, held = of.dataflow != "tree", of.dataflow == "ws"
-        use = Hard(*of.hard, inside, "mul" in of.cuts, held, bool(self.twice), sums, bool(above))
+        inside = of.dataflow != "tree"
+        waits = ENABLES[TAKEN if of.doubled else WEIGHT] if of.dataflow == "ws" else ""
+        use = Hard(*of.hard, inside, "mul" in of.cuts, waits, bool(self.twice), sums, bool(above))
         return self.low.cell("hard", [*self.raw, *self.twice, *above], width, True, name, use)
 
     def _block(self, nets: dict[str, Net], now: steps.State, after: Fields) -> Block:

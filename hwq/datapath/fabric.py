@@ -10,9 +10,9 @@ import numpy as np
 from hwq.bits.cells import Block, Net
 from hwq.datapath import steps
 from hwq.datapath.banks import FOOT, banks
-from hwq.datapath.elements import OPERAND, START, SUM, WEIGHT
+from hwq.datapath.elements import MARKS, OPERAND, START, SUM, TAKEN, WEIGHT
 from hwq.datapath.plans import FIRST, Plan
-from hwq.datapath.schedule import Size, output_depth, pe_depth, skew, start, words
+from hwq.datapath.schedule import Size, doubled, output_depth, parameter_times, pe_depth, skew, start, waves, words
 from hwq.datapath.tiles import spacing
 from hwq.formats import STOCHASTIC
 from hwq.formats.rounding import SEED_BITS
@@ -65,6 +65,8 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     high, wide = rows // down, cols // across  # elements
     going = skew(flow, high, wide) + pe_depth(dp)
     longest = (np.maximum(rows, going + depth) if streaming else np.maximum(np.maximum(going - 1, rows), depth)) - 1
+    if doubled(dp):
+        longest = np.maximum(rows, waves(dp, rows, cols)) - 1
     waits = cols - 1 if FOOT in plan.blocks else 0 * cols  # for the last column's results
     if FOOT in plan.blocks:
         longest = np.maximum(np.maximum(words(dp) + pe_depth(dp), depth + waits), np.maximum(words(dp) + 1, cols)) - 1
@@ -104,6 +106,14 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         begun = delays[START] * (high * wide - 1)
         if flow == "os":
             begun = (1 + delays[START]) * high * wide - (wide + delays[START])
+    ahead = dict.fromkeys(("ff", "enable"), 0 * cols)
+    if doubled(dp):  # of bits with the same delay one is left, as of what they enable
+        _, last = parameter_times(dp)
+        marks = np.maximum(
+            plan.blocks["decode_a"].depth + high + wide - 2,
+            (last + rows + cols - array.rows - array.cols) * bool(held),
+        )
+        ahead["ff"], ahead["enable"] = valid + marks - high * wide, (high + wide - 1 - high * wide) * plan.rows.kept
     return {
         "edge": {"gate": gated, "lane": lanes * plan.rows.kept, "ff": delayed, "shift": shifts},
         # with stochastic rounding a seed is loaded, or goes on
@@ -117,6 +127,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         # of one row, and without output registers, the last state is the valid bit
         "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid + late},
         "parameters": {"ff": cols * held},
+        "ahead": ahead,
         "merged": {
             "ff": -(delays["a"] * high * (wide - 1) + delays["w"] * wide * (high - 1) * (not streaming)) - begun
         },
@@ -163,18 +174,18 @@ def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Count
         return {"inside": {"ff": -(rows * signs[0] + cols * signs[1])}}
     numbers = [net for net in plan.blocks["pe"].inputs if net.name.endswith("_sig")]
     a, w = (sum(net.width for net in numbers if net.name[0] == side) for side in "aw")
-    a, w = a * (not plan.dp.mac.w.has_inf), w * (not plan.dp.mac.a.has_inf)
+    a, w = a * (not plan.dp.mac.w.has_inf), w * (not plan.dp.mac.a.has_inf and not doubled(plan.dp))
     passing = rows * (cols - 1) * signs[0] + (rows - 1) * cols * signs[1]
     return {"inside": {"ff": -(rows * a + cols * w + passing)}}
 
 
 def _delays(element: Block) -> dict[str, int]:
-    """Bits of each operand, and of START, that an element holds beyond its operand registers: delays of the same."""
+    """Bits of each operand and of MARKS that an element holds beyond its operand registers: delays of the same."""
     inputs = [net for net in element.inputs if not net.name.startswith(SUM)]
-    side: dict[Net, str] = {net: START if net.name == START else net.name[0] for net in inputs}
-    bits = {"a": 0, "w": 0, START: 0}
+    side: dict[Net, str] = {net: net.name if net.name in MARKS else net.name[0] for net in inputs}
+    bits = {"a": 0, "w": 0, **dict.fromkeys(MARKS, 0)}
     for cell in element.cells:
-        if cell.op == "reg" and cell.attr in (OPERAND, WEIGHT):
+        if cell.op == "reg" and cell.attr in (OPERAND, WEIGHT, TAKEN):
             side[cell.out] = side[cell.args[0]]
         elif cell.op in ("reg", "view") and cell.args[0] in side:
             side[cell.out] = side[cell.args[0]]

@@ -64,16 +64,16 @@ class Hard:
     """The attribute of a `hard` cell: one block as it is used. Its own registers serve, and cost nothing.
 
     Its arguments are the numbers a of the lanes, then the numbers w. `swapped`: w is the wider one. `inside`: the block
-    registers its operands; `piped`: its product too; `held`: w waits for a load. `doubled`: the next argument says
-    whether the wider one counts twice. `sums`: a sum comes out, which starts from the last argument where it is
-    `chained`, else from itself; otherwise the product.
+    registers its operands; `piped`: its product too; `waits`: the enable of w where that has one of its own. `doubled`:
+    the next argument says whether the wider one counts twice. `sums`: a sum comes out, which starts from the last
+    argument where it is `chained`, else from itself; otherwise the product.
     """
 
     block: Multiplier
     swapped: bool
     inside: bool
     piped: bool
-    held: bool
+    waits: str
     doubled: bool
     sums: bool
     chained: bool

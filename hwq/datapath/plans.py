@@ -16,17 +16,17 @@ from hwq.datapath.device import DEVICES, Rows, check_device
 from hwq.datapath.elements import OPERAND, Element, element
 from hwq.datapath.hard import MULTIPLIERS, Multiplier, Whole, block_operands, check_block, find_block
 from hwq.datapath.operand import Operand, operands, zero_code
-from hwq.datapath.schedule import pe_depth, tile
-from hwq.datapath.spec import Mac
+from hwq.datapath.schedule import behind, doubled, pe_depth, tile
 from hwq.datapath.stages import output_stages, pe_stages
 from hwq.datapath.structure import Datapath
 from hwq.datapath.tiles import side_by_side, spacing
 from hwq.datapath.variants import BLOCKS, CELLS, TILES, product_form
 from hwq.errors import HwqError
 
-__all__ = ["FIRST", "Plan", "plan"]
+__all__ = ["FIRST", "SCALES", "Plan", "plan"]
 
-PARAMETERS = ("bias", "mul", "shift")
+SCALES = ("mul", "shift")
+PARAMETERS = ("bias", *SCALES)
 FIRST = "pe_first"  # the element of a weight-stationary column's first row
 
 
@@ -114,6 +114,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         DEVICES[device][1].tree,
         _prefix(dp, device),
         loaded=_loaded(dp, form),
+        doubled=_doubled(dp),
     )
     if dp.array.dataflow == "tree":
         at_edge += (OPERAND,)
@@ -123,7 +124,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         "pe": element(pe),
         **({FIRST: element(replace(pe, first=True))} if dp.array.dataflow == "ws" else {}),
         **({FOOT: foot(dp.mac)} if form == "banks" else {}),
-        "epilogue": _epilogue(dp.mac, _state(dp), tuple(c for c in dp.cuts if c in output_stages(dp.mac))),
+        "epilogue": _epilogue(dp),
     }
     stays = dp.array.dataflow != "ws"  # a sum that stays is a state, beyond the block's pipeline
     assert blocks["pe"].depth + blocks["decode_a"].depth + stays == pe_depth(dp), "schedule and plan differ"
@@ -181,6 +182,14 @@ def _loaded(dp: Datapath, form: str) -> bool:
     return True
 
 
+def _doubled(dp: Datapath) -> bool:
+    """Whether weights come while those of the tile before are in use, which only weights that stay can."""
+    if "double" in dp.uses and not doubled(dp):
+        shape = f"{dp.array.rows}x{dp.array.cols}"
+        raise HwqError(f"use=double keeps two weights an element, which stay only in @{shape}/ws, not @{dp.array.text}")
+    return doubled(dp)
+
+
 def _check_cells(dp: Datapath, form: str, device: str) -> None:
     """Whether the device has the cells of a product's form, and the array products for them."""
     devices = CELLS.get(form, (device,))
@@ -230,21 +239,27 @@ def _hard(dp: Datapath, device: str) -> tuple[Multiplier, bool]:
     return check_block(dp.mac, _wholes(dp, form, device), block, form, (down, across), spacing(dp.mac))
 
 
-def _epilogue(mac: Mac, now: steps.State, cuts: tuple[str, ...]) -> Block:
-    """The output path. It depends on the accumulator's grid and flags, not on what was multiplied."""
-    given = steps.parameters(mac)
+def _epilogue(dp: Datapath) -> Block:
+    """The output path. It depends on the accumulator's grid and flags, not on what was multiplied.
+
+    Parameters stand as long as a tile lasts; where tiles overlap they come with the sums, if need be a cycle later.
+    """
+    mac, now, given = dp.mac, _state(dp), steps.parameters(dp.mac)
     code = steps.finish(mac, now, given)
     following = steps.reseeded(given) if steps.SEED in given else None
-    return _output_block((*now.words.items(), *given.items()), code, following, cuts, mac.output.bits)
+    cuts = tuple(c for c in dp.cuts if c in output_stages(mac))
+    still = {name: behind(dp) * (name in SCALES) if doubled(dp) else None for name in PARAMETERS}
+    words = tuple((word, still.get(name, 0)) for name, word in (*now.words.items(), *given.items()))
+    return _output_block(words, code, following, cuts, mac.output.bits)
 
 
 @lru_cache(maxsize=16384)
 def _output_block(
-    words: tuple[tuple[str, Word], ...], code: Word, following: Word | None, cuts: tuple[str, ...], bits: int
+    words: tuple[tuple[Word, int | None], ...], code: Word, following: Word | None, cuts: tuple[str, ...], bits: int
 ) -> Block:
     low = Lowering("epilogue", cuts)
-    for name, word in words:
-        low.input(word, None if name in PARAMETERS else 0)
+    for word, cycle in words:
+        low.input(word, cycle)
     net, *seed = low.lower([code] if following is None else [code, following])
     outputs = [("code", low.fit(net, bits)), *((f"{steps.SEED}_next", other) for other in seed)]
     return low.block(outputs, aligned=not seed)  # the next seed is for the next row, which comes a cycle later

@@ -12,7 +12,15 @@ A tile of a weight-stationary array, M x cols sums, takes
 
     1 (clear) + rows (weights) + M (operands) + skew + 3 + cuts (the last sum leaves its column, then the output)
 
-cycles, a result for each operand beat. Where a sum stands in B banks (`use=banks`), an output-stationary tile takes
+cycles, a result for each operand beat. With two registers a weight (`use=double`) tiles overlap: weights are taken by
+an element with its first operands, those of the next tile enter when the last element has taken its own, and operands
+of the next tile follow those of this one, after no less than
+
+    1 + wave + rows, of which the wave, the skew and a cut of the decoders, takes one cycle at least
+
+cycles. Only the first tile waits for its weights, only the last one for its results.
+
+Where a sum stands in B banks (`use=banks`), an output-stationary tile takes
 
     B (clear) + ceil(K / L) (operands) + B + 1 + cuts before the accumulator (the words of row 0)
       + (rows - 1) * max(B + 1, cols) (those of the others) + 1 + cuts after it + cols - 1 (the last column)
@@ -22,6 +30,7 @@ cycles: indices of banks follow the operands through the array, so that no skew 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -36,19 +45,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "beats",
+    "behind",
     "cycles",
+    "doubled",
     "flush",
     "latency",
     "longest",
     "output_depth",
+    "parameter_times",
     "pe_depth",
     "results",
     "row_period",
     "skew",
     "start",
     "tail",
+    "through",
     "tile",
     "tile_cycles",
+    "turn",
+    "wave",
+    "waves",
     "words",
 ]
 
@@ -122,8 +138,49 @@ def results(dp: Datapath, m: int) -> int:
     return m if dp.array.dataflow == "ws" else dp.array.rows
 
 
+def doubled(dp: Datapath) -> bool:
+    """Whether the weights of a tile enter while the tile before is in use."""
+    return "double" in dp.uses and dp.array.dataflow == "ws"
+
+
+def wave(dp: Datapath) -> int:
+    """`waves` of the datapath's own array."""
+    return int(waves(dp, dp.array.rows, dp.array.cols))
+
+
+def waves(dp: Datapath, rows: Size, cols: Size) -> Size:
+    """Cycles from a tile's first operands until every element has taken its weight (use=double).
+
+    No fewer than columns take parameters in, so that these are of one tile at a time.
+    """
+    taken = skew("ws", rows, cols) + (dp.decode == "edge" and "unpack" in dp.cuts)
+    found: Size = np.maximum(np.maximum(1, taken), cols - 1 + behind(dp))
+    return found
+
+
+def turn(dp: Datapath) -> int:
+    """The fewest cycles between the first operands of two tiles (use=double)."""
+    return 1 + wave(dp) + dp.array.rows
+
+
+def parameter_times(dp: Datapath) -> tuple[int, int]:
+    """(first, last) of the cycles after a tile's first operands in which a column takes parameters (use=double).
+
+    It does a cycle before the tile's first sum is there; those behind a register of the output path a cycle later.
+    """
+    first = pe_depth(dp) + dp.array.rows - 2
+    return first, first + dp.array.cols - 1 + behind(dp)
+
+
+def behind(dp: Datapath) -> int:
+    """Cycles by which a result's multiplier and shift are needed later than its bias."""
+    return int("bias" in dp.cuts and dp.mac.requant is not None)
+
+
 def longest(dp: Datapath) -> int:
     """The longest of the waits that the control counts, in cycles."""
+    if doubled(dp):
+        return max(dp.array.rows, wave(dp))
     if dp.array.dataflow == "ws":
         return max(dp.array.rows, latency(dp))
     if "banks" in dp.uses:
@@ -133,9 +190,19 @@ def longest(dp: Datapath) -> int:
 
 def tile_cycles(dp: Datapath, m: int, k: int) -> int:
     """Cycles of one tile: m rows of results of at most `dp.array.cols` columns, sums of k terms."""
+    return through(dp, [m if dp.array.dataflow == "ws" else beats(dp, k)])
+
+
+def through(dp: Datapath, operands: Sequence[int], times: int = 1) -> int:
+    """Cycles of tiles one after another, of so many beats of `a` each; of all of them so many times over."""
+    if doubled(dp):
+        last, turns = operands[-1], sum(max(count, turn(dp)) for count in operands)
+        return dp.array.rows + times * turns - max(0, turn(dp) - last) + latency(dp)
     if dp.array.dataflow == "ws":
-        return 1 + dp.array.rows + m + latency(dp)
-    return start(dp) + beats(dp, k) + flush(dp) + 1 + (dp.array.rows - 1) * row_period(dp) + tail(dp)
+        around = 1 + dp.array.rows + latency(dp)
+    else:
+        around = start(dp) + flush(dp) + 1 + (dp.array.rows - 1) * row_period(dp) + tail(dp)
+    return times * (len(operands) * around + sum(operands))
 
 
 def cycles(dp: Datapath, m: int, n: int, k: int) -> int:
@@ -146,4 +213,5 @@ def cycles(dp: Datapath, m: int, n: int, k: int) -> int:
     if k > dp.mac.k:
         raise HwqError(f"K must be at most k={dp.mac.k} of the datapath, not {k}")
     down = 1 if dp.array.dataflow == "ws" else -(-m // dp.array.rows)
-    return down * -(-n // dp.array.cols) * tile_cycles(dp, m, k)
+    operands = m if dp.array.dataflow == "ws" else beats(dp, k)
+    return through(dp, [operands], down * -(-n // dp.array.cols))

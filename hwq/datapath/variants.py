@@ -102,6 +102,7 @@ VARIANTS: Mapping[str, Variant] = {
     "banks": Variant("product", "product and sum in a memory of AMD's tables, at a place of the exponent", no_banks),
     "rows": Variant("product", "the product as radix-4 Booth rows, where a table would be taken", lambda mac: ""),
     "load": Variant("start", "sums start with the first beat's products: no cycle to clear them", lambda mac: ""),
+    "double": Variant("weights", "the next tile's weights come while those of a tile are in use", lambda mac: ""),
     "prefix": Variant("sum", "parallel-prefix adders behind the trees of standard cells, for a clock", lambda mac: ""),
 }
 

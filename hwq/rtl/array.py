@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from hwq.datapath import Plan
-from hwq.datapath.elements import START
+from hwq.datapath.elements import START, TAKE
 from hwq.datapath.plans import FIRST
 from hwq.datapath.schedule import output_depth, pe_depth
 from hwq.datapath.steps import SEED, parameters
@@ -31,7 +31,7 @@ class Top(Edges):
     together, and the beat with `a_last` ends the sums. Weight-stationary: first `rows` beats of `w_`, the weights of
     row 0, of row 1, ...; then a beat of `a_` for each output, and the one with `a_last` ends the tile.
     `p_`, if there are parameters: for each column its bias, mul, shift, seed; one beat a tile, first of all
-    (use=load: no later than its last operands).
+    (use=load: no later than its last operands; use=double: no later than its first sum is ready).
     `o_`: a result for each column; a beat a row, row 0 first (ws: a beat for each of `a_`), `o_last` on the last.
     A beat that K does not fill holds zeros. `w_last` and `p_last` complete the streams and are not looked at.
     One cycle of `rst` abandons a tile; one is needed before the first.
@@ -41,13 +41,14 @@ class Top(Edges):
         super().__init__(plan, name)
         dp = plan.dp
         self.parameters = {name: word.width for name, word in parameters(dp.mac).items()}
-        self.control = control(dp, name, bool(self.parameters))
+        self.control = self._control()
         self.rows = [grid_row(plan, self.blocks["pe"], f"{name}_row")]
         if FIRST in self.blocks:
             self.rows.insert(0, grid_row(plan, self.blocks[FIRST], f"{name}_row_first"))
         self.row = self.rows[-1]
         self.width = self.row.widths[sums_name(0, self.tile["a"])]  # of a row's sums
         self.opens = "en" if self.flow == "ws" else "open"
+        self.loading = ("load", "en")  # a row of weights, and what it waits for
         self.loaded = START in self.row.widths
         self.alone = dp.array.rows == output_depth(dp) == 1  # a tile's last state is its one result
         self.copied = self.flow != "ws" and not self.alone and dp.array.cols > 1
@@ -91,20 +92,26 @@ class Top(Edges):
 
     # -- control --------------------------------------------------------------------------------------------------
 
+    def _control(self) -> Leaf:
+        return control(self.plan.dp, self.name, bool(self.parameters))
+
     def _handshakes(self) -> Iterator[str]:
         ports = {port.name: port.width for port in self.control.ports if port.direction == "output"}
         yield from (wire(name, width) for name, width in ports.items())
         yield wire("offers", 1)  # a result, also while rst is held, which whatever waits for it sees by itself
         pins = {port.name: port.name for port in self.control.ports}
         yield from instance(self.control.name, "control", pins)
-        ready = {"a": "run", "w": "load"} if self.flow == "ws" else {"a": "run & w_valid", "w": "run & a_valid"}
-        ready |= {"p": "wants" if self.loaded else "clear"} if self.parameters else {}
-        if self.flow == "ws":
-            ready["a"] = "run & en"  # operands go on entering, or not, while results leave
-        else:
+        if self.flow != "ws":
             yield wire("beat", 1, "run & a_valid & w_valid")
             yield wire("open", 1, "~offers | o_ready")
-        yield from (assigned(f"{stream}_ready", f"{state} & ~rst") for stream, state in ready.items())
+        yield from (assigned(f"{stream}_ready", f"{state} & ~rst") for stream, state in self._ready().items())
+
+    def _ready(self) -> dict[str, str]:
+        """When a beat of each stream is taken."""
+        ready = {"a": "run & w_valid", "w": "run & a_valid"}
+        if self.flow == "ws":  # operands go on entering, or not, while results leave
+            ready = {"a": "run & en", "w": "load"}
+        return ready | ({"p": "wants" if self.loaded else "clear"} if self.parameters else {})
 
     # -- elements -------------------------------------------------------------------------------------------------
 
@@ -114,11 +121,12 @@ class Top(Edges):
         columns = ", ".join(f"w_{col}_fields" for col in reversed(range(self.size["w"])))
         edge = f"{{{columns}}}" if self.size["w"] > 1 else columns
         yield "  // elements, a row an instance"
-        load = "load"
+        load, enable = self.loading
         if self.flow == "ws" and "clk" in self.blocks["decode_w"].widths:  # weights come a cycle later
+            yield from register("load_late", 1, load, enable)
             load = "load_late"
-            yield from register(load, 1, "load")
-        yield from self._starts(rows) if self.loaded else self._clears(rows)
+        load = load if enable == ALWAYS else f"{load} & {enable}"
+        yield from self._begins(rows)
         for at in range(rows):
             yield from (wire(f"sums_{at * down + one}", self.width) for one in range(down))
             yield from [wire(f"w_from_{at}", width["w_q"])] if "w_q" in width else []
@@ -127,11 +135,19 @@ class Top(Edges):
             passed = f"w_from_{above}" if 0 <= above < rows and "w_q" in width else edge
             leaf = row if at else self.rows[0]
             pins = {"a": f"a_{at}_fields", "w": passed, "sums_in": f"sums_{at - 1}"}
-            pins |= {"w_q": f"w_from_{at}", "load": f"{load} & en"}
+            pins |= {"w_q": f"w_from_{at}", "load": load, TAKE: f"{TAKE}_{at}"}
             pins |= {sums_name(one, down): f"sums_{at * down + one}" for one in range(down)}
             begins = at if self.flow == "os" else 0
             pins |= {**self.clocks, "clear": f"clear_{begins}", START: f"{START}_{begins}"}
             yield from instance(leaf.name, f"row_{at}", {port.name: pins[port.name] for port in leaf.ports})
+
+    def _begins(self, rows: int) -> Iterator[str]:
+        """What each row is told of a tile's begin."""
+        if not self.loaded:
+            yield from self._clears(rows)
+            return
+        yield wire("beat_first", 1, "beat & clear")
+        yield from self._marks(START, "beat_first", rows)
 
     def _clears(self, rows: int) -> Iterator[str]:
         """The clear of each row, a cycle ahead of its first products: a register that only the row has to wait for."""
@@ -141,16 +157,14 @@ class Top(Edges):
             yield f"  always @(posedge clk) clear_{at} <= {before};"
             before = f"clear_{at}"
 
-    def _starts(self, rows: int) -> Iterator[str]:
+    def _marks(self, mark: str, first: str, rows: int) -> Iterator[str]:
         """Whether the codes of a row are a tile's first: with them through its decoders, and to the row below."""
-        name = "beat_first"
-        yield wire(name, 1, "beat & clear")
         for at in range(self.plan.blocks["decode_a"].depth):
-            yield from register(f"decoded_first_{at}", 1, name, ALWAYS)
-            name = f"decoded_first_{at}"
-        yield wire(f"{START}_0", 1, name)
-        for at in range(1, rows if self.flow == "os" else 1):
-            yield from register(f"{START}_{at}", 1, f"{START}_{at - 1}", ALWAYS)
+            yield from register(f"decoded_first_{at}", 1, first, self.moves)
+            first = f"decoded_first_{at}"
+        yield wire(f"{mark}_0", 1, first)
+        for at in range(1, rows if self.flow != "tree" else 1):
+            yield from register(f"{mark}_{at}", 1, f"{mark}_{at - 1}", self.moves)
 
     # -- results --------------------------------------------------------------------------------------------------
 
@@ -219,17 +233,19 @@ class Top(Edges):
     def _parameters(self, col: int) -> Iterator[str]:
         """A column's parameters, held for the tile; a seed goes on with each result."""
         bits = sum(self.parameters.values())
-        at, taken = col * bits, "wants & p_valid" if self.loaded else "clear & en"
+        at = col * bits
         for name, width in self.parameters.items():
-            loaded = part("p_payload", at, width, bits * self.array.cols)
+            come, waits = self._coming(name, col)
+            value, enable = part("p_payload", at, width, bits * self.array.cols), f"{come} & {waits}"
             if name == SEED:
-                value = f"{'wants' if self.loaded else 'clear'} ? {loaded} : {name}_next_{col}"
-                goes = self._goes_on(col)
-                enable = f"{taken} | {goes} & en" if self.loaded else f"(clear | {goes}) & en"
-            else:
-                value, enable = loaded, taken
+                value, goes = f"{come} ? {value} : {name}_next_{col}", self._goes_on(col)
+                enable = f"({come} | {goes}) & en" if waits == "en" else f"{enable} | {goes} & en"
             yield from register(f"{name}_{col}", width, value, enable)
             at += width
+
+    def _coming(self, name: str, col: int) -> tuple[str, str]:
+        """When a parameter of a column is taken, and what that waits for."""
+        return ("wants", "p_valid") if self.loaded else ("clear", "en")
 
     def _goes_on(self, col: int) -> str:
         """When a column's sum enters its epilogue."""
@@ -248,8 +264,16 @@ class Top(Edges):
             yield from register(f"payload_{col}", bits, code, self._opens(col))
         payload = [f"payload_{col}" for col in reversed(range(cols))]
         yield assigned("o_payload", f"{{{', '.join(payload)}}}" if cols > 1 else payload[0])
-        yield assigned("o_valid", "offers & ~rst")
-        yield assigned("o_last", "tail & done")
+        yield assigned("o_valid", self._offered())
+        yield assigned("o_last", self._ends())
+
+    def _offered(self) -> str:
+        """When a result is offered."""
+        return "offers & ~rst"
+
+    def _ends(self) -> str:
+        """Whether a result is its tile's last."""
+        return "tail & done"
 
     def _valid(self) -> Iterator[str]:
         """A valid bit for each cycle that a result is on its way."""

@@ -8,7 +8,7 @@ from hwq.bits.cells import Block, Net
 from hwq.datapath import Plan
 from hwq.datapath.banks import FOOT
 from hwq.datapath.device import Rows
-from hwq.datapath.elements import START, SUM, WEIGHT
+from hwq.datapath.elements import ENABLES, MARKS, START, SUM, TAKE, WEIGHT
 from hwq.datapath.hard import Hard
 from hwq.datapath.plans import FIRST
 from hwq.rtl.cells import Body
@@ -32,18 +32,19 @@ def element(plan: Plan, top: str, kind: str = "pe") -> Leaf:
     block, array = plan.blocks[kind], plan.dp.array
     given = [net.name for net in block.inputs if net.name.startswith(SUM)]
     inputs = {side: [net for net in block.inputs if net.name[0] == side and net.name not in given] for side in "aw"}
-    inputs |= {net.name: [net] for net in block.inputs if net.name in given or net.name == START}
+    inputs |= {net.name: [net] for net in block.inputs if net.name in (*given, *MARKS)}
     passed = [name for name, _ in block.outputs if name in {net.name for side in "aw" for net in inputs[side]}]
-    outputs = {name: [name] for name, _ in block.outputs if name not in passed and name != START}
-    outputs |= {f"{START}_q": [START] for name, _ in block.outputs if name == START}
+    outputs = {name: [name] for name, _ in block.outputs if name not in (*passed, *MARKS)}
+    outputs |= {f"{name}_q": [name] for name, _ in block.outputs if name in MARKS}
     outputs |= {f"{side}_q": names for side in "aw" if (names := [name for name in passed if name[0] == side])}
     fields = "; ".join(f"{side} = {{{_order(net.name for net in inputs[side])}}}" for side in "aw")
     terms = " + ".join(f"a{lane} * w{lane}" for lane in range(array.lanes)) if 1 < array.lanes < 5 else "a * w"
     terms = f"{array.lanes} products a * w" if array.lanes > 4 else terms
+    since = "take, loaded before" if TAKE in inputs else "its load"
     about = {
         "os": f"Processing element: acc + {terms} in each enabled clock, 0 after a clear. {fields}.",
         "tree": f"Dot-product unit: acc + {terms} in each enabled clock, 0 after a clear. {fields}.",
-        "ws": f"Processing element: {'the sum from above + ' * bool(given)}{terms}, w held since its load. {fields}.",
+        "ws": f"Processing element: {'the sum from above + ' * bool(given)}{terms}, w held since {since}. {fields}.",
     }
     if START in inputs:
         about = {flow: text.replace("0 after a clear", f"{terms} alone with start") for flow, text in about.items()}
@@ -107,11 +108,17 @@ def _clocks(block: Block) -> list[str]:
     """The control inputs that a block's registers and sums need."""
     stages = {cell.attr for cell in block.cells if cell.op == "reg"}
     hard = [cell.attr for cell in block.cells if isinstance(cell.attr, Hard)]
-    stages |= {WEIGHT if use.held else "sum" for use in hard}
+    stages |= {use.waits or "sum" for use in hard}
     states = bool(block.states) or any(use.sums and not use.chained for use in hard)
-    enabled = bool(stages - {WEIGHT}) or states
+    enabled = bool(stages - {WEIGHT, ENABLES[WEIGHT]}) or states
     cleared = states and all(net.name != START for net in block.inputs)
-    needed = {"clk": stages or states, "rst": stages, "en": enabled, "load": WEIGHT in stages, "clear": cleared}
+    needed = {
+        "clk": stages or states,
+        "rst": stages,
+        "en": enabled,
+        "load": {WEIGHT, ENABLES[WEIGHT]} & stages,
+        "clear": cleared,
+    }
     return [name for name, need in needed.items() if need]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hwq.bits.cells import GATED, Block, Cell, Net
 from hwq.datapath.device import Rows
-from hwq.datapath.elements import START, WEIGHT
+from hwq.datapath.elements import ENABLES, START
 from hwq.datapath.hard import Hard
 from hwq.rtl.hard import Wired, block_pins
 from hwq.rtl.sites import chain
@@ -258,8 +258,8 @@ class Body:
 
     def register(self, cell: Cell) -> Bits:
         q = self._register(cell.out, f"stage {cell.attr}")
-        value, enable = self._text(cell.args[0], cell.out.width), "load" if cell.attr == WEIGHT else "en"
-        self._written.clocked(self.text(q), len(q), value, enable=enable)
+        value = self._text(cell.args[0], cell.out.width)
+        self._written.clocked(self.text(q), len(q), value, enable=ENABLES.get(str(cell.attr), "en"))
         return q
 
     def hard(self, cell: Cell) -> Bits:

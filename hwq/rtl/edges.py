@@ -50,6 +50,10 @@ class Edges:
                 name += "_late"
             yield from self._decoded(side, lane, name)
 
+    def _moves_in(self, side: str) -> str:
+        """What the registers of an edge's decoders wait for."""
+        return self.clocks["en"]
+
     def _bits(self, side: str, cycles: int = 1) -> int:
         """Bits of the codes of a lane of the edge, as they travel, in so many cycles."""
         return cycles * self.operands[side].bits * self.array.lanes * self.tile[side]
@@ -101,7 +105,8 @@ class Edges:
     def _decoded(self, side: str, lane: int, name: str) -> Iterator[str]:
         decoder, bits = self.blocks[f"decode_{side}"], self.operands[side].bits * self.tile[side]
         width = decoder.widths["fields"]
-        clocks = {port.name: self.clocks[port.name] for port in decoder.ports if port.name in self.clocks}
+        given = {**self.clocks, "en": self._moves_in(side)}
+        clocks = {port.name: given[port.name] for port in decoder.ports if port.name in given}
         yield wire(f"{side}_{lane}_fields", width * self.array.lanes)
         for at in range(self.array.lanes):
             code = part(name, at * bits, bits, bits * self.array.lanes)

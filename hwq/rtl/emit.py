@@ -15,10 +15,11 @@ from hwq.datapath.banks import FOOT
 from hwq.datapath.device import check_device
 from hwq.datapath.hard import Hard
 from hwq.datapath.names import check_own, top_name, write_files
-from hwq.datapath.schedule import tile_cycles
+from hwq.datapath.schedule import doubled, tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import Top
 from hwq.rtl.banked import Banked
+from hwq.rtl.doubled import Doubled
 from hwq.rtl.hard import PRIMITIVES, model
 from hwq.rtl.modules import Port
 from hwq.rtl.project import project
@@ -34,8 +35,8 @@ class Manifest:
     """What was written. `datapath` is the parametric text, with the cuts that a clock chose.
 
     `modules` maps each module to its ports, the top first. `latency`: cycles from a tile's last operands to its first
-    result. `interval`: a tile of K beats takes K + interval cycles. `files`, the Verilog, and `project`, what surrounds
-    it, map names to SHA-256 digests.
+    result. `interval`: a tile of K beats takes K + interval cycles, alone. `files`, the Verilog, and `project`, what
+    surrounds it, map names to SHA-256 digests.
     """
 
     datapath: str
@@ -144,7 +145,8 @@ def _blocks(chosen: Plan) -> list[str]:
 
 
 def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
-    modules = (Banked if FOOT in chosen.blocks else Top)(chosen, top_name(chosen.dp)).modules
+    kind = Banked if FOOT in chosen.blocks else Doubled if doubled(chosen.dp) else Top
+    modules = kind(chosen, top_name(chosen.dp)).modules
     header = f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {chosen.device}\n"
     return {leaf.name: leaf.ports for leaf in modules}, {f"{leaf.name}.v": header + leaf.text for leaf in modules}
 

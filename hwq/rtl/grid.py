@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hwq.datapath import Plan
-from hwq.datapath.elements import START, SUM
+from hwq.datapath.elements import MARKS, SUM
 from hwq.rtl.modules import Leaf, Port, assigned, instance, module, part, wire
 
 __all__ = ["grid_row", "readout", "sums_name"]
@@ -19,7 +19,8 @@ def grid_row(plan: Plan, element: Leaf, name: str) -> Leaf:
     (down, across), width = plan.tile, element.widths
     count = plan.dp.array.cols // across
     shared = [port.name for port in element.ports if port.name in ("clk", "rst", "en", "load", "clear")]
-    passed = {port: width[port] for port in ("a_q", "w_q", f"{START}_q") if port in width}
+    marks = [name for name in MARKS if name in width]
+    passed = {port: width[port] for port in ("a_q", "w_q", *(f"{name}_q" for name in marks)) if port in width}
     moving = [port.removesuffix("_q") for port in passed if port != "w_q"]  # from column to column
     fields = [port.name for port in element.ports if port.direction == "output" and port.name not in passed]
     held = {row: _of_row(fields, row, down) for row in range(down)}
@@ -28,7 +29,7 @@ def grid_row(plan: Plan, element: Leaf, name: str) -> Leaf:
     ports = [Port(port, "input", 1) for port in shared]
     ports += [Port("a", "input", width["a"]), Port("w", "input", count * width["w"])]
     ports += [Port("sums_in", "input", size)] * fed
-    ports += [Port(START, "input", 1)] * (START in width)
+    ports += [Port(name, "input", 1) for name in marks]
     ports += [Port(sums_name(row, down), "output", size) for row in range(down)]
     ports += [Port("w_q", "output", count * width["w_q"])] if "w_q" in passed else []
     about = [f"One row of elements: its sums, {{{', '.join(reversed(held[0]))}}} for each column, column 0 lowest."]
@@ -36,7 +37,7 @@ def grid_row(plan: Plan, element: Leaf, name: str) -> Leaf:
     def lines() -> Iterator[str]:
         for col in range(count):
             pins: dict[str, str] = {port: port for port in shared}
-            pins |= {port: f"{port}_{col}" if col and port in moving else port for port in ("a", START)}
+            pins |= {port: f"{port}_{col}" if col and port in moving else port for port in ("a", *marks)}
             pins["w"] = part("w", col * width["w"], width["w"], count * width["w"])
             for row in range(down):
                 at = col * size // count

@@ -78,8 +78,8 @@ def block_pins(hard: Hard, to: Wired) -> Sequence[str]:
 
 def _enables(hard: Hard) -> tuple[str, str]:
     """Of the registers of the wide and of the narrow side."""
-    load = "load" if hard.held else "en"
-    return (load, "en") if hard.swapped else ("en", load)
+    own = hard.waits or "en"
+    return (own, "en") if hard.swapped else ("en", own)
 
 
 def _dsp48(hard: Hard, to: Wired) -> tuple[Values, Values]:
@@ -129,10 +129,10 @@ def _mult18(hard: Hard, to: Wired) -> tuple[Values, Values]:
     """Lattice's multiplier of ECP5, a pin a bit. Both sides signed, each with its enable."""
     enables = dict(zip("AB", _enables(hard), strict=True))
     sets: Values = {f"REG_INPUT{side}_CLK": '"CLK0"' if hard.inside else '"NONE"' for side in "AB"}
-    sets |= {f"REG_INPUT{side}_CE": '"CE1"' if enables[side] == "load" else '"CE0"' for side in "AB"}
+    sets |= {f"REG_INPUT{side}_CE": '"CE0"' if enables[side] == "en" else '"CE1"' for side in "AB"}
     sets |= {"REG_PIPELINE_CLK": '"CLK0"' if hard.piped else '"NONE"', "REG_OUTPUT_CLK": '"NONE"'}
     sets |= {"GSR": '"DISABLED"', "RESETMODE": '"SYNC"'}
-    pins: Values = {"CLK0": "clk", "CE0": "en", "CE1": "load" if hard.held else "1'b0", "RST0": "rst"}
+    pins: Values = {"CLK0": "clk", "CE0": "en", "CE1": hard.waits or "1'b0", "RST0": "rst"}
     pins |= {"SIGNEDA": "1'b1", "SIGNEDB": "1'b1", "SOURCEA": "1'b0", "SOURCEB": "1'b0"}
     for port, bits in (("A", to.wide), ("B", to.narrow), ("C", (0,) * hard.block.wide), ("P", to.total)):
         pins |= {f"{port}{at}": to.text((bit,)) for at, bit in enumerate(bits)}
@@ -154,7 +154,7 @@ def _mac16(hard: Hard, to: Wired) -> tuple[Values, Values]:
     pins: Values = {"CLK": "clk", "CE": "en", "A": to.text(to.wide), "B": to.text(to.narrow), "O": to.text(to.total)}
     pins |= {"D": to.text(to.above[:16]) if to.above else "16'h0", "C": to.text(to.above[16:]) if to.above else "16'h0"}
     pins |= {
-        f"{side}HOLD": "~load" if enable == "load" else "1'b0"
+        f"{side}HOLD": {"en": "1'b0", "load": "~load"}.get(enable, f"~({enable})")
         for side, enable in zip("AB", _enables(hard), strict=True)
     }
     pins |= dict.fromkeys(("IRSTTOP", "IRSTBOT"), "rst")

@@ -38,6 +38,12 @@ class Beats:
     def __len__(self) -> int:
         return len(self.last)
 
+    @property
+    def sizes(self) -> list[int]:
+        """Beats of each tile."""
+        ends: list[int] = np.diff(np.flatnonzero(self.last), prepend=-1).tolist()
+        return ends
+
     def of_tiles(self, first: int, after: int) -> Beats:
         """Those of the tiles from `first` to the one before `after`."""
         ends = np.concatenate([[0], np.flatnonzero(self.last) + 1])

@@ -18,7 +18,7 @@ from cocotb.clock import Clock
 from cocotb.handle import Immediate
 from cocotb.triggers import FallingEdge
 
-from hwq.sim.tools import CLEARS, COUNTS, LAST, LOADS, RESULTS
+from hwq.sim.tools import CLEARS, COUNTS, LAST, LOADS, OVERLAPS, RESULTS
 
 PATIENCE = 2000  # cycles without any handshake or excuse after which the design counts as hung
 NEVER = 1 << 62  # cycles
@@ -65,9 +65,10 @@ class Stream:
 class Run:
     """Tile after tile through the design: counts cycles, excuses those that a stall froze, keeps the results."""
 
-    def __init__(self, dut: Any, streams: dict[int, Stream], place: int, loads: bool, clears: bool) -> None:
+    def __init__(self, dut: Any, streams: dict[int, Stream], place: int) -> None:
         """`streams` by what says that they moved; the bit of o_ready stands at `place` of what is shown."""
-        self.dut, self.streams, self.ready, self.loads = dut, streams, 1 << place, loads
+        self.loads, clears, self.overlaps = (os.environ[name] != "0" for name in (LOADS, CLEARS, OVERLAPS))
+        self.dut, self.streams, self.ready = dut, streams, 1 << place
         self.parameters = streams.get(P)
         raw = Path("o.bin").read_bytes()
         self.ends, self.pauses = [bool(flags & LAST) for flags in raw[1::2]], [*raw[::2], 0]
@@ -93,15 +94,25 @@ class Run:
             await edge
             moved = int(moves.value)
             self.cycles += 1
-            self._follow(moved)
+            held = bool(moved & OUT and self.pause)
+            if not self.overlaps:
+                self._follow(moved, held)
+            self._keep(moved, held)
             quiet = 0 if moved else quiet + 1
             for mark, stream in streams:
                 if moved & mark:
                     stream.advance()
 
-    def _follow(self, moved: int) -> None:
+    def _keep(self, moved: int, held: bool) -> None:
+        """The result, if it is taken."""
+        if held:
+            self.pause -= 1
+        elif moved & OUT:
+            self.results.append(f"{self.dut.came.value}\n")
+            self.pause = self.pauses[len(self.results)]
+
+    def _follow(self, moved: int, held: bool) -> None:
         """What this cycle was, by the handshakes alone: progress, or a stall that is ours."""
-        held = bool(moved & OUT and self.pause)
         missing = self.wants and self.parameters is not None and not self.parameters.offered
         if moved & P:
             self.wants = False
@@ -116,11 +127,6 @@ class Run:
             self.stalled += 1
         elif moved & OUT and self.ends[len(self.results)]:
             self.state, self.wants = self.start, self.parameters is not None and self.start == "run"
-        if held:
-            self.pause -= 1
-        elif moved & OUT:
-            self.results.append(f"{self.dut.came.value}\n")
-            self.pause = self.pauses[len(self.results)]
 
     def _enter(self, moved: int, held: bool) -> None:
         """Weights, then operands; or both together."""
@@ -161,7 +167,7 @@ async def bench(dut: Any) -> None:
             streams[mark] = Stream(name, bits, place)
             place += bits + 2
     await _abandon(dut, sum(stream.first for stream in streams.values()))
-    run = Run(dut, streams, place, os.environ[LOADS] != "0", os.environ[CLEARS] != "0")
+    run = Run(dut, streams, place)
     await run.go()
     Path(RESULTS).write_text("".join(run.results), encoding="ascii")
     Path(COUNTS).write_text(f"{run.cycles} {run.stalled}\n", encoding="ascii")

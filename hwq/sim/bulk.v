@@ -2,7 +2,8 @@
 //
 // Macros: TOP, the design; A_BITS, W_BITS, P_BITS (none: no parameters), O_BITS, the widths of the payloads; A_BEATS,
 // W_BEATS, P_BEATS, O_BEATS, how many beats; LOADS, beats of w that go before those of a (0: they go together); CLEARS, 0
-// if operands enter at once, and parameters at any time; WAVES, if waveforms are wanted.
+// if operands enter at once, and parameters at any time; OVERLAPS, 1 if a tile begins before the one before it ends, so
+// that no cycle is told to be a stall; WAVES, if waveforms are wanted.
 //
 // Files: a.bin, w.bin, p.bin hold the beats: a byte for the cycles of pause before it, one of flags, then the payload, its
 // highest byte first. Flags: 1, the last beat; 128, it or the beat before it is a last one, or there is a pause.
@@ -153,7 +154,7 @@ module bench;
   wire loads = loading != 0;
   wire missing = (state == FINISH) & wants & ~p_valid;
   wire starved = missing | (state == CLEAR) & ~p_valid | (state == ENTER) & (~a_valid & ~loads | ~w_valid & (together | loads));
-  wire stall = starved | answered & ~o_ready;
+  wire stall = ~`OVERLAPS & (starved | answered & ~o_ready);
   wire smooth = (state == ENTER) & together & a_taken & w_taken & ~a_last & ~o_valid;
 
   generate

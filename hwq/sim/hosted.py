@@ -11,7 +11,7 @@ from cocotb_tools import config
 
 from hwq.errors import ToolError
 from hwq.sim.job import Job
-from hwq.sim.tools import CLEARS, LOADS, call, icarus_environment, make, verilator_environment
+from hwq.sim.tools import CLEARS, LOADS, OVERLAPS, call, icarus_environment, make, verilator_environment
 
 __all__ = ["icarus", "verilator"]
 
@@ -53,6 +53,7 @@ def _environment(job: Job) -> dict[str, str]:
     return os.environ | {
         LOADS: str(job.loads),
         CLEARS: str(job.clears),
+        OVERLAPS: str(job.overlaps),
         "COCOTB_TOPLEVEL": TOP,
         "COCOTB_TEST_MODULES": BENCH,
         "COCOTB_RESULTS_FILE": str(job.folder / "results.xml"),

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from hwq.datapath import Datapath
-from hwq.datapath.schedule import start
+from hwq.datapath.schedule import doubled, start, through
 from hwq.errors import ToolError
 from hwq.rtl import Manifest
 from hwq.sim.beats import Beats
+from hwq.sim.paced import paced
 from hwq.sim.tools import COUNTS, LAST, LOG, NEWS, RESULTS, said
 
 __all__ = ["Job", "Outcome"]
@@ -42,6 +43,16 @@ class Job:
         return min(1, start(self.dp))
 
     @property
+    def overlaps(self) -> int:
+        """1 if a tile begins before the one before it ends: then no bench can tell whose a stalled cycle is."""
+        return int(doubled(self.dp))
+
+    @property
+    def expected_cycles(self) -> int:
+        """Cycles of its tiles without pauses."""
+        return through(self.dp, self.beats["a"].sizes)
+
+    @property
     def widths(self) -> dict[str, int]:
         """Bits of each stream's payload."""
         return {port.name[0]: port.width for port in self.manifest.ports if port.name.endswith("_payload")}
@@ -49,7 +60,8 @@ class Job:
     @property
     def macros(self) -> dict[str, object]:
         """What fits a bench to the design."""
-        found: dict[str, object] = {"TOP": self.manifest.top, "LOADS": self.loads, "CLEARS": self.clears}
+        found: dict[str, object] = {"TOP": self.manifest.top, "LOADS": self.loads}
+        found |= {"CLEARS": self.clears, "OVERLAPS": self.overlaps}
         found |= {f"{stream.upper()}_BITS": bits for stream, bits in self.widths.items()}
         found |= {f"{stream.upper()}_BEATS": len(beats) for stream, beats in self.beats.items()}
         return found | ({"WAVES": 1} if self.waves else {})
@@ -109,7 +121,7 @@ class Outcome:
             raise ToolError(f"the bench must write its outcome, not end with: {said(log)}")
         lines = np.fromfile(job.folder / RESULTS, dtype=np.uint8).reshape(-1, job.widths["o"] + 2)
         cycles, stalled = map(int, path.read_text(encoding="utf-8").split())
-        return cls(lines[:, :-1], cycles, stalled)
+        return cls(lines[:, :-1], cycles, paced(job.dp, job.beats) - job.expected_cycles if job.overlaps else stalled)
 
     @classmethod
     def joined(cls, jobs: Sequence[Job]) -> Outcome:

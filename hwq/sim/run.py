@@ -124,7 +124,7 @@ def check(
         mismatches=mismatches,
         first_mismatch=first,
         cycles=outcome.cycles,
-        expected_cycles=sum(len(tiles) * dp.cycles(tiles.rows, dp.array.cols, tiles.terms) for tiles in batches),
+        expected_cycles=sum(part.expected_cycles for part in parts),
         stalled=outcome.stalled,
         vectors_per_s=round(len(job.beats["a"]) / seconds, 1),
     )

@@ -21,6 +21,7 @@ __all__ = [
     "LOADS",
     "LOG",
     "NEWS",
+    "OVERLAPS",
     "RESULTS",
     "call",
     "icarus_environment",
@@ -31,6 +32,7 @@ __all__ = [
 
 LOADS = "HWQ_SIM_LOADS"  # what the environment calls the beats of w that go before those of a
 CLEARS = "HWQ_SIM_CLEARS"  # and whether a tile begins with a cycle before its operands
+OVERLAPS = "HWQ_SIM_OVERLAPS"  # and whether a tile begins before the one before it ends
 RESULTS = "results.txt"  # a line a result beat: its last and its payload, in bits
 COUNTS = "outcome.txt"  # cycles and stalled cycles
 LAST, NEWS = 1, 128  # flags of a beat in its file: it ends a tile; it, or its pause, is not as the one before it
