@@ -111,6 +111,13 @@ def test_verilator_agrees(bench: str) -> None:
     proved(run("int4*int4 +fixed(16) ->int4[bias,requant]", simulator="verilator", bench=bench), 91)
 
 
+def test_verilator_beside_python_takes_an_array_of_carry_cells() -> None:
+    """Each has names for hundreds of signals; kept for Python, they took the C++ compiler half an hour."""
+    proved(
+        run("int5*uint8 ->bf16 @6x1 use=gated", device="ecp5", simulator="verilator", bench="cocotb", vectors=40), 240
+    )
+
+
 def test_a_new_format_is_simulated_at_once() -> None:
     hwq.catalog.add("fp5_e3m1_of_a_test", hwq.parse_format("fp(3,1)"))
     proved(run("fp5_e3m1_of_a_test*int2 ->fp5_e3m1_of_a_test[bias]"), 4 * 32 // 3)

@@ -19,6 +19,7 @@ BENCH = "hwq.sim.bench"
 HOST = "hosted.v"
 
 TOP = "hosted"
+SEEN = "seen.vlt"  # which signals Verilator keeps for Python: of all others it may leave none
 
 
 def icarus(job: Job) -> Path | None:
@@ -35,7 +36,8 @@ def verilator(job: Job) -> Path | None:
     environment = verilator_environment()
     libraries = config.libs_dir
     main = config.share_dir / "lib" / "verilator" / "verilator.cpp"
-    options = ["--cc", "--exe", "--vpi", "--public-flat-rw", "-Wno-fatal", *["--trace"] * job.waves]
+    (job.folder / SEEN).write_text(f'`verilator_config\npublic_flat_rw -module "{TOP}" -var "*"\n', encoding="utf-8")
+    options = ["--cc", "--exe", "--vpi", SEEN, "-Wno-fatal", *["--trace"] * job.waves]
     options += ["--prefix", "Vtop", "-o", "sim", "-Mdir", "build", "--top-module", TOP]
     options += ["-LDFLAGS", f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"]
     call(["verilator", *options, str(main), *job.prepare(HOST)], job.folder, environment)
