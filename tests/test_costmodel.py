@@ -80,7 +80,7 @@ def test_a_network_pays_once_for_each_distinct_text() -> None:
         ),
         (
             "portable",
-            r"^device must have prices \(xc7, ecp5, ge\), not 'portable'; hwq calibrate --device portable makes them$",
+            r"^device must have prices \(xc7, ecp5, ge\), not 'portable'; choose one of these$",
         ),
         ("versal", r"^device must have prices \(xc7, ecp5, ge\), not 'versal'"),
     ],

@@ -108,6 +108,20 @@ def test_the_bytes_do_not_depend_on_the_process_or_the_folder(tmp_path: Path) ->
         assert path.read_bytes() == (tmp_path / "there" / name).read_bytes()
 
 
+@pytest.mark.parametrize("dp", [*DESIGNS, "int8*int4 ->int8[bias] @2x2/ws k=2 round=sr", "int8*int8 @1x1/ws k=1"])
+def test_every_name_is_declared_before_it_is_used(tmp_path: Path, dp: str) -> None:
+    """Icarus, Verilator and Yosys do not mind, other tools do."""
+    names = 0
+    for file in written(tmp_path, dp).files:
+        source = re.sub(r"//.*", "", (tmp_path / file).read_text("utf-8"))
+        for found in re.finditer(r"\b(?:reg|wire|localparam)\b\s*(?:\[[^\]]*\]\s*)?(\w+)", source):
+            names += 1
+            first = re.search(rf"(?<![.'\w]){found[1]}\b", source)
+            assert first is not None
+            assert first.start() == found.start(1), f"{file}: {found[1]}"
+    assert names > 20
+
+
 @pytest.mark.parametrize("dp", DESIGNS)
 def test_every_tool_is_silent(tmp_path: Path, dp: str) -> None:
     """Verilator with every warning but one: the upper bits of a sum whose range is proved are not looked at."""

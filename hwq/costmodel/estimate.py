@@ -66,7 +66,7 @@ def priced(name: str) -> Device:
     found = device(name)
     if found.prices is None:
         usable = ", ".join(n for n in DEVICES if device(n).prices is not None) or "none yet"
-        raise HwqError(f"device must have prices ({usable}), not {name!r}; hwq calibrate --device {name} makes them")
+        raise HwqError(f"device must have prices ({usable}), not {name!r}; choose one of these")
     return found
 
 
@@ -88,6 +88,10 @@ _UNMEASURED = ("float sums: no such element was measured, and the interval is th
 _BANKS = (
     "use=banks: no array of them was fitted, two of 8x8 measured 19 and 23 % more lut than this, outside the interval; "
     "ff counts some that a synthesiser finds to be constant",
+)
+_STREAMED = (
+    "use=dsp in /ws: no array of them was fitted, two measured 12 and 29 lut more than this on xc7, 74 and 119 less on "
+    "ecp5, outside the interval",
 )
 _UNTIMED = ("fmax_mhz: no multiplier block was placed and routed",)
 
@@ -130,6 +134,7 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
             UNMODELLED[target.name]
             + _UNMEASURED * (first.mac.floats is not None)
             + _BANKS * ("banks" in first.uses)
+            + _STREAMED * (blocks and first.array.dataflow == "ws")
             + _UNTIMED * (blocks and target.delays is not None),
         )
 

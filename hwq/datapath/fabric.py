@@ -12,7 +12,7 @@ from hwq.datapath import steps
 from hwq.datapath.banks import FOOT, banks
 from hwq.datapath.elements import MARKS, OPERAND, START, SUM, TAKEN, WEIGHT
 from hwq.datapath.plans import FIRST, Plan
-from hwq.datapath.schedule import Size, doubled, output_depth, parameter_times, pe_depth, skew, start, waves, words
+from hwq.datapath.schedule import Size, doubled, output_depth, pe_depth, skew, start, taking, waves, words
 from hwq.datapath.tiles import spacing
 from hwq.formats import STOCHASTIC
 from hwq.formats.rounding import SEED_BITS
@@ -55,8 +55,9 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     Counts: `ff` flip-flops; `shift` tables that shift in place of some; `gate` code bits forced to zero outside a run
     before logic, and `lane` those that only a register takes, once a lane; `read` tables that choose among the rows;
     `column` those that know of a waiting result, `turn` bits of their counters; `control` the state machine, `count`
-    its counter's bits. `merged` are flip-flops that a synthesiser finds twice: an operand's delay within an element is
-    also the next element's operand register, or, where operands reach all elements at once, that of each of them.
+    its counter's bits. `ahead` is what tells tiles from one another that are on their way at once. `merged` are
+    flip-flops that a synthesiser finds twice: an operand's delay within an element is also the next element's operand
+    register, or, where operands reach all elements at once, that of each of them.
     """
     dp = plan.dp
     mac, array, depth = dp.mac, dp.array, output_depth(dp)
@@ -108,11 +109,8 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
             begun = (1 + delays[START]) * high * wide - (wide + delays[START])
     ahead = dict.fromkeys(("ff", "enable"), 0 * cols)
     if doubled(dp):  # of bits with the same delay one is left, as of what they enable
-        _, last = parameter_times(dp)
-        marks = np.maximum(
-            plan.blocks["decode_a"].depth + high + wide - 2,
-            (last + rows + cols - array.rows - array.cols) * bool(held),
-        )
+        _, last = taking(dp, rows, cols)
+        marks = np.maximum(plan.blocks["decode_a"].depth + high + wide - 2, last * bool(held))
         ahead["ff"], ahead["enable"] = valid + marks - high * wide, (high + wide - 1 - high * wide) * plan.rows.kept
     return {
         "edge": {"gate": gated, "lane": lanes * plan.rows.kept, "ff": delayed, "shift": shifts},

@@ -114,7 +114,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         DEVICES[device][1].tree,
         _prefix(dp, device),
         loaded=_loaded(dp, form),
-        doubled=_doubled(dp),
+        doubled=doubled(dp),
     )
     if dp.array.dataflow == "tree":
         at_edge += (OPERAND,)
@@ -180,14 +180,6 @@ def _loaded(dp: Datapath, form: str) -> bool:
     if form in BLOCKS or form == "banks":
         raise HwqError(f"use=load starts sums that are kept in registers of logic, not with use={form}; leave one out")
     return True
-
-
-def _doubled(dp: Datapath) -> bool:
-    """Whether weights come while those of the tile before are in use, which only weights that stay can."""
-    if "double" in dp.uses and not doubled(dp):
-        shape = f"{dp.array.rows}x{dp.array.cols}"
-        raise HwqError(f"use=double keeps two weights an element, which stay only in @{shape}/ws, not @{dp.array.text}")
-    return doubled(dp)
 
 
 def _check_cells(dp: Datapath, form: str, device: str) -> None:

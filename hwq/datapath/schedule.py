@@ -59,6 +59,7 @@ __all__ = [
     "skew",
     "start",
     "tail",
+    "taking",
     "through",
     "tile",
     "tile_cycles",
@@ -140,7 +141,7 @@ def results(dp: Datapath, m: int) -> int:
 
 def doubled(dp: Datapath) -> bool:
     """Whether the weights of a tile enter while the tile before is in use."""
-    return "double" in dp.uses and dp.array.dataflow == "ws"
+    return "double" in dp.uses
 
 
 def wave(dp: Datapath) -> int:
@@ -151,7 +152,8 @@ def wave(dp: Datapath) -> int:
 def waves(dp: Datapath, rows: Size, cols: Size) -> Size:
     """Cycles from a tile's first operands until every element has taken its weight (use=double).
 
-    No fewer than columns take parameters in, so that these are of one tile at a time.
+    No fewer than columns take parameters in, so that these are of one tile at a time: of cycles that are enabled, no
+    more than these are between two tiles, as weights go on entering in the others.
     """
     taken = skew("ws", rows, cols) + (dp.decode == "edge" and "unpack" in dp.cuts)
     found: Size = np.maximum(np.maximum(1, taken), cols - 1 + behind(dp))
@@ -164,12 +166,19 @@ def turn(dp: Datapath) -> int:
 
 
 def parameter_times(dp: Datapath) -> tuple[int, int]:
+    """`taking` of the datapath's own array."""
+    first, last = taking(dp, dp.array.rows, dp.array.cols)
+    return int(first), int(last)
+
+
+def taking(dp: Datapath, rows: Size, cols: Size) -> tuple[Size, Size]:
     """(first, last) of the cycles after a tile's first operands in which a column takes parameters (use=double).
 
     It does a cycle before the tile's first sum is there; those behind a register of the output path a cycle later.
     """
-    first = pe_depth(dp) + dp.array.rows - 2
-    return first, first + dp.array.cols - 1 + behind(dp)
+    first: Size = pe_depth(dp) + rows - 2
+    last: Size = first + cols - 1 + behind(dp)
+    return first, last
 
 
 def behind(dp: Datapath) -> int:

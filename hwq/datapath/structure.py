@@ -71,6 +71,12 @@ class Datapath:
 
         object.__setattr__(self, "cuts", check_cuts(self.mac, self.cuts))
         object.__setattr__(self, "uses", check_uses(self.mac, self.uses))
+        if "double" in self.uses and self.array.dataflow != "ws":
+            shape = f"{self.array.rows}x{self.array.cols}"
+            raise HwqError(
+                f"use=double keeps two weights an element, which stay only in @{shape}/ws, not @{self.array.text}; "
+                "write that, or leave it out"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Datapath:

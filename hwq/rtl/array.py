@@ -84,13 +84,17 @@ class Top(Edges):
         array = self.array
         about = [
             f"{array.rows} x {array.cols} sums, {array.lanes} product(s) a cycle each, dataflow {self.flow}.",
-            f"A tile takes its states in turn, see {self.name}_control. Codes lie side by side, the first lowest.",
+            f"{self._about} Codes lie side by side, the first lowest.",
         ]
         parts = (self._handshakes(), self._edge("a"), self._edge("w"), self._grid(), self._results())
         lines = [line for part_ in parts for line in ("", *part_)]
         return module(self.name, about, self.ports, lines)
 
     # -- control --------------------------------------------------------------------------------------------------
+
+    @property
+    def _about(self) -> str:
+        return f"A tile takes its states in turn, see {self.name}_control."
 
     def _control(self) -> Leaf:
         return control(self.plan.dp, self.name, bool(self.parameters))
@@ -108,9 +112,8 @@ class Top(Edges):
 
     def _ready(self) -> dict[str, str]:
         """When a beat of each stream is taken."""
-        ready = {"a": "run & w_valid", "w": "run & a_valid"}
-        if self.flow == "ws":  # operands go on entering, or not, while results leave
-            ready = {"a": "run & en", "w": "load"}
+        # weight-stationary: operands go on entering, or not, while results leave
+        ready = {"a": "run & en", "w": "load"} if self.flow == "ws" else {"a": "run & w_valid", "w": "run & a_valid"}
         return ready | ({"p": "wants" if self.loaded else "clear"} if self.parameters else {})
 
     # -- elements -------------------------------------------------------------------------------------------------
@@ -143,11 +146,9 @@ class Top(Edges):
 
     def _begins(self, rows: int) -> Iterator[str]:
         """What each row is told of a tile's begin."""
-        if not self.loaded:
-            yield from self._clears(rows)
-            return
-        yield wire("beat_first", 1, "beat & clear")
-        yield from self._marks(START, "beat_first", rows)
+        if self.loaded:
+            yield wire("beat_first", 1, "beat & clear")
+        yield from self._marks(START, "beat_first", rows) if self.loaded else self._clears(rows)
 
     def _clears(self, rows: int) -> Iterator[str]:
         """The clear of each row, a cycle ahead of its first products: a register that only the row has to wait for."""
@@ -172,7 +173,9 @@ class Top(Edges):
         """Finished sums through one epilogue a column into the output register."""
         yield "  // results: one epilogue a column"
         rows = self.array.rows
-        if self.flow != "ws" and not self.alone:
+        if self.flow == "ws":
+            yield from self._valid()
+        elif not self.alone:
             yield from self._copies(output_depth(self.plan.dp))
         if self.readout is None or rows == 1:
             yield wire("finished", self.width, f"sums_{rows - 1}")
@@ -254,9 +257,7 @@ class Top(Edges):
     def _output(self) -> Iterator[str]:
         """The output register."""
         bits, cols = self.plan.dp.mac.output.bits, self.array.cols
-        if self.flow == "ws":
-            yield from self._valid()
-        elif self.alone:
+        if self.flow != "ws" and self.alone:
             yield assigned("offers", "tail")
         for col in range(cols):
             late = self.flow == "ws" and cols - 1 - col

@@ -39,18 +39,24 @@ class Doubled(Top):
 
     # -- control --------------------------------------------------------------------------------------------------
 
+    @property
+    def _about(self) -> str:
+        return f"The next tile's weights enter while a tile runs, see {self.name}_control."
+
     def _control(self) -> Leaf:
-        return _control(self.plan.dp, self.name, bool(self.parameters))
+        return weights_control(self.plan.dp, self.name, bool(self.parameters))
 
     def _handshakes(self) -> Iterator[str]:
-        if self.parameters:
-            yield wire("wants", 1)
+        if not self.parameters:
+            yield from super()._handshakes()
+            return
+        early, late = parameter_times(self.plan.dp)
+        before = f"{{starts[{late - 2}:0], first}}" if late > 1 else "first"
+        declared, *clocked = register("starts", late, before, "en")  # of what is on its way, a tile's first
+        yield declared
+        yield wire("wants", 1, f"|{part('starts', early - 1, late - early + 1, late)}")
         yield from super()._handshakes()
-        if self.parameters:
-            early, late = parameter_times(self.plan.dp)
-            before = f"{{starts[{late - 2}:0], first}}" if late > 1 else "first"
-            yield from register("starts", late, before, "en")  # of what is on its way, a tile's first
-            yield assigned("wants", f"|{part('starts', early - 1, late - early + 1, late)}")
+        yield from clocked
 
     def _ready(self) -> dict[str, str]:
         goes = "(~offers | o_ready)"
@@ -87,7 +93,7 @@ class Doubled(Top):
         return part("ends", self.plan.dp.latency - 1, 1, self.plan.dp.latency)
 
 
-def _control(dp: Datapath, top: str, parameters: bool) -> Leaf:
+def weights_control(dp: Datapath, top: str, parameters: bool) -> Leaf:
     """Module `<top>_control`: the streams' handshakes in, the states and the enable out. Weights enter without it."""
     bits, rows = (longest(dp) - 1).bit_length(), dp.array.rows
     inputs = ["clk", "rst", "a_valid", "a_last", "w_valid", *["p_valid", "wants"] * parameters, "offers", "o_ready"]

@@ -36,7 +36,7 @@ class _Offer:
 
 
 def paced(dp: Datapath, beats: Mapping[str, Beats]) -> int:
-    """Cycles from the first to the last result. `beats` are those of the streams a, w, o and, if there is one, p."""
+    """Cycles from the first after reset to the last result. `beats`: of the streams a, w, o and, if there is one, p."""
     a, w = _Offer(beats["a"]), _Offer(beats["w"])
     p = _Offer(beats["p"]) if "p" in beats else None
     pauses, first, last = beats["o"].pause.tolist(), *parameter_times(dp)
