@@ -104,7 +104,8 @@ def test_an_element_of_wide_operands_is_its_definition(
 
 
 def test_every_variant_is_proved() -> None:
-    assert {use for text, _ in ELEMENTS for use in Datapath.parse(text).uses} == set(VARIANTS)
+    """But for registers of weights, which no product or sum knows of: they are exhausted, see test_doubled.py."""
+    assert {use for text, _ in ELEMENTS for use in Datapath.parse(text).uses} == set(VARIANTS) - {"double"}
 
 
 @pytest.mark.parametrize(
