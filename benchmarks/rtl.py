@@ -19,7 +19,8 @@ from hwq.bits import variable
 from hwq.bits.cells import Block
 from hwq.bits.gated import Gated
 from hwq.bits.rows import Lowering
-from hwq.costmodel.features import EXACT, features
+from hwq.costmodel.fabrics import FABRICS
+from hwq.costmodel.features import features
 from hwq.datapath import Datapath, plan, steps
 from hwq.datapath.device import DEVICES
 from hwq.datapath.operand import operands
@@ -163,7 +164,7 @@ def _module(block: Block, device: str) -> str:
 
 def _bound(bar: Bar) -> float:
     """LUTs of the carry rows; gate equivalents have none, a row's adders being the mapper's."""
-    exact = EXACT[bar.device]
+    exact = FABRICS[bar.device].exact
     found = features(_block(bar), bar.device)
     return sum(exact[name] * count for name, count in found.items() if name in exact) / bar.share
 

@@ -14,7 +14,7 @@ from hwq.cli.calibrate import measured_of, read_rows
 from hwq.cli.main import run
 from hwq.costmodel import Cost, Fit, Quantity, Sample, estimate, features, fit
 from hwq.costmodel.calibrate import Measured, designs
-from hwq.costmodel.features import FIELD
+from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.fit import price, spread
 from hwq.costmodel.score import Judged, judge
 from hwq.datapath import Datapath, plan
@@ -150,7 +150,7 @@ def test_the_shipped_prices_are_fitted_to_the_measured_rows(device: str, tmp_pat
 @pytest.mark.parametrize("device", ELEMENTS)
 def test_prices_hold_for_elements_that_the_fit_never_saw(device: str) -> None:
     judged = held_out(device)
-    field = FIELD[device]
+    field = FABRICS[device].field
     integers, floats = errors(judged, field, floating=False), errors(judged, field, floating=True)
     assert len(integers) + len(floats) == ELEMENTS[device]
     assert all(j.error == 0 for j in judged if j.field == "ff")

@@ -13,7 +13,7 @@ from hwq.bits.cells import CELL_OPS, Block, Net
 from hwq.bits.gated import Gated
 from hwq.bits.pairs import Pairs
 from hwq.bits.rows import Lowering
-from hwq.costmodel.features import Context
+from hwq.costmodel.context import Context
 from hwq.datapath import Datapath, plan, steps
 from hwq.datapath.operand import operands
 

@@ -30,12 +30,12 @@ def register(app: typer.Typer) -> None:
 def calibrate(device: Device, source: From = None, rows: Rows = Path("rows.jsonl"), output: Output = None) -> None:
     """Fit a device's prices to synthesised designs; an interrupted run goes on where it was."""
     from hwq.costmodel.calibrate import calibrate as fit
-    from hwq.costmodel.features import FIELD
+    from hwq.costmodel.fabrics import FABRICS
     from hwq.synth.target import target
 
     target(device)
-    if device not in FIELD:
-        raise HwqError(f"prices are fitted to {', '.join(sorted(FIELD))}, not to {device}; hwq synth measures cells")
+    if device not in FABRICS:
+        raise HwqError(f"prices are fitted to {', '.join(sorted(FABRICS))}, not to {device}; hwq synth measures cells")
     path = output or Path(__file__).parents[1] / "devices" / f"{device}.json"
     check_folder("--output", path)
     measured = _measure(device, rows) if source is None else read_rows(source, device)
@@ -98,11 +98,11 @@ def read_rows(folder: Path, device: str) -> list[Row]:
 
 def measured_of(row: Row, device: str) -> Measured:
     from hwq.costmodel.calibrate import Measured, designs
-    from hwq.costmodel.features import FIELD
+    from hwq.costmodel.fabrics import FABRICS
 
     part = next((p for p in designs() if row.module.endswith(f"_{p}")), "top")
     clock = None if row.fmax_mhz is None else row.fmax_mhz.value
-    value = getattr(row, FIELD[device])
+    value = getattr(row, FABRICS[device].field)
     if value is None:
-        raise HwqError(f"a row of {device} must have its {FIELD[device]}, not {row.module} without it")
+        raise HwqError(f"a row of {device} must have its {FABRICS[device].field}, not {row.module} without it")
     return Measured(row.design, part, value, row.ff, clock)

@@ -58,10 +58,10 @@ class Subject:
     def area(self, device: str) -> Measure:
         """What the network's instances take on a device, each as it is written as Verilog."""
         from hwq.costmodel.estimate import estimate, priced
-        from hwq.costmodel.features import FIELD
+        from hwq.costmodel.fabrics import FABRICS
         from hwq.search import Measure
 
-        found, field = priced(device), FIELD[device]
+        found, field = priced(device), FABRICS[device].field
         key = f"{self.key} {device} {found.digest} {code_digest(('costmodel',))}"
         return Measure(
             field,

@@ -13,7 +13,8 @@ import numpy as np
 from scipy.optimize import nnls
 
 from hwq.bits.cells import Block
-from hwq.costmodel.features import AROUND, FIELD, features
+from hwq.costmodel.fabrics import FABRICS
+from hwq.costmodel.features import AROUND, features
 from hwq.costmodel.fit import FOLDS, Fit, Sample, fit, fold, price, spread
 from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import around, structure
@@ -56,7 +57,7 @@ def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], l
     held = {(t, part) for part, group in designs().items() for t in group["held_out"]}
     unique = {(r.datapath, r.part): r for r in sorted(rows, key=lambda r: r.fmax_mhz is not None)}
     seen = [r for r in unique.values() if (r.datapath, r.part) not in held]
-    with_ff = FIELD[fabric] == "ge"
+    with_ff = FABRICS[fabric].ff
     elements = [r for r in seen if r.part == "pe"]
     pe = fit([block_sample(r, fabric) for r in elements], fabric, with_ff, "processing elements (pe)")
     others = [r for r in seen if r.part != "pe"]

@@ -13,7 +13,8 @@ import numpy as np
 
 from hwq.bits.cells import Block
 from hwq.costmodel.cost import Cost, Part, Quantity
-from hwq.costmodel.features import AROUND, EXACT, FIELD, features
+from hwq.costmodel.fabrics import FABRICS
+from hwq.costmodel.features import AROUND, features
 from hwq.costmodel.fit import price
 from hwq.datapath import Datapath, Plan, plan
 from hwq.datapath.device import DEVICES, Device, device
@@ -183,7 +184,7 @@ def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[st
     `kind` is that of the device file's spreads: pe, decode, epilogue or around.
     """
     assert target.prices is not None and target.spread is not None
-    field = FIELD[target.name]
+    field = FABRICS[target.name].field
     # what one experiment never met, the other may have priced
     first, second = ("logic", "pe") if kind == "pe" else ("pe", "logic")
     coefficients = {**target.prices[first], **target.prices[second]}
@@ -191,7 +192,7 @@ def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[st
     for name, count in counts.items():
         if count.any() and name != "dsp":
             value = value + count * price({name: 1}, coefficients)
-            if name not in EXACT[target.name] and name != "ff":
+            if name not in FABRICS[target.name].exact and name != "ff":
                 fitted = fitted | (count != 0)
     error = np.where(fitted, target.spread[kind], 0.0)
     ff = counts.get("ff", np.zeros(1, dtype=int))

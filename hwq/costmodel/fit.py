@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import nnls
 
-from hwq.costmodel.features import EXACT, Features
+from hwq.costmodel.fabrics import FABRICS
+from hwq.costmodel.features import Features
 from hwq.errors import HwqError
 
 __all__ = ["FOLDS", "Fit", "Sample", "fit", "fold", "price", "spread"]
@@ -55,7 +56,7 @@ def fit(samples: Sequence[Sample], fabric: str, with_ff: bool, what: str) -> Fit
     """The prices of a fabric from its samples of one kind, named in `what`."""
     if len(samples) < FOLDS:
         raise HwqError(f"a fit needs at least {FOLDS} measured {what}, not {len(samples)}; measure more designs")
-    known = EXACT[fabric]
+    known = FABRICS[fabric].exact
     names = sorted({n for s in samples for n, c in s.features.items() if c} - set(known))
     names = [n for n in names if with_ff or n != "ff"]
     without = [_solve([s for s in samples if fold(s.name) != held], names, known) for held in range(FOLDS)]

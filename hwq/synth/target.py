@@ -125,6 +125,7 @@ def _count_ge(cells: Mapping[str, int]) -> Counts:
 
 
 _XILINX = "synth_xilinx -family xc7 -nodsp -noiopad -noclkbuf -top m -run "
+_XILINX_PLUS = "synth_xilinx -family xcup -nodsp -noiopad -noclkbuf -top m -run "
 # Wide tables are faster, and cost two, four and eight LUT4: a third more area in a shifter.
 _LATTICE = "synth_ecp5 -nodsp -nowidelut -top m -run "
 _LATTICE_FAST = "synth_ecp5 -nodsp -top m -run "
@@ -141,6 +142,15 @@ TARGETS: Mapping[str, Target] = {
         count=_count_xc7,
         models=("xilinx/cells_sim.v",),
         timed=True,
+    ),
+    "xcup": Target(
+        name="xcup",
+        libraries=("read_verilog -lib -specify +/xilinx/cells_sim.v", "read_verilog -lib +/xilinx/cells_xtra.v"),
+        passes=(_XILINX_PLUS + "prepare:map_memory",),
+        memories=(_XILINX_PLUS + "map_memory:map_ffram",),
+        mapping=(_XILINX_PLUS + "map_ffram:check",),
+        count=_count_xc7,
+        models=("xilinx/cells_sim.v",),
     ),
     "ecp5": Target(
         name="ecp5",
