@@ -35,7 +35,9 @@ class Row:
     equivalents with flip-flops. bram: blocks of 18 Kbit. logic_ns: the longest path without any routing. area_um2: cell
     area of the smallest of a cell library's `points` (one an effort); breakdown and logic_ns are of that one.
     level: "T1" are synthesis cells, mapped for area; "T2" adds an open place and route of the same module mapped for
-    speed: comb_post_route and ff_post_route are its area, fmax_mhz its clock, critical its slowest path.
+    speed: comb_post_route and ff_post_route are its area, fmax_mhz its clock, critical its slowest path. "T3" is what a
+    vendor's tool reports, after its own place and route where it has one: lut is what it calls so (Xilinx: with memory;
+    Intel: ALUT), bram its blocks, seconds 0 where nobody looked at the clock.
     """
 
     design: str
