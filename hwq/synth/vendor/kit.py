@@ -210,6 +210,7 @@ class Kit:
             breakdown=found.breakdown,
             seconds=0.0,
             lut=found.counts.get("lut"),
+            ge=found.ge,
             area_um2=found.area_um2,
             fmax_mhz=None if clock is None else Spread(clock, clock, clock),
         )

@@ -84,7 +84,7 @@ _LATTICE_EXTRA = {
 DIAMOND = Layout(
     version=r"version:? +Diamond \(64-bit\) (\S+)",
     module=r"Lattice Mapping Report File for Design Module '([^']+)'",
-    part=r"^Target Device: *(\S+)",
+    part=r"^Target Device: *(\w+-\d+)",  # the die alone: the package is not written as in the part's name
     counts={
         "lut": _mapped("Number of LUT4s"),
         "ff": _mapped("Number of registers"),
@@ -155,13 +155,8 @@ def read_stat(device: str, text: Text, module: str) -> Report:
     cells = _json_cells(text, module) if text.text.lstrip().startswith("{") else _table_cells(text, module)
     counts = target(device).count(cells)
     known = {"lut": counts.lut, "ff": counts.ff, "dsp": counts.dsp, "bram": counts.bram}
-    return Report(
-        module,
-        "",
-        {"yosys": version[1]},
-        {k: v for k, v in known.items() if v is not None},
-        dict(sorted(cells.items())),
-    )
+    there = {name: value for name, value in known.items() if value is not None}
+    return Report(module, "", {"yosys": version[1]}, there, dict(sorted(cells.items())), ge=counts.ge)
 
 
 def _json_cells(text: Text, module: str) -> Mapping[str, int]:

@@ -72,6 +72,7 @@ class Report:
     breakdown: Mapping[str, int]
     area_um2: float | None = None
     fmax_mhz: float | None = None
+    ge: float | None = None
 
 
 def read(layout: Layout, program: str, texts: Mapping[str, Text], module: str) -> Report:
@@ -158,7 +159,7 @@ def _clock(clock: tuple[Figure, ...], texts: Mapping[str, Text], module: str) ->
     """The fastest clock in MHz, of the slowest of the corners that are printed; None where no path is timed."""
     if len(clock) == 1:
         given = texts.get(clock[0].report)
-        found = re.findall(clock[0].pattern, given.text, re.MULTILINE) if given else []
+        found = re.findall(clock[0].pattern.format(module=module), given.text, re.MULTILINE) if given else []
         values = [_number(value, clock[0], given) for value in found] if given else []
         timed = [value for value in values if value]
         return round(min(timed) * clock[0].scale, 2) if timed else None
