@@ -22,13 +22,14 @@ ARROWS = {
     "costmodel": ("datapath",),
     "rtl": ("datapath",),
     "golden": ("datapath",),
+    "export": ("costmodel",),
     "synth": ("rtl",),
     "sim": ("rtl",),
     "search": ("datapath",),
     "plot": ("ptq", "costmodel", "synth", "sim", "search"),
     "zoo": ("ptq", "costmodel", "synth", "sim", "search"),
     "testing": ("ptq", "costmodel", "synth", "sim", "search"),
-    "cli": ("plot", "zoo", "testing", "golden"),
+    "cli": ("plot", "zoo", "testing", "golden", "export"),
 }
 # A layer above the products may write `import hwq`; below, it names the layer that it stands on.
 TOP = ("plot", "zoo", "testing", "cli")

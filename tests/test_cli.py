@@ -18,7 +18,7 @@ from hwq.costmodel import estimate
 from hwq.datapath import Datapath
 from hwq.search import Point
 
-CONTRACT = ["formats", "cost", "rtl", "golden", "sim", "synth", "ptq", "search", "calibrate", "demo"]
+CONTRACT = ["formats", "cost", "rtl", "golden", "sim", "synth", "ptq", "search", "calibrate", "export", "demo"]
 LATER = ["report", "compile", "import"]
 
 

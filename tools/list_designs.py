@@ -1,8 +1,9 @@
 """Draw a fresh experiment for the cost model: `python tools/list_designs.py SEED` rewrites the list of designs.
 
-Everything listed before joins the fit; the new held-out designs come from the universe below, ranked by the SHA-256 of
-seed and text, and were never measured. Commit the list before measuring anything: a hold-out that was looked at is
-none.
+What was listed before joins the fit, thinned where many designs say the same; the new held-out designs come from the
+universes below, ranked by the SHA-256 of seed and text, and were never measured. A quarter of a universe's formats are
+drawn to be absent from the fit: half of its held-out designs have one. Commit the list before measuring anything: a
+hold-out that was looked at is none.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hwq.datapath import Datapath
@@ -34,18 +36,37 @@ OTHERS = ["int4", "int6", "int8", "ternary", "fp8_e4m3", "fp4_e2m1"]
 TERMS = (64, 256, 1024)
 RESULTS = ["int4", "int6", "int8", "uint8", "fp4_e2m1", "fp6_e2m3", "fp6_e3m2", "fp8_e4m3", "fp8_e5m2"]
 STEPS = ("", "bias", "relu", "bias,relu")
-REQUANT = ("requant", "bias,requant", "bias,requant,relu")
+
+LOGS = ["log4", "logsqrt4", *(f"lognp({n})" for n in ("4,1/2", "4,1/4", "5,1/2"))]
+LOGS += ["power(4,1/2)", "power(5,1/2)", "sulq(4,1/20)", "adalog(4,20)"]
+BLOCKS = ["mxint8", "nvfp4", *(f"mx{f}" for f in ("fp8_e4m3", "fp8_e5m2", "fp6_e3m2", "fp6_e2m3", "fp4_e2m1"))]
+BLOCKS += [f"msfp{n}" for n in (12, 13, 14, 16)]
+CODEBOOKS = [
+    "nf4",
+    "fp4_bnb",
+    "codebook(-7,-4,-2,-1,0,1,3,6)",
+    "codebook(0,1,3,-5)",
+    "codebook(-9,-3,0,2,5,8,11,15)",
+    "codebook(2,7,-1,0,12,3,-9,5,-30,14,2,-4,6,1,-7,9)",
+    "codebook(-6,-5,-4,-3,-2,-1,0,1)",
+    "codebook(0,4,-4,8,-8,12,-12,16)",
+]
+FLOATS = ["bf16", "fp16", "fp32", "fp(5,6)", "fp(6,9,inf)"]
 
 # (part, universe) -> designs to add to the fit, designs to hold out
 DRAWS = {
-    ("pe", "integer"): (30, 34),
-    ("pe", "minifloat"): (40, 32),
-    ("epilogue", "plain"): (14, 7),
-    ("epilogue", "requant"): (5, 3),
-    ("decode_a", "decoder"): (6, 4),
-    ("top", "array"): (10, 8),
+    ("pe", "integer"): (10, 16),
+    ("pe", "minifloat"): (60, 32),
+    ("pe", "logarithm"): (16, 8),
+    ("pe", "block"): (16, 10),
+    ("pe", "codebook"): (12, 8),
+    ("pe", "floating"): (16, 6),
+    ("epilogue", "plain"): (10, 7),
+    ("decode_a", "decoder"): (12, 8),
+    ("top", "array"): (30, 24),
 }
-PLACED = (20, 17)  # of each universe of processing elements, also placed and routed where that can be done
+PLACED = (24, 18)  # of integers and minifloats each, also placed and routed where that can be done
+KEPT = 60  # integer elements of those listed before: the price of their rows is known
 
 
 def integer() -> Iterator[str]:
@@ -61,32 +82,61 @@ def minifloat() -> Iterator[str]:
             yield from _valid(f"{fmt}*{other} k={k}", cut)
 
 
+def logarithm() -> Iterator[str]:
+    """Logarithmic formats with themselves and with integers."""
+    for fmt, k, cut in itertools.product(LOGS, (64, 1024), ("", "mul")):
+        for other in (fmt, "int4", "int8", "ternary"):
+            yield from _valid(f"{fmt}*{other} k={k}", cut)
+
+
+def block() -> Iterator[str]:
+    """Scaled blocks with themselves and with integers, summed in a float or in a fixed-point number."""
+    for fmt, acc, cut in itertools.product(
+        BLOCKS, ("fp32", "bf16", "fp16", "fixed(40,12)", "fixed(64,24)"), ("", "mul")
+    ):
+        for other in (fmt, "int4", "int8"):
+            yield from _valid(f"{fmt}*{other} +{acc}", cut)
+
+
+def codebook() -> Iterator[str]:
+    """Tables of integers with themselves and with integers."""
+    for fmt, k, cut in itertools.product(CODEBOOKS, (64, 1024), ("", "mul")):
+        for other in (fmt, "int4", "int8", "fp4_e2m1"):
+            yield from _valid(f"{fmt}*{other} k={k}", cut)
+
+
+def floating() -> Iterator[str]:
+    """Float sums of integers and minifloats."""
+    for a, acc, cut in itertools.product(("int8", "int4", *MINIFLOATS), FLOATS, ("", "mul", "mul,align")):
+        for other in (a, "int4"):
+            yield from _valid(f"{a}*{other} +{acc}", cut)
+
+
 def plain() -> Iterator[str]:
     """Output paths without a multiplier."""
     for acc, result, steps in itertools.product((14, 16, 20, 24, 28, 32), RESULTS, STEPS):
         yield from _valid(f"int8*int4 +fixed({acc}) ->{result}" + (f"[{steps}]" if steps else ""), "")
 
 
-def requant() -> Iterator[str]:
-    """Output paths with one."""
-    for acc, result, steps in itertools.product((14, 16, 18, 20), RESULTS, REQUANT):
-        yield from _valid(f"int4*int4 +fixed({acc}) ->{result}[{steps}]", "")
-
-
 def decoder() -> Iterator[str]:
-    """Edge decoders of minifloats."""
-    for fmt in MINIFLOATS:
+    """Edge decoders."""
+    for fmt in (*MINIFLOATS, *LOGS, *CODEBOOKS):
         yield from _valid(f"{fmt}*int4 k=4", "")
+    for fmt in BLOCKS:
+        yield from _valid(f"{fmt}*int4 +fp32", "")
 
 
 def array() -> Iterator[str]:
-    """Small arrays with plain output."""
+    """Arrays of the three dataflows with plain output."""
     pairs = ("int8*int8", "int4*int4", "int8*int4", "int6*int5", "int8*ternary", "fp6_e2m3*int4", "fp4_e2m1*fp4_e2m1")
-    for pair, acc, shape in itertools.product(pairs, (18, 24), ("1x1", "1x4", "2x2", "3x2", "2x5", "4x3", "4x4")):
-        yield from _valid(f"{pair} +fixed({acc}) @{shape}", "")
+    shapes = ("1x1", "1x4", "2x2", "3x2", "2x5", "4x3", "4x4", "6x6", "5x8", "8x8")
+    for pair, acc, shape, flow in itertools.product(pairs, (18, 24), shapes, ("", "/ws k={rows}", "/tree")):
+        yield from _valid(f"{pair} +fixed({acc}) @{shape}{flow.format(rows=shape[0])}", "")
+    for pair, shape in itertools.product(("fp8_e4m3*int4", "fp6_e3m2*fp6_e3m2", "log4*int8"), shapes[:7]):
+        yield from _valid(f"{pair} k=64 @{shape}", "mul")
 
 
-UNIVERSES = {f.__name__: f for f in (integer, minifloat, plain, requant, decoder, array)}
+UNIVERSES = {f.__name__: f for f in (integer, minifloat, logarithm, block, codebook, floating, plain, decoder, array)}
 
 
 def _valid(text: str, cut: str) -> Iterator[str]:
@@ -100,32 +150,52 @@ def _valid(text: str, cut: str) -> Iterator[str]:
         return
 
 
+def _rank(seed: str, part: str, texts: Iterable[str]) -> list[str]:
+    return sorted(texts, key=lambda text: hashlib.sha256(f"{seed} {part} {text}".encode()).digest())
+
+
+def _formats(text: str) -> set[str]:
+    return {str(f) for f in (Datapath.parse(text).mac.a, Datapath.parse(text).mac.w)}
+
+
 def draw(part: str, universe: str, seed: str, listed: set[str]) -> tuple[list[str], list[str]]:
     """Designs of a universe that are not listed yet: those for the fit, those held out."""
-    fresh = dict.fromkeys(t for t in UNIVERSES[universe]() if t not in listed)
-    ranked = sorted(fresh, key=lambda text: hashlib.sha256(f"{seed} {part} {text}".encode()).digest())
+    fresh = _rank(seed, part, dict.fromkeys(t for t in UNIVERSES[universe]() if t not in listed))
+    names = _rank(seed, "format", {f for text in fresh for f in _formats(text)})
+    absent = set(names[: len(names) // 4]) - {f for text in listed for f in _formats(text)}
     fit, held = DRAWS[part, universe]
-    return ranked[held : held + fit], ranked[:held]
+    new = [text for text in fresh if _formats(text) & absent]
+    known = [text for text in fresh if not _formats(text) & absent]
+    out = new[: held // 2]
+    out += known[: held - len(out)]
+    return [text for text in known if text not in out][:fit], out
+
+
+def thinned(part: str, seed: str, texts: set[str]) -> list[str]:
+    """What was listed before: few of the integers that are alike, and no requantizer that takes minutes."""
+    if part == "epilogue":
+        return sorted(text for text in texts if "requant" not in text or "[requant]" in text)
+    if part != "pe":
+        return sorted(texts)
+    alike = {text for text in texts if not re.search("fp|use=|sat", text)}
+    return sorted((texts - alike) | set(_rank(seed, part, alike)[:KEPT]))
 
 
 def main(seed: str) -> None:
     """Rewrite the list."""
     before = json.loads(LIST.read_text(encoding="utf-8"))
-    after = {
-        part: {
-            "fit": sorted({str(Datapath.parse(t)) for texts in before[part].values() for t in texts}),
-            "held_out": [],
-        }
-        for part in dict.fromkeys(part for part, _ in DRAWS)
-    }
+    after = {}
+    for part in dict.fromkeys(part for part, _ in DRAWS):
+        texts = {str(Datapath.parse(t)) for group in before[part].values() for t in group}
+        after[part] = {"fit": thinned(part, seed, texts), "held_out": []}
     placed: dict[str, list[str]] = {"fit": [], "held_out": []}
     for part, universe in DRAWS:
         listed = {text for group in after[part].values() for text in group}
         fit, held = draw(part, universe, seed, listed)
         after[part]["fit"] += fit
         after[part]["held_out"] += held
-        if part == "pe":
-            placed["fit"] += fit[: PLACED[0]]
+        if universe in ("integer", "minifloat"):
+            placed["fit"] += _rank(seed, "clock", fit)[: PLACED[0]]
             placed["held_out"] += held[: PLACED[1]]
     LIST.write_text(json.dumps({**after, "clock": placed}, indent=1) + "\n", encoding="utf-8")
 
