@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -23,12 +23,11 @@ SHARES = {"pe": (20, 3), "epilogue": (5, 1), "decode_a": (4, 1), "top": (5, 1)}
 VENDOR = "T3"
 
 
-def picked(device: str) -> list[tuple[Datapath, str]]:
-    """40 designs of the packaged experiment: of each part those that show most of what is priced, always the same."""
-    from hwq.costmodel.calibrate import designs
+def picked(device: str, experiment: Mapping[str, Mapping[str, list[str]]]) -> list[tuple[Datapath, str]]:
+    """40 designs of an experiment: of each part those that show most of what is priced, always the same."""
     from hwq.datapath import Datapath
 
-    experiment, found = designs(), list[tuple[Datapath, str]]()
+    found: list[tuple[Datapath, str]] = []
     seen = {"pe": Counter[str](), "": Counter[str]()}  # elements have prices of their own, and all others
     for part, counts in SHARES.items():
         for group, count in zip(("fit", "held_out"), counts, strict=True):
@@ -64,10 +63,11 @@ def _kinds(dp: Datapath, part: str, device: str) -> frozenset[str]:
 
 
 def write_kit(folder: Path, device: str, tool: str, part: str, clock: float | None) -> Kit:
-    """Write the 40 designs with a tool's scripts."""
+    """Write 40 designs of the packaged experiment with a tool's scripts."""
+    from hwq.costmodel.calibrate import designs
     from hwq.synth.vendor import Kit
 
-    return Kit.write(folder, picked(device), device, tool, part, clock)
+    return Kit.write(folder, picked(device, designs()), device, tool, part, clock)
 
 
 def synthesise(
