@@ -6,7 +6,7 @@ import json
 import re
 from importlib import resources
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean, median, quantiles
 
 import pytest
 
@@ -80,9 +80,9 @@ def test_a_network_pays_once_for_each_distinct_text() -> None:
         ),
         (
             "portable",
-            r"^device must have prices \(xc7, ecp5, ge\), not 'portable'; choose one of these$",
+            r"^device must have prices \(xc7, ecp5, ice40, ge\), not 'portable'; choose one of these$",
         ),
-        ("versal", r"^device must have prices \(xc7, ecp5, ge\), not 'versal'"),
+        ("versal", r"^device must have prices \(xc7, ecp5, ice40, ge\), not 'versal'"),
     ],
 )
 def test_a_device_without_prices_wrong(device: str, message: str) -> None:
@@ -97,12 +97,12 @@ def test_an_unpriced_feature_is_refused() -> None:
 
 def test_a_fit_finds_the_coefficients_it_was_made_from() -> None:
     samples = [Sample(f"d{j}", {"row": 10 + j, "logic": 3 * j % 7}, 10 + j + 2.5 * (3 * j % 7)) for j in range(40)]
-    found = fit(samples, "xc7", False, "blocks")
+    found = fit(samples, "xc7", "blocks")
     assert isinstance(found, Fit)
     assert found.coefficients["row"] == 1.0 and found.coefficients["logic"] == pytest.approx(2.5)
-    assert spread(found.residuals) < 1e-6
+    assert spread(found.scores) < 1e-6 and found.region == {"logic": 6.0}
     with pytest.raises(HwqError, match=r"^a fit needs at least 10 measured blocks, not 3; measure more designs$"):
-        fit(samples[:3], "xc7", False, "blocks")
+        fit(samples[:3], "xc7", "blocks")
 
 
 def test_the_interval_is_the_conformal_quantile() -> None:
@@ -124,7 +124,8 @@ def test_a_clock_picks_cuts_or_refuses() -> None:
 
 
 ROWS = Path(__file__).parent / "data" / "rows"
-ELEMENTS = {"xc7": 70, "ecp5": 70, "ge": 70}  # held out of every fit
+DEVICES = ("xc7", "ecp5", "ice40", "ge")
+ELEMENTS = 80  # held out of every fit, by a seed that was stated before any of them was measured
 
 
 def measured_rows(device: str) -> list[Measured]:
@@ -135,37 +136,46 @@ def held_out(device: str) -> list[Judged]:
     return [j for j in judge(measured_rows(device), read_device(device)) if j.part == "pe"]
 
 
-def errors(judged: list[Judged], field: str, floating: bool) -> list[float]:
-    """Relative errors of the elements that multiply minifloats, or of all others."""
-    return [abs(j.error) for j in judged if j.field == field and ("fp" in j.datapath) is floating]
+def sort(text: str) -> str:
+    """What kind of numbers an element multiplies and adds."""
+    if re.search(r"\+(fp|bf)", text):
+        return "float sums"
+    if re.search("mx|nv|msfp", text):
+        return "blocks"
+    return "minifloats" if "fp" in text and "lognp" not in text and "fp4_bnb" not in text else "whole"
 
 
-@pytest.mark.parametrize("device", ELEMENTS)
+def errors(judged: list[Judged], field: str, kind: str) -> list[float]:
+    """Relative errors of the elements of a kind; of integers, logarithms and codebooks, `whole`."""
+    return [abs(j.error) for j in judged if j.field == field and sort(j.datapath) == kind]
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_the_shipped_prices_are_fitted_to_the_measured_rows(device: str, tmp_path: Path) -> None:
     assert run(["calibrate", "--device", device, "--from", str(ROWS), "-o", str(tmp_path / "device.json")]) == 0
     shipped = resources.files("hwq") / "devices" / f"{device}.json"
     assert (tmp_path / "device.json").read_text("utf-8") == shipped.read_text("utf-8")
 
 
-@pytest.mark.parametrize("device", ELEMENTS)
+@pytest.mark.parametrize("device", DEVICES)
 def test_prices_hold_for_elements_that_the_fit_never_saw(device: str) -> None:
     judged = held_out(device)
     field = FABRICS[device].field
-    integers, floats = errors(judged, field, floating=False), errors(judged, field, floating=True)
-    assert len(integers) + len(floats) == ELEMENTS[device]
+    whole, minifloats = errors(judged, field, "whole"), errors(judged, field, "minifloats")
+    wide = errors(judged, field, "blocks") + errors(judged, field, "float sums")
+    assert len(whole) + len(minifloats) + len(wide) == ELEMENTS and min(map(len, (whole, minifloats, wide))) >= 16
     assert all(j.error == 0 for j in judged if j.field == "ff")
-    if device == "ge":
-        assert mean(integers + floats) < 0.04
-    else:
-        assert max(integers) < 0.01
-        assert mean(floats) < 0.06
+    assert mean(minifloats) < 0.04 and mean(wide) < 0.15
+    assert mean(whole) < (0.04 if device == "ge" else 0.005)
+    if device in ("ecp5", "ice40"):
+        assert mean(minifloats) < 0.02 and quantiles(minifloats, n=20)[-1] < 0.06
     clocks = [abs(j.error) for j in judged if j.field == "fmax_mhz"]
     assert len(clocks) == (34 if device == "ecp5" else 0)
-    assert not clocks or mean(clocks) < 0.10
+    assert not clocks or mean(clocks) < 0.08
 
 
 def test_intervals_hold_and_are_narrow() -> None:
-    judged = [j for device in ELEMENTS for j in held_out(device) if not j.estimated.is_exact]
+    judged = [j for device in DEVICES for j in held_out(device) if not j.estimated.is_exact]
     assert len(judged) >= 120
     assert sum(j.inside for j in judged) >= 0.82 * len(judged)
     assert median(j.half_width for j in judged) <= 2.5 * median(abs(j.error) for j in judged)

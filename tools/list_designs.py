@@ -188,7 +188,8 @@ def main(seed: str) -> None:
     for part in dict.fromkeys(part for part, _ in DRAWS):
         texts = {str(Datapath.parse(t)) for group in before[part].values() for t in group}
         after[part] = {"fit": thinned(part, seed, texts), "held_out": []}
-    placed: dict[str, list[str]] = {"fit": [], "held_out": []}
+    earlier = {str(Datapath.parse(t)) for group in before["clock"].values() for t in group}
+    placed = {"fit": sorted(earlier & set(after["pe"]["fit"])), "held_out": list[str]()}
     for part, universe in DRAWS:
         listed = {text for group in after[part].values() for text in group}
         fit, held = draw(part, universe, seed, listed)

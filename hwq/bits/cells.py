@@ -80,6 +80,11 @@ class Block:
     depth: int = 0
 
     @property
+    def register_kinds(self) -> int:
+        """Of pipeline registers and states, how many there are: each kind is set back in its own way."""
+        return any(c.op == "reg" for c in self.cells) + bool(self.states)
+
+    @property
     def flip_flops(self) -> int:
         """Register bits: pipeline registers and states."""
         return sum(c.out.width for c in self.cells if c.op == "reg") + sum(s.q.width for s in self.states)

@@ -151,18 +151,13 @@ def _print_score(rows: list[Measured], device: str, text: str) -> None:
 
 def _judged(rows: list[Measured], prices: Prices) -> list[Judged]:
     """The held-out figures; a design with what none of the fitted ones had has no price, and is named."""
-    from hwq.costmodel.estimate import UNMODELLED
     from hwq.costmodel.score import judge
 
-    if prices.name not in UNMODELLED:
-        print(
-            f"not judged: what is not modelled of {prices.name} is not listed yet, so that nothing is estimated there\n"
-        )
-        return []
     try:
         return judge(rows, prices)
     except HwqError:
-        found, without = list[Judged](), list[str]()
+        found: list[Judged] = []
+        without: list[str] = []
         for row in rows:
             try:
                 found += judge([row], prices)
@@ -201,7 +196,5 @@ def measured_of(row: Row, device: str) -> Measured:
 
     part = next((p for p in designs() if row.module.endswith(f"_{p}")), "top")
     clock = None if row.fmax_mhz is None else row.fmax_mhz.value
-    value = getattr(row, FABRICS[device].field)
-    if value is None:
-        raise HwqError(f"a row of {device} must have its {FABRICS[device].field}, not {row.module} without it")
-    return Measured(row.design, part, value, row.ff, clock)
+    values = {field: row.figure(field) for field in FABRICS[device].fields}
+    return Measured(row.design, part, values, row.ff, clock)

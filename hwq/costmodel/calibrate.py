@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -15,26 +15,26 @@ from scipy.optimize import nnls
 from hwq.bits.cells import Block
 from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.features import AROUND, features
-from hwq.costmodel.fit import FOLDS, Fit, Sample, fit, fold, price, spread
+from hwq.costmodel.fit import FOLDS, Fit, Sample, family, fit, fold, price, spread
 from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import around, structure
 from hwq.datapath.timing import COUNTS, critical_path, path_ns
 
 __all__ = ["CLOCK", "Measured", "block_sample", "calibrate", "designs"]
 
-KINDS = {"decode_a": "decode", "epilogue": "epilogue", "top": AROUND}  # part -> its spread in a device file
+KINDS = {"pe": "pe", "decode_a": "decode", "epilogue": "epilogue", "top": AROUND}  # part -> kind in a device file
 CLOCK = "clock"  # the group of the experiment whose processing elements are placed and routed
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One synthesised module: the `pe`, `epilogue`, `decode_a` or `top` of a datapath; `value` LUT or GE, the
-    `fmax_mhz` where it was placed.
+    """One synthesised module: the `pe`, `epilogue`, `decode_a` or `top` of a datapath; `values` of the fields that its
+    device prices, the `fmax_mhz` where it was placed.
     """
 
     datapath: str
     part: str
-    value: float
+    values: Mapping[str, float]
     ff: int
     fmax_mhz: float | None = None
 
@@ -46,40 +46,73 @@ def designs() -> Mapping[str, Mapping[str, list[str]]]:
     return found
 
 
-def block_sample(row: Measured, fabric: str) -> Sample:
+def block_sample(row: Measured, device: str, field: str) -> Sample:
     """The features of one measured block beside what it came to."""
-    block = plan(Datapath.parse(row.datapath), fabric).blocks[row.part]
-    return Sample(row.datapath, features(block, fabric), row.value)
+    block = plan(Datapath.parse(row.datapath), device).blocks[row.part]
+    return Sample(row.datapath, features(block, device), row.values[field])
 
 
-def calibrate(rows: Sequence[Measured], fabric: str, tools: Mapping[str, str], level: str) -> str:
+def calibrate(rows: Sequence[Measured], device: str, tools: Mapping[str, str], level: str) -> str:
     """The text of a device file, from every row that is not held out."""
     held = {(t, part) for part, group in designs().items() for t in group["held_out"]}
     unique = {(r.datapath, r.part): r for r in sorted(rows, key=lambda r: r.fmax_mhz is not None)}
     seen = [r for r in unique.values() if (r.datapath, r.part) not in held]
-    with_ff = FABRICS[fabric].ff
+    fits = {field: _fits(seen, device, field) for field in FABRICS[device].fields}
     elements = [r for r in seen if r.part == "pe"]
-    pe = fit([block_sample(r, fabric) for r in elements], fabric, with_ff, "processing elements (pe)")
-    others = [r for r in seen if r.part != "pe"]
-    rest = [_rest(r, fabric, pe) if r.part == "top" else block_sample(r, fabric) for r in others]
-    kinds = [KINDS[r.part] for r, s in zip(others, rest, strict=True) if s.measured > 0]
-    logic = fit([s for s in rest if s.measured > 0], fabric, with_ff, "other modules (top, epilogue, decode_a)")
-    spreads = {"pe": spread(pe.residuals)}
-    for kind in KINDS.values():
-        spreads[kind] = spread(r for r, k in zip(logic.residuals, kinds, strict=True) if k == kind)
     data: dict[str, Any] = {
-        "source": f"{len(elements)} processing elements and {len(others)} other modules, {_versions(tools)}",
+        "source": f"{len(elements)} processing elements and {len(seen) - len(elements)} other modules, "
+        + _versions(tools)
+        + _misses([miss for kinds in fits.values() for fit, _ in kinds.values() for miss in fit.misses]),
         "level": level,
-        "prices": {"pe": _rounded(pe.coefficients), "logic": _rounded(logic.coefficients)},
-        "spread": spreads,
+        "prices": _each(fits, lambda fit: _rounded(fit.coefficients)),
+        "region": _each(fits, lambda fit: _rounded(fit.region)),
+        "doubt": _each(fits, lambda fit: round(spread(fit.misses), 4)),
+        "spread": {field: _spreads(kinds) for field, kinds in fits.items()},
     }
     timed = [r for r in elements if r.fmax_mhz is not None]
     if timed:
-        data["delays"], spreads["fmax_mhz"] = _delays(timed, fabric)
+        data["delays"], error = _delays(timed, device)
+        data["spread"]["fmax_mhz"] = {"pe": round(error, 4)}
         data["source"] += f"; clock of {len(timed)} placed elements"
         data["level"] = "T1 cells, T2 clock"
-    data["spread"] = {k: round(v, 4) for k, v in spreads.items()}
     return json.dumps(data, indent=1, sort_keys=True) + "\n"
+
+
+def _spreads(fits: Mapping[str, tuple[Fit, Sequence[Sample]]]) -> dict[str, float]:
+    """The spread of each family of modules."""
+    scores: dict[str, list[float | None]] = {}
+    for kind, (found, samples) in fits.items():
+        scores.setdefault(kind, [])
+        for sample, score in zip(samples, found.scores, strict=True):
+            scores.setdefault(family(kind, sample.features), []).append(score)
+    return {name: round(spread(each), 4) for name, each in scores.items()}
+
+
+def _each(fits: Mapping[str, Mapping[str, tuple[Fit, Any]]], what: Callable[[Fit], Any]) -> dict[str, Any]:
+    """What a fit says, by field and kind."""
+    return {field: {kind: what(fit) for kind, (fit, _) in kinds.items()} for field, kinds in fits.items()}
+
+
+def _fits(seen: Sequence[Measured], device: str, field: str) -> dict[str, tuple[Fit, Sequence[Sample]]]:
+    """What rows say of each kind of module, and these as samples; tops last, which hold the others."""
+    found: dict[str, tuple[Fit, Sequence[Sample]]] = {}
+    for part, kind in KINDS.items():
+        rows = [r for r in seen if r.part == part]
+        samples = [
+            _rest(r, device, field, found["pe"][0]) if r.part == "top" else block_sample(r, device, field) for r in rows
+        ]
+        samples = [s for s in samples if s.measured > 0]
+        found[kind] = fit(samples, device, "processing elements (pe)" if part == "pe" else f"modules ({part})"), samples
+    return found
+
+
+def _misses(errors: Sequence[float]) -> str:
+    """How many of the prices that are called exact are."""
+    wrong = [error for error in errors if error > 1e-9]
+    if not errors:
+        return ""
+    worst = f", the worst of the others off by {max(wrong):.1%}" if wrong else ""
+    return f"; {len(errors) - len(wrong)} of {len(errors)} exact prices are exact{worst}"
 
 
 def _versions(tools: Mapping[str, str]) -> str:
@@ -90,7 +123,7 @@ def _rounded(coefficients: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 5) for name, value in sorted(coefficients.items())}
 
 
-def _rest(row: Measured, fabric: str, pe: Fit) -> Sample:
+def _rest(row: Measured, fabric: str, field: str, pe: Fit) -> Sample:
     """What a top has beside its processing elements, whose price is known by now."""
     counts: Counter[str] = Counter()
     elements = 0.0
@@ -103,7 +136,7 @@ def _rest(row: Measured, fabric: str, pe: Fit) -> Sample:
             counts.update({k: v * count for k, v in found.items()})
     for _, added in around(plan(dp, fabric)):
         counts.update(added)
-    return Sample(row.datapath, dict(counts), row.value - elements)
+    return Sample(row.datapath, dict(counts), row.values[field] - elements)
 
 
 def _delays(rows: Sequence[Measured], fabric: str) -> tuple[dict[str, float], float]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import operator
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from typing import Any, overload
 
 import numpy as np
@@ -15,9 +17,10 @@ from hwq.bits.cells import Block
 from hwq.costmodel.cost import Cost, Part, Quantity
 from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.features import AROUND, features
-from hwq.costmodel.fit import price
+from hwq.costmodel.fit import family, price, uncertain
 from hwq.datapath import Datapath, Plan, plan
-from hwq.datapath.device import DEVICES, Device, device
+from hwq.datapath.device import DEVICES, Device
+from hwq.datapath.device import device as read_device
 from hwq.datapath.fabric import Counts, modules, surroundings
 from hwq.datapath.text import write_arrays
 from hwq.datapath.timing import critical_path, path_ns
@@ -25,32 +28,20 @@ from hwq.errors import HwqError
 
 __all__ = ["block_fmax", "estimate", "estimates"]
 
-Figure = np.ndarray[Any, Any]  # [3, n]: value, low and high of n designs, or of one for all of them
-
-UNMODELLED = {
-    "xc7": (
-        "fmax_mhz: no open place and route; not checked against Vivado",
-        "energy_pj_per_mac: not measured on this device",
-    ),
-    "ecp5": ("energy_pj_per_mac: not measured on this device",),
-    "ge": (
-        "fmax_mhz: no library",
-        "energy_pj_per_mac: not measured on this device",
-        "area_um2: multiply ge by a library's NAND2",
-    ),
-}
+Figure = tuple[Any, Any, Any]  # value, half-width, what is known of it: numbers, or an array of each for many designs
+OUTSIDE = 2.0  # how much wider the interval of a module is that has more of something than the fit ever saw
 
 
 @overload
-def estimate(what: Datapath | str | Mapping[str, str], target: str) -> Cost: ...  # type: ignore[overload-overlap]
+def estimate(what: Datapath | str | Mapping[str, str], device: str) -> Cost: ...  # type: ignore[overload-overlap]
 @overload
-def estimate(what: Sequence[Datapath | str], target: str) -> list[Cost]: ...
-def estimate(what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str], target: str) -> Cost | list[Cost]:
+def estimate(what: Sequence[Datapath | str], device: str) -> list[Cost]: ...
+def estimate(what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str], device: str) -> Cost | list[Cost]:
     """The cost of a datapath, of each of several, or of a network (role -> text; one instance a distinct text).
 
-    `target` names a device: `xc7`, `ecp5` or `ge`.
+    `device` names one that has prices: `hwq cost -d ?` lists them.
     """
-    found = priced(target)
+    found = priced(device)
     if isinstance(what, Datapath):
         return estimates([what], found)[0]
     if isinstance(what, str):
@@ -64,9 +55,9 @@ def estimate(what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str]
 
 def priced(name: str) -> Device:
     """A device that has prices."""
-    found = device(name)
+    found = read_device(name)
     if found.prices is None:
-        usable = ", ".join(n for n in DEVICES if device(n).prices is not None) or "none yet"
+        usable = ", ".join(n for n in DEVICES if read_device(n).prices is not None) or "none yet"
         raise HwqError(f"device must have prices ({usable}), not {name!r}; choose one of these")
     return found
 
@@ -85,7 +76,6 @@ def estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
     return [found[at] for at in range(len(datapaths))]
 
 
-_UNMEASURED = ("float sums: no such element was measured, and the interval is that of others",)
 _BANKS = (
     "use=banks: no array of them was fitted, two of 8x8 measured 19 and 23 % more lut than this, outside the interval; "
     "ff counts some that a synthesiser finds to be constant",
@@ -94,6 +84,7 @@ _STREAMED = (
     "use=dsp in /ws: no array of them was fitted, two measured 12 and 29 lut more than this on xc7, 74 and 119 less on "
     "ecp5, outside the interval",
 )
+_SIGNS = ("ff in /ws: a synthesiser joins registers of equal signs here, 1 to 9 % of them, of two rows up to a third",)
 _UNTIMED = ("fmax_mhz: no multiplier block was placed and routed",)
 
 
@@ -113,99 +104,158 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
     """The costs of datapaths that differ in the size of their array alone."""
     first, arrays = datapaths[0], [dp.array for dp in datapaths]
     made = plan(first, target.name)
-    pieces = _pieces(made, np.array([a.rows for a in arrays]), np.array([a.cols for a in arrays]), target)
-    totals: dict[str, Figure] = {}
-    for piece in pieces:
-        for name, figure in piece.figures.items():
-            totals[name] = totals[name] + figure * piece.count if name in totals else figure * piece.count
-    columns = {name: _quantities(figure) for name, figure in totals.items()}
-    if target.name != "ge":
+    if len(arrays) == 1:  # integers, which are faster than arrays of one
+        pieces = _pieces(made, first.array.rows, first.array.cols, target)
+    else:
+        pieces = _pieces(made, np.array([a.rows for a in arrays]), np.array([a.cols for a in arrays]), target)
+    names = dict.fromkeys(name for piece in pieces for name in piece.figures)
+    columns = {name: _quantities(_sum(pieces, name), len(arrays)) for name in names}
+    outside = [f"{words}: its interval is {OUTSIDE:g} times as wide" for piece in pieces for words in piece.beyond]
+    if FABRICS[target.name].field == "lut":
         columns["bram"] = [Quantity.exact(0)] * len(arrays)
     blocks = any(cell.op == "hard" for cell in made.blocks["pe"].cells)
     if target.delays is not None and not blocks:
         columns["fmax_mhz"] = [_fmax(made.blocks, target)] * len(arrays)
+    unmodelled = (
+        FABRICS[target.name].unmodelled
+        + tuple(outside)
+        + _BANKS * ("banks" in first.uses)
+        + _STREAMED * (blocks and first.array.dataflow == "ws")
+        + _SIGNS * (FABRICS[target.name].ff and first.array.dataflow == "ws")
+        + _UNTIMED * (blocks and target.delays is not None)
+    )
     for at, (text, *figures) in enumerate(zip(write_arrays(first, arrays), *columns.values(), strict=True)):
+        found = dict(zip(columns, figures, strict=True))
         yield Cost(
-            text,
-            target.name,
-            target.level,
-            target.source,
-            dict(zip(columns, figures, strict=True)),
-            partial(_parts, pieces, at),
-            UNMODELLED[target.name]
-            + _UNMEASURED * (first.mac.floats is not None)
-            + _BANKS * ("banks" in first.uses)
-            + _STREAMED * (blocks and first.array.dataflow == "ws")
-            + _UNTIMED * (blocks and target.delays is not None),
+            text, target.name, target.level, target.source, found, partial(_parts, pieces, at, len(arrays)), unmodelled
         )
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Equal pieces of many designs: how many each design has, [n], and the figures of one."""
+    """Equal pieces of designs: how many each has, and the figures of one."""
 
     name: str
     count: Counts
     figures: Mapping[str, Figure]
+    beyond: tuple[str, ...] = ()
 
 
 def _pieces(made: Plan, rows: Counts, cols: Counts, target: Device) -> list[_Piece]:
-    blocks = [_Piece(n, count, _priced(made.blocks[n], target)) for n, count in modules(made, rows, cols).items()]
-    once = np.ones_like(rows)
+    blocks = [
+        _Piece(name, count, _priced(made.blocks[name], target), beyond(made.blocks[name], target))
+        for name, count in modules(made, rows, cols).items()
+    ]
     added = surroundings(made, rows, cols).items()
-    return blocks + [_Piece(name, once, _figures(counts, AROUND, target)) for name, counts in added]
+    return blocks + [_Piece(name, 1, _figures(counts, AROUND, target)) for name, counts in added]
 
 
-def _parts(pieces: Sequence[_Piece], at: int) -> tuple[Part, ...]:
-    """The pieces of one of the designs."""
+def _parts(pieces: Sequence[_Piece], at: int, number: int) -> tuple[Part, ...]:
+    """The pieces of one of a number of designs."""
     return tuple(
         Part(
             piece.name,
-            int(piece.count[at]),
-            {name: _quantities(figure)[at % figure.shape[1]] for name, figure in piece.figures.items()},
+            int(piece.count[at] if isinstance(piece.count, np.ndarray) else piece.count),
+            {name: _quantities(figure, number)[at] for name, figure in piece.figures.items()},
         )
         for piece in pieces
     )
 
 
-def _quantities(figure: Figure) -> list[Quantity]:
-    return [Quantity(*column) for column in figure.T.tolist()]
+def _quantities(figure: Figure, number: int) -> list[Quantity]:
+    """Values of a number of designs with their intervals, which do not reach below what is known of them."""
+    value, half, known = figure
+    if number == 1:
+        return [Quantity(value, max(value - half, known), value + half)]
+    spans = (value, np.maximum(value - half, known), value + half)
+    return [Quantity(*one) for one in zip(*(np.broadcast_to(s, number).tolist() for s in spans), strict=True)]
+
+
+def _sum(pieces: Sequence[_Piece], name: str) -> Figure:
+    """A figure of all pieces: equal ones err together, different ones by themselves."""
+    value = square = known = 0
+    for piece in pieces:
+        if name in piece.figures:
+            one, half, sure = piece.figures[name]
+            value, known = value + one * piece.count, known + sure * piece.count
+            square = square + (half * piece.count) ** 2
+    return value, square**0.5, known
 
 
 @lru_cache(maxsize=65536)
 def _priced(block: Block, target: Device) -> dict[str, Figure]:
-    counts = {name: np.array([count]) for name, count in features(block, target.name).items()}
-    return _figures(counts, block.name.partition("_")[0], target)
+    figures = _figures(features(block, target.name), kind_of(block), target)
+    wider = OUTSIDE if beyond(block, target) else 1.0
+    return {name: (value, half * wider, known) for name, (value, half, known) in figures.items()}
+
+
+def kind_of(block: Block) -> str:
+    """The kind of a module among a device file's spreads: pe, decode or epilogue."""
+    return block.name.partition("_")[0]
+
+
+@lru_cache(maxsize=65536)
+def beyond(block: Block, target: Device) -> tuple[str, ...]:
+    """What of a block no design of the fit had so much of, in words."""
+    assert target.region is not None
+    region = target.region[FABRICS[target.name].field][kind_of(block)]
+    known = {*FABRICS[target.name].exact, "ff", "dsp"}
+    counts = features(block, target.name).items()
+    return tuple(
+        f"{block.name} has {count:g} of {name!r}, the fit at most {region.get(name, 0):g}"
+        for name, count in counts
+        if name not in known and count > region.get(name, 0)
+    )
+
+
+@lru_cache(maxsize=256)
+def _coefficients(field: str, kind: str, target: Device) -> Mapping[str, float]:
+    """Prices of a kind; what one experiment never met, the other may have priced."""
+    assert target.prices is not None
+    prices = target.prices[field]
+    others = [lent for other, lent in sorted(prices.items()) if other != kind]
+    return dict(ChainMap(dict(prices[kind]), *map(dict, others)))
 
 
 def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[str, Figure]:
-    """The figures of pieces with these counts, each [n]: the coefficient of each count, times it, added.
+    """The figures of pieces with these counts: the coefficient of each count, times it, added.
 
     `kind` is that of the device file's spreads: pe, decode, epilogue or around.
     """
-    assert target.prices is not None and target.spread is not None
-    field = FABRICS[target.name].field
-    # what one experiment never met, the other may have priced
-    first, second = ("logic", "pe") if kind == "pe" else ("pe", "logic")
-    coefficients = {**target.prices[first], **target.prices[second]}
-    value, fitted = np.zeros(1), np.array([field == "ge"])
+    fabric = FABRICS[target.name]
+    ff, dsp = counts.get("ff", 0), counts.get("dsp", 0)
+    figures = {field: _figure(field, counts, kind, target) for field in fabric.fields} | {"ff": (ff, 0, ff)}
+    return figures | ({"dsp": (dsp, 0, dsp)} if fabric.field == "lut" else {})
+
+
+def _figure(field: str, counts: Mapping[str, Counts], kind: str, target: Device) -> Figure:
+    assert target.spread is not None and target.doubt is not None
+    fabric, coefficients = FABRICS[target.name], _coefficients(field, kind, target)
+    known = fitted = 0.0
+    open_: Any = False  # whether anything of it is fitted
     for name, count in counts.items():
-        if count.any() and name != "dsp":
-            value = value + count * price({name: 1}, coefficients)
-            if name not in FABRICS[target.name].exact and name != "ff":
-                fitted = fitted | (count != 0)
-    error = np.where(fitted, target.spread[kind], 0.0)
-    ff = counts.get("ff", np.zeros(1, dtype=int))
-    dsp = counts.get("dsp", np.zeros(1, dtype=int))
-    blocks = {"dsp": np.array([dsp, dsp, dsp])} if field == "lut" else {}
-    return {field: np.array([value, value * (1 - error), value * (1 + error)]), "ff": np.array([ff, ff, ff]), **blocks}
+        if name == "dsp" or (name == "ff" and not fabric.ff) or not _some(count):
+            continue
+        amount = count * price({name: 1}, coefficients)
+        if name in fabric.exact:
+            known = known + amount
+        else:
+            fitted, open_ = fitted + amount, open_ | (count != 0)
+    value, doubt = known + fitted, target.doubt[field][kind]
+    spread = target.spread[field]
+    wide = spread.get(family(kind, counts), spread[kind])
+    return value, wide * uncertain(fitted, value) * open_ + doubt * known, known
+
+
+def _some(count: Counts) -> bool:
+    return bool(count.any() if isinstance(count, np.ndarray) else count)
 
 
 def _fmax(blocks: Mapping[str, Block], target: Device) -> Quantity:
     """The clock of the slowest block."""
     assert target.spread is not None
     slowest = max(_block_ns(b, target) for b in blocks.values())
-    return Quantity.within(1000 / slowest, target.spread["fmax_mhz"])
+    return Quantity.within(1000 / slowest, target.spread["fmax_mhz"]["pe"])
 
 
 def block_fmax(dp: Datapath, part: str, target: Device) -> Quantity:
@@ -220,20 +270,24 @@ def _block_ns(block: Block, target: Device) -> float:
 
 
 def _network(assignment: Mapping[str, str], target: Device) -> Cost:
-    """One instance of every distinct text; figures add, the clock is the slowest's."""
+    """One instance of every distinct text; figures add, the clock is the slowest's.
+
+    A figure that one of them lacks the network lacks too, and says so.
+    """
     costs = estimates(list(dict.fromkeys(map(Datapath.parse, assignment.values()))), target)
     if not costs:
         raise HwqError("an assignment must name at least one role, not none")
-    totals = {}
-    for field in costs[0].figures:
-        values = [c.figures[field] for c in costs]
-        if field == "fmax_mhz":
-            totals[field] = min(values, key=lambda q: q.value)
-        else:
-            total = values[0]
-            for q in values[1:]:
-                total = total + q
-            totals[field] = total
+    lacking = {f: c.datapath for c in costs for f in {g for other in costs for g in other.figures} - {*c.figures}}
+    totals = {f: _total(f, [c.figures[f] for c in costs]) for f in costs[0].figures if f not in lacking}
     parts = tuple(Part(c.datapath, 1, {k: q for k, q in c.figures.items() if k != "fmax_mhz"}) for c in costs)
     text = "; ".join(f"{role}: {t}" for role, t in assignment.items())
-    return Cost(text, target.name, target.level, target.source, totals, lambda: parts, costs[0].unmodelled)
+    unmodelled = [note for c in costs for note in c.unmodelled]
+    unmodelled += [f"{field}: {text} has none" for field, text in sorted(lacking.items())]
+    return Cost(text, target.name, target.level, target.source, totals, lambda: parts, tuple(dict.fromkeys(unmodelled)))
+
+
+def _total(field: str, quantities: Sequence[Quantity]) -> Quantity:
+    """A figure of several designs together."""
+    if field == "fmax_mhz":
+        return min(quantities, key=lambda q: q.value)
+    return reduce(operator.add, quantities)

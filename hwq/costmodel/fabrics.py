@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hwq.bits.cells import Cell
 from hwq.costmodel.context import Context
@@ -21,23 +22,45 @@ Count = Callable[[Cell, Context, Counter[str]], None]
 
 @dataclass(frozen=True)
 class Fabric:
-    """How cells count on a device. `field` is what their counts price; `exact` the coefficients that are not fitted."""
+    """How cells count on a device.
 
-    field: str
+    `fields` are what their counts price, each with coefficients of its own, the first one what designs are compared by;
+    `exact` the coefficients that are not fitted.
+    """
+
+    fields: tuple[str, ...]
     count: Count
     exact: Mapping[str, float]
-    ff: bool = False  # flip-flops are part of that field
-    joined: bool = False  # a flip-flop is set back only while it is enabled: a table joins the two for all of a kind
+    ff: bool = False  # flip-flops are part of these fields
+    unmodelled: tuple[str, ...] = ()
+
+    @property
+    def field(self) -> str:
+        return self.fields[0]
 
 
-def _table(cell: Cell, inputs: int) -> int:
-    """Lookup tables of `inputs` inputs for one table: a column that is constant or a bit of the index is a wire."""
+def _table(cell: Cell, inputs: int, counts: Counter[str]) -> None:
+    """Bits of a table by how many bits of the index they depend on, `table:n`; `inputs` or fewer are one LUT.
+
+    A column that is constant, a bit of the index, or the complement of another is a wire.
+    """
     assert isinstance(cell.attr, tuple)
-    index, entries = cell.args[0].width, range(len(cell.attr))
+    entries = range(len(cell.attr))
     every = (1 << len(entries)) - 1
-    wires = {0} | {sum((at >> bit & 1) << at for at in entries) for bit in range(index)}
     columns = {sum((cell.attr[at] >> bit & 1) << at for at in entries) for bit in range(cell.out.width)}
-    return len({min(c, every ^ c) for c in columns} - {min(c, every ^ c) for c in wires}) << max(0, index - inputs)
+    for column in {min(c, every ^ c) for c in columns}:
+        support = _support(column, cell.args[0].width)
+        counts[f"table:{max(support, inputs)}"] += support > 1
+
+
+@lru_cache(maxsize=65536)
+def _support(column: int, index: int) -> int:
+    """How many bits of an index a column of a table depends on: those whose flip changes an entry."""
+    found = 0
+    for bit in range(index):
+        low = sum(1 << at for at in range(1 << index) if not at >> bit & 1)  # the entries where the bit is 0
+        found += (column ^ column >> (1 << bit)) & low != 0
+    return found
 
 
 def _glue(cell: Cell, counts: Counter[str]) -> None:
@@ -47,6 +70,12 @@ def _glue(cell: Cell, counts: Counter[str]) -> None:
         counts["equal"] += max(a.width for a in cell.args)
     elif cell.op == "lt":
         counts["less"] += max(a.width for a in cell.args)
+
+
+def _muxes(cell: Cell, context: Context, counts: Counter[str], taker: str = "") -> None:
+    """Bits of a multiplexer by how many of its legs live."""
+    for live in context.legs(cell):
+        counts["window" if context.windowed else f"mux{len(cell.args) - 1}:{live}{taker}"] += bool(live)
 
 
 def _clamp(cell: Cell, context: Context, counts: Counter[str]) -> bool:
@@ -67,7 +96,7 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
         return
     if cell.op == "row":
         counts["row"] += context.row_luts(cell)
-        if cell.args[1].value == 0:
+        if not context.row_luts(cell):
             counts["increment"] += cell.out.width
     elif cell.op in ("twin", "triple"):
         counts["row"] += cell.out.width + (cell.op == "triple" and cell.args[4].value is None)
@@ -75,15 +104,13 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
         counts["row"] += cell.out.width + 4 * -(-cell.out.width // 8)
     elif cell.op == "booth":
         counts["digit"] += 0 if absorbed else cell.out.width
-    elif cell.op == "select":
-        # beside the base's bit, a row's LUT has five inputs for a multiplexer's legs and its select bits
-        spare = 5 - cell.args[0].width if absorbed else 0
-        legs = context.legs(cell)
-        counts[f"select{len(cell.args) - 1}:{context.between(cell)}"] += sum(live > max(spare, 1) for live in legs)
-        if absorbed:
-            counts[f"taken{len(cell.args) - 1}"] += sum(live > 1 for live in legs)  # that a mapper may leave outside
+    elif cell.op == "select":  # what a bit costs depends on how many of its legs live, and on what takes it
+        taker = "taken" if absorbed else context.after(cell)
+        _muxes(cell, context, counts, f":{taker}")
+    elif cell.op == "table" and context.beside_block:
+        counts["flag"] += _flags(cell)
     elif cell.op == "table":
-        counts["flag" if context.beside_block else "table"] += _table(cell, 6)
+        _table(cell, 6, counts)
     elif not context.beside_block and not (absorbed and cell.op in ("xor", "not", "and", "or")):
         _glue(cell, counts)
 
@@ -119,19 +146,25 @@ def _lut4(cell: Cell, context: Context, counts: Counter[str]) -> None:
     if cell.op == "booth":
         counts["digit"] += _digit_lut4(cell, context)
     elif cell.op == "select":
-        for live in context.legs(cell):  # no chain takes it in: its inputs decide
-            counts[f"mux{len(cell.args) - 1}:{live}"] += bool(live)
+        _muxes(cell, context, counts)  # no chain takes it in: its inputs decide
     elif cell.op == "table" and context.beside_block:
         counts["flag"] += _flag_lut4(cell, context)
     elif cell.op == "table":
-        counts["table"] += _table(cell, 4)
+        _table(cell, 4, counts)
     elif cell.op != "row" and not context.beside_block:
         _glue(cell, counts)
 
 
 def _flag_lut4(cell: Cell, context: Context) -> int:
     """LUT4 of a flag beside a block: one for four bits and one for each further; it takes in what only it reads."""
-    return max(1, cell.args[0].width - 3) if _table(cell, 6) and cell.out in context.kept else 0
+    return max(1, cell.args[0].width - 3) if _flags(cell) and cell.out in context.kept else 0
+
+
+def _flags(cell: Cell) -> int:
+    """LUT6 of the tables of flags."""
+    counts: Counter[str] = Counter()
+    _table(cell, 6, counts)
+    return sum(count << int(name.partition(":")[2]) - 6 for name, count in counts.items())
 
 
 def _digit_lut4(cell: Cell, context: Context) -> int:
@@ -145,31 +178,66 @@ def _digit_lut4(cell: Cell, context: Context) -> int:
     return live if cell.attr == 1 else live + 1 if first else 2 * live + 1
 
 
-def _ge(cell: Cell, context: Context, counts: Counter[str]) -> None:
+def _cells(cell: Cell, context: Context, counts: Counter[str]) -> None:
+    """Of standard cells. Where sums are trees, full adders stand as words of gates and the adder behind them as a row.
+
+    A row's places that have both of its numbers are `adder`, those above the shorter one `carry`.
+    """
     if _clamp(cell, context, counts):
         return
     if cell.op == "row":
-        counts["adder"] += cell.out.width
+        base, addend, _ = cell.args
+        overlap = min(base.width, addend.width, cell.out.width)
+        plain = base.value is None and addend.value is None
+        counts["adder" if plain else "increment"] += overlap if plain else cell.out.width
+        counts["carry"] += (cell.out.width - overlap) * plain
+        counts["prefix"] += cell.out.width * (cell.out.width - 1).bit_length()
     elif cell.op == "booth":
-        counts["digit"] += cell.out.width
+        counts["digit" if cell.attr == 2 else "unit digit"] += cell.out.width
         counts["recoder"] += 1
     elif cell.op == "select":
-        legs = context.legs(cell)
-        counts["leg"] += sum(legs)
-        counts["select"] += sum(map(bool, legs))
+        _muxes(cell, context, counts)
     elif cell.op == "table":
-        counts["table"] += _table(cell, 4)
-    else:
+        _table(cell, 2, counts)
+    elif cell.op in ("and", "or", "xor"):
+        counts[cell.op] += context.gates_of(cell)
+    elif cell.op in ("eq", "lt"):
         _glue(cell, counts)
 
 
 _ONE = {"read": 1.0, "saturate": 1.0, "flag": 1.0, "enable": 1.0}
-_LUT6 = Fabric("lut", _xc7, {"row": 1.0, "shift": 1.0, **_ONE})
+_ENERGY = "energy_pj_per_mac: not measured on this device"
+_LUT6 = Fabric(
+    ("lut",),
+    _xc7,
+    {"row": 1.0, "shift": 1.0, **_ONE},
+    unmodelled=("fmax_mhz: no open place and route; not checked against Vivado", _ENERGY),
+)
+
+_LIBRARY = Fabric(
+    ("area_um2", "fast_um2"),
+    _cells,
+    {},
+    ff=True,
+    unmodelled=("fmax_mhz: no cells were placed", _ENERGY, "leakage: not measured on this device"),
+)
 
 FABRICS: Mapping[str, Fabric] = {
     "xc7": _LUT6,
     "xcup": _LUT6,
-    "ecp5": Fabric("lut", _ecp5, {"carry": 2.0, "digit": 1.0, "alone": 1.0, **_ONE}),
-    "ice40": Fabric("lut", _ice40, {"row": 1.0, "digit": 1.0, "joined": 1.0, **_ONE}, joined=True),
-    "ge": Fabric("ge", _ge, {}, ff=True),
+    "ecp5": Fabric(("lut",), _ecp5, {"carry": 2.0, "digit": 1.0, "alone": 1.0, **_ONE}, unmodelled=(_ENERGY,)),
+    "ice40": Fabric(
+        ("lut",),
+        _ice40,
+        {"row": 1.0, "digit": 1.0, "joined": 1.0, **_ONE},
+        unmodelled=("fmax_mhz: no design was placed and routed on this device", _ENERGY),
+    ),
+    "ge": Fabric(
+        ("ge",),
+        _cells,
+        {},
+        ff=True,
+        unmodelled=("fmax_mhz: no library", _ENERGY, "area_um2: multiply ge by a library's NAND2"),
+    ),
+    **dict.fromkeys(("nangate45", "sky130", "asap7"), _LIBRARY),
 }

@@ -30,12 +30,12 @@ def features(block: Block, device: str) -> Features:
     context = Context(block)
     for cell in block.cells:
         if cell.op == "select" and cell.attr == GATED:  # a sum, or 0 where another starts
-            counts["held"] += cell.out.width * (not rows.free or cell.out not in context.gates)
+            counts["gated" if rows.free and cell.out in context.gates else "held"] += cell.out.width
         else:
             fabric.count(cell, context, counts)
     # of registers that wait for more than all others: of standard cells, part of the price of a flip-flop
     counts["enable"] = rows.kept and any(net.name == TAKE for net in block.inputs)
-    if fabric.joined:
-        counts["joined"] = any(cell.op == "reg" for cell in block.cells) + bool(block.states)
+    if rows.joined:
+        counts["joined"] = block.register_kinds
     counts["ff"], counts["dsp"] = block.flip_flops, sum(cell.op == "hard" for cell in block.cells)
     return dict(counts)

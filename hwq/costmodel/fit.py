@@ -1,8 +1,8 @@
 """Fits a device's prices to measured rows: non-negative coefficients, relative least squares, no intercept.
 
-Weights are 1/y, so every design counts alike. The spread is conformal: the finite-sample 90 % quantile of the relative
-residuals that each design has when it is left out of the fit (ten folds by name), over the designs whose price is not
-known exactly.
+Weights are 1/y, so every design counts alike. An interval is split-conformal (Lei et al., JASA 113, 2018), with scores
+that are scaled by what is uncertain of a design: the part of its price that is fitted. The spread is the finite-sample
+90 % quantile of the scores that designs have when their pair of formats is left out of the fit (ten folds).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
@@ -19,7 +20,7 @@ from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.features import Features
 from hwq.errors import HwqError
 
-__all__ = ["FOLDS", "Fit", "Sample", "fit", "fold", "price", "spread"]
+__all__ = ["FOLDS", "Fit", "Sample", "family", "fit", "fold", "price", "spread", "uncertain"]
 
 COVERAGE = 0.90
 FOLDS = 10
@@ -36,10 +37,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Fit:
-    """Coefficient of each feature, and for each sample its residual when left out; None where nothing is fitted."""
+    """What rows say of a fabric.
+
+    `coefficients` of each feature; for each sample its `scores` when left out, None where nothing is fitted; `misses`:
+    the relative errors of those, 0 where a price that is called exact is; `region`: the largest count of each fitted
+    feature.
+    """
 
     coefficients: Mapping[str, float]
-    residuals: tuple[float | None, ...]
+    scores: tuple[float | None, ...]
+    misses: tuple[float, ...]
+    region: Mapping[str, float]
 
 
 def price(features: Features, coefficients: Mapping[str, float]) -> float:
@@ -52,28 +60,53 @@ def price(features: Features, coefficients: Mapping[str, float]) -> float:
     return total
 
 
-def fit(samples: Sequence[Sample], fabric: str, with_ff: bool, what: str) -> Fit:
-    """The prices of a fabric from its samples of one kind, named in `what`."""
+def uncertain(fitted: Any, total: Any) -> Any:
+    """How much of a price may err: between what is fitted of it and all of it, their geometric mean, and a bit."""
+    return (fitted * total) ** 0.5 + total / 50
+
+
+def fit(samples: Sequence[Sample], device: str, what: str) -> Fit:
+    """The prices of a device from its samples of one kind, named in `what`."""
     if len(samples) < FOLDS:
         raise HwqError(f"a fit needs at least {FOLDS} measured {what}, not {len(samples)}; measure more designs")
-    known = FABRICS[fabric].exact
-    names = sorted({n for s in samples for n, c in s.features.items() if c} - set(known))
-    names = [n for n in names if with_ff or n != "ff"]
-    without = [_solve([s for s in samples if fold(s.name) != held], names, known) for held in range(FOLDS)]
-    residuals = (
-        price_of(s, without[fold(s.name)]) / s.measured - 1 if any(s.features.get(n) for n in names) else None
-        for s in samples
+    fabric = FABRICS[device]
+    names = sorted({n for s in samples for n, c in s.features.items() if c} - set(fabric.exact))
+    names = [n for n in names if fabric.ff or n != "ff"]
+    folds = [fold(s.name) for s in samples]
+    without = [
+        _solve([s for s, f in zip(samples, folds, strict=True) if f != held], names, fabric.exact)
+        for held in range(FOLDS)
+    ]
+    scores = tuple(
+        _score(s, names, without[f]) if any(s.features.get(n) for n in names) else None
+        for s, f in zip(samples, folds, strict=True)
     )
-    return Fit(_solve(samples, names, known), tuple(residuals))
+    known = [s for s, score in zip(samples, scores, strict=True) if score is None and s.measured]
+    misses = tuple(abs(price_of(s, fabric.exact) / s.measured - 1) for s in known)
+    region = {name: max(float(s.features.get(name, 0)) for s in samples) for name in names}
+    return Fit(_solve(samples, names, fabric.exact), scores, misses, region)
+
+
+def _score(sample: Sample, fitted: Iterable[str], coefficients: Mapping[str, float]) -> float:
+    """A sample's error over what is uncertain of its price."""
+    total = price_of(sample, coefficients)
+    share = sum(sample.features.get(n, 0) * coefficients[n] for n in fitted)
+    return abs(total - sample.measured) / max(float(uncertain(share, total)), 1e-9)
 
 
 def price_of(sample: Sample, coefficients: Mapping[str, float]) -> float:
     return sum(c * coefficients.get(n, 0.0) for n, c in sample.features.items())
 
 
+def family(kind: str, features: Features) -> str:
+    """Which modules of a kind are alike in how well they are priced: float sums and windows of wide shifters apart."""
+    apart = "window" if features.get("window") else "float" if features.get("less") else ""
+    return f"{kind} {apart}" if apart and kind == "pe" else kind
+
+
 def fold(name: str) -> int:
-    """Which part of the leave-out a design belongs to."""
-    return hashlib.sha256(name.encode()).digest()[2] % FOLDS
+    """Which part of the leave-out a design belongs to: that of its pair of formats, so that no sibling is left in."""
+    return hashlib.sha256(name.split()[0].encode()).digest()[2] % FOLDS
 
 
 def _solve(samples: Sequence[Sample], names: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
@@ -85,9 +118,9 @@ def _solve(samples: Sequence[Sample], names: Sequence[str], known: Mapping[str, 
     return dict(known) | {n: float(c) for n, c in zip(names, found, strict=True)}
 
 
-def spread(residuals: Iterable[float | None]) -> float:
-    """The conformal half-width: the ceil((n + 1) * 0.9)-th smallest absolute residual."""
-    ranked = sorted(abs(r) for r in residuals if r is not None)
+def spread(scores: Iterable[float | None]) -> float:
+    """The conformal quantile: the ceil((n + 1) * 0.9)-th smallest score."""
+    ranked = sorted(s for s in scores if s is not None)
     if not ranked:
         return 0.0
     return ranked[min(len(ranked), math.ceil((len(ranked) + 1) * COVERAGE)) - 1]

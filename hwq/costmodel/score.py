@@ -10,7 +10,6 @@ from statistics import mean, median
 from hwq.costmodel.calibrate import Measured, designs
 from hwq.costmodel.cost import Quantity
 from hwq.costmodel.estimate import block_fmax, estimates
-from hwq.costmodel.fabrics import FABRICS
 from hwq.datapath import Datapath
 from hwq.datapath.device import Device
 
@@ -91,7 +90,7 @@ def _figures(row: Measured, target: Device) -> Iterator[Judged]:
     (cost,) = estimates([dp], target)
     parts = {part.name: part.figures for part in cost.breakdown}
     figures = cost.figures if row.part == "top" else parts[row.part]
-    for field, measured in ((FABRICS[target.name].field, row.value), ("ff", row.ff)):
+    for field, measured in (*row.values.items(), ("ff", row.ff)):
         yield Judged(row.datapath, row.part, field, measured, figures[field])
     if row.fmax_mhz is not None and row.part != "top":
         yield Judged(row.datapath, row.part, "fmax_mhz", row.fmax_mhz, block_fmax(dp, row.part, target))

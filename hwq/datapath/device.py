@@ -23,7 +23,8 @@ class Rows:
     costs nothing and the other absorbs logic, so that the base must come first. `shortest`: the fewest bits that make
     a chain; fewer become tables, which are larger. `tree`: a sum is a tree of full adders and one adder instead of
     rows (`hwq.bits.compress`). `shifts`: so many flip-flops in a row, never reset, or more, become a table that shifts.
-    `choice`: the rows that a table more adds to a choice among rows.
+    `choice`: the rows that a table more adds to a choice among rows. `joined`: registers of a kind share a table that
+    joins enable and reset (iCE40 resets only what is enabled), or a clock gate.
     """
 
     kept: bool
@@ -32,6 +33,7 @@ class Rows:
     tree: bool = False
     shifts: int | None = None
     choice: int = 1
+    joined: bool = False
 
 
 DEVICES: Mapping[str, tuple[str, Rows]] = {
@@ -40,20 +42,21 @@ DEVICES: Mapping[str, tuple[str, Rows]] = {
     "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True, shifts=3, choice=3)),
     "versal": ("AMD Versal; not priced", Rows(kept=True, free=True, shifts=3, choice=3)),
     "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
-    "ice40": ("Lattice iCE40 UltraPlus; not priced", Rows(kept=True)),
+    "ice40": ("Lattice iCE40 UltraPlus, without DSP blocks", Rows(kept=True, joined=True)),
     "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False, choice=3)),
-    "nangate45": ("Nangate 45 nm cells; not priced", Rows(kept=False, tree=True)),
-    "sky130": ("SkyWater 130 nm high-density cells; not priced", Rows(kept=False, tree=True)),
-    "asap7": ("ASAP7 predictive 7 nm cells; not priced", Rows(kept=False, tree=True)),
+    "nangate45": ("Nangate 45 nm cells; not priced", Rows(kept=False, tree=True, joined=True)),
+    "sky130": ("SkyWater 130 nm high-density cells; not priced", Rows(kept=False, tree=True, joined=True)),
+    "asap7": ("ASAP7 predictive 7 nm cells; not priced", Rows(kept=False, tree=True, joined=True)),
 }
 
 
 @dataclass(frozen=True)
 class Device:
-    """One device file. `prices` and `spread` are keyed by field (`lut`, `ge`, ...), then by feature or class.
+    """One device file. All but delays are keyed by field (`lut`, `area_um2`, ...), then by kind of module.
 
-    `spread` holds the relative half-width of the 90 % interval of designs that are not priced exactly. `delays` (ns)
-    exist only where place and route does.
+    `prices` of features; `spread`: the half-width of the 90 % interval over what is
+    uncertain of a price; `doubt`: that of the relative errors of what is priced exactly; `region`: the largest count
+    of each feature that a price was fitted to. `delays` (ns) exist only where place and route does.
     """
 
     name: str
@@ -61,8 +64,10 @@ class Device:
     rows: Rows
     source: str = "not calibrated"
     level: str = ""
-    prices: Mapping[str, Mapping[str, float]] | None = None
-    spread: Mapping[str, float] | None = None
+    prices: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None
+    spread: Mapping[str, Mapping[str, float]] | None = None
+    doubt: Mapping[str, Mapping[str, float]] | None = None
+    region: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None
     delays: Mapping[str, float] | None = None
     digest: str = ""
 
@@ -100,10 +105,13 @@ def read(name: str, text: str) -> Device:
             data["level"],
             data["prices"],
             data["spread"],
+            data["doubt"],
+            data["region"],
             data.get("delays"),
             hashlib.sha256(text.encode()).hexdigest()[:12],
         )
     except (ValueError, KeyError) as error:
         raise HwqError(
-            f"the device file of {name} must hold source, level, prices and spread, not {error!r}; recalibrate"
+            f"the device file of {name} must hold source, level, prices, spread, doubt and region, not {error!r}; "
+            "recalibrate"
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from hwq.formats.rounding import SEED_BITS
 
 __all__ = ["Counts", "around", "modules", "structure", "surroundings"]
 
-Counts = np.ndarray[Any, Any]  # one for each of many arrays
+Counts = Any  # an integer, or one for each of many arrays
 
 STATES = {"os": 5, "tree": 5, "ws": 4}  # clear, run, flush, drain, tail; clear, load, run, tail: one flip-flop each
 
@@ -45,8 +46,19 @@ def structure(plan: Plan) -> list[tuple[str, int, Block]]:
 def around(plan: Plan) -> list[tuple[str, Mapping[str, float]]]:
     """(name, counts) of what the top itself adds to its modules."""
     array = plan.dp.array
-    found = surroundings(plan, np.array([array.rows]), np.array([array.cols]))
-    return [(name, {key: int(count[0]) for key, count in counts.items()}) for name, counts in found.items()]
+    return list(surroundings(plan, array.rows, array.cols).items())
+
+
+def _most(*sizes: Counts) -> Counts:
+    """The largest, of each of many arrays where one of the sizes is of these."""
+    if all(isinstance(size, int) for size in sizes):
+        return max(sizes)
+    return reduce(np.maximum, sizes)
+
+
+def _bits(size: Counts) -> Counts:
+    """The bit length of a number, which is the binary exponent of it as a float."""
+    return size.bit_length() if isinstance(size, int) else np.frexp(size)[1]
 
 
 def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
@@ -54,10 +66,10 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
 
     Counts: `ff` flip-flops; `shift` tables that shift in place of some; `gate` code bits forced to zero outside a run
     before logic, and `lane` those that only a register takes, once a lane; `read` tables that choose among the rows;
-    `column` those that know of a waiting result, `turn` bits of their counters; `control` the state machine, `count`
-    its counter's bits. `ahead` is what tells tiles from one another that are on their way at once. `merged` are
-    flip-flops that a synthesiser finds twice: an operand's delay within an element is also the next element's operand
-    register, or, where operands reach all elements at once, that of each of them.
+    `column` those that know of a waiting result, `turn` bits of their counters; `control:...` the state machine of a
+    dataflow, `count` its counter's bits. `ahead` is what tells tiles from one another that are on their way at once.
+    `merged` are flip-flops that a synthesiser finds twice: an operand's delay within an element is also the next
+    element's operand register, or, where operands reach all elements at once, that of each of them.
     """
     dp = plan.dp
     mac, array, depth = dp.mac, dp.array, output_depth(dp)
@@ -65,13 +77,13 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     down, across = plan.tile
     high, wide = rows // down, cols // across  # elements
     going = skew(flow, high, wide) + pe_depth(dp)
-    longest = (np.maximum(rows, going + depth) if streaming else np.maximum(np.maximum(going - 1, rows), depth)) - 1
+    longest = (_most(rows, going + depth) if streaming else _most(going - 1, rows, depth)) - 1
     if doubled(dp):
-        longest = np.maximum(rows, waves(dp, rows, cols)) - 1
+        longest = _most(rows, waves(dp, rows, cols)) - 1
     waits = cols - 1 if FOOT in plan.blocks else 0 * cols  # for the last column's results
     if FOOT in plan.blocks:
-        longest = np.maximum(np.maximum(words(dp) + pe_depth(dp), depth + waits), np.maximum(words(dp) + 1, cols)) - 1
-    count = np.frexp(longest)[1]  # the binary exponent of an integer is its bit length
+        longest = _most(words(dp) + pe_depth(dp), depth + waits, words(dp) + 1, cols) - 1
+    count = _bits(longest)
     sums = sum(w.width for w in plan.state.words.values())
     if FOOT in plan.blocks:
         sums += banks(mac).width - mac.acc_bits
@@ -83,21 +95,21 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     shifts = 0 * cols
     if flow == "os":  # codes wait as they came, but for the last cycle; a bit of each lane says whether they are any
         for operand, tile, edge in zip(plan.operands, plan.tile, (high, wide), strict=True):
-            waiting = array.lanes * tile * _waiting(edge, plan.rows.shifts)
-            earlier = np.maximum(edge - 1, 0) * np.maximum(edge - 2, 0) // 2
-            delayed = delayed + operand.fmt.bits * waiting[0] - array.lanes * tile * operand.bits * earlier
-            delayed = delayed + np.maximum(edge - 2, 0)
-            shifts = shifts + operand.fmt.bits * waiting[1]
+            kept, shifted = _waiting(edge, plan.rows.shifts)
+            earlier = _most(edge - 1, 0) * _most(edge - 2, 0) // 2
+            delayed = delayed + array.lanes * tile * (operand.fmt.bits * kept - operand.bits * earlier)
+            delayed = delayed + _most(edge - 2, 0)
+            shifts = shifts + array.lanes * tile * operand.fmt.bits * shifted
     results = mac.output.bits * (cols * (cols - 1) // 2) * streaming
     valid = going + depth if streaming else depth + waits - (rows * depth == 1) * (FOOT not in plan.blocks)
     # each column counts by itself which row's turn it is and whether its result waits
     alone = not streaming and FOOT not in plan.blocks
-    turns, columns = cols * np.frexp(rows - 1)[1] * alone, cols * (cols > 1) * (rows * depth > 1) * alone
+    turns, columns = cols * _bits(rows - 1) * alone, cols * (cols > 1) * (rows * depth > 1) * alone
     lanes = (high + wide - 2) * (flow == "os") + (high - 1) * streaming
     gated = rows * a + cols * w * (not streaming)
     if plan.rows.kept and flow != "tree":  # flip-flops are set back for nothing: what counts is logic before them
         gates = {"a": a, "w": w * (not streaming)}
-        gated = np.full_like(rows, sum(bits for side, bits in gates.items() if plan.blocks[f"decode_{side}"].cells))
+        gated = 0 * rows + sum(bits for side, bits in gates.items() if plan.blocks[f"decode_{side}"].cells)
     # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
     begun = 0 * cols
     late = streaming * (plan.blocks["decode_w"].depth > 0) + high * (flow == "os") + (flow == "tree")
@@ -110,51 +122,87 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     ahead = dict.fromkeys(("ff", "enable"), 0 * cols)
     if doubled(dp):  # of bits with the same delay one is left, as of what they enable
         _, last = taking(dp, rows, cols)
-        marks = np.maximum(plan.blocks["decode_a"].depth + high + wide - 2, last * bool(held))
+        marks = _most(plan.blocks["decode_a"].depth + high + wide - 2, last * bool(held))
         ahead["ff"], ahead["enable"] = valid + marks - high * wide, (high + wide - 1 - high * wide) * plan.rows.kept
     return {
         "edge": {"gate": gated, "lane": lanes * plan.rows.kept, "ff": delayed, "shift": shifts},
         # with stochastic rounding a seed is loaded, or goes on
         "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
         "read_out": {
-            "read": cols * sums * -(-(rows - 1) // plan.rows.choice) * (not streaming),
+            "read": cols * sums * _choice(rows, plan.rows.choice) * (not streaming),
             "column": columns * plan.rows.kept,  # of standard cells these are too few to tell from the choice
             "turn": turns * plan.rows.kept,
             "ff": cols * mac.output.bits + results + columns + turns,
         },
         # of one row, and without output registers, the last state is the valid bit
-        "control": {"control": np.ones_like(rows), "count": count, "ff": STATES[flow] + count + valid + late},
+        "control": {f"control:{flow}": 0 * rows + 1, "count": count, "ff": STATES[flow] + count + valid + late},
         "parameters": {"ff": cols * held},
         "ahead": ahead,
         "merged": {
             "ff": -(delays["a"] * high * (wide - 1) + delays["w"] * wide * (high - 1) * (not streaming)) - begun
         },
+        **_shared(plan, high, wide),
+        **_single(plan, rows, cols),
         **_unread(plan, high, wide),
         **_indexed(plan, rows, cols),
     }
 
 
-def _waiting(edge: Counts, least: int | None) -> Counts:
-    """[2, n]: flip-flops and shifting tables of a bit that waits 1, 2, ... cycles in the lanes of an edge of n.
+def _waiting(edge: Counts, least: int | None) -> tuple[Counts, Counts]:
+    """(flip-flops, shifting tables) of a bit that waits 1, 2, ... cycles in the lanes of an edge."""
+    if isinstance(edge, int):
+        return _waits(edge, least)
+    found = np.array([_waits(int(lanes), least) for lanes in edge])
+    return found[:, 0], found[:, 1]
 
-    A table of Xilinx holds up to 32 cycles; the first of 17, and of 33, is a flip-flop (Yosys, xilinx/cells_map.v).
-    """
-    cycles = np.arange(max(int(edge.max()), 2) - 1)
-    rest = cycles % 32
-    shifted = cycles >= least if least else cycles < 0
-    ff = np.where(shifted, (rest == 1) | (rest == 17), cycles)
-    tables = np.where(shifted, cycles // 32 + (rest > 1), 0)
-    return np.cumsum([ff, tables], axis=1)[:, np.maximum(edge - 2, 0)]
+
+@lru_cache(maxsize=4096)
+def _waits(edge: int, least: int | None) -> tuple[int, int]:
+    """A table of Xilinx holds up to 32 cycles; the first of 17 and of 33 is a flip-flop (Yosys, xilinx/cells_map.v)."""
+    ff = tables = 0
+    for cycles in range(1, edge - 1):
+        rest = cycles % 32
+        shifted = least is not None and cycles >= least
+        ff += rest in (1, 17) if shifted else cycles
+        tables += (cycles // 32 + (rest > 1)) * shifted
+    return ff, tables
 
 
 def _indexed(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
     """What banks ask for: their index and the codes that it stands for, rows that are left, what columns wait for."""
     if FOOT not in plan.blocks:
         return {}
-    index, left = (np.frexp(most)[1] for most in (np.maximum(words(plan.dp) - 1, cols - 2), rows - 1))
+    index, left = _bits(_most(words(plan.dp) - 1, cols - 2)), _bits(rows - 1)
     edges = zip(plan.operands, (rows, cols), strict=True)
-    late = sum(operand.bits * np.maximum(edge - 2, 0) for operand, edge in edges)
+    late = sum(operand.bits * _most(edge - 2, 0) for operand, edge in edges)
     return {"indices": {"count": index + left, "ff": index + left + late + (cols - 1) * (1 + left)}}
+
+
+def _choice(rows: Counts, more: int) -> Counts:
+    """Tables that choose one of so many bits; with one row a table, every fifth is one that joins four."""
+    return -(-(rows - 1) // more) if more > 1 else (rows - 1) - (rows - 1) // 4
+
+
+def _shared(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
+    """What joins enable and reset in each element, which an array has once, and once for each row's clear."""
+    if not plan.rows.joined:
+        return {}
+    element = plan.blocks["pe"]
+    clears = (rows if plan.dp.array.dataflow == "os" else 1) * bool(element.states)
+    return {
+        "shared": {
+            "joined": (element.register_kinds - bool(element.states)) + clears - element.register_kinds * rows * cols
+        }
+    }
+
+
+def _single(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
+    """Weight-stationary sums of one row are products: above these a synthesiser finds one register, the sign's."""
+    mac = plan.dp.mac
+    if plan.dp.array.dataflow != "ws" or mac.out is not None or mac.floats is not None or mac.k > 1:
+        return {}
+    signs = max(0, mac.acc_bits - mac.exact_bits)
+    return {"signs": {"ff": -signs * (cols + cols * (cols - 1) // 2) * (rows == 1)}}
 
 
 def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
@@ -177,6 +225,7 @@ def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Count
     return {"inside": {"ff": -(rows * a + cols * w + passing)}}
 
 
+@lru_cache(maxsize=4096)
 def _delays(element: Block) -> dict[str, int]:
     """Bits of each operand and of MARKS that an element holds beyond its operand registers: delays of the same."""
     inputs = [net for net in element.inputs if not net.name.startswith(SUM)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from hwq.bits import Word, variable
 from hwq.bits.cells import Block
@@ -39,12 +39,12 @@ class Plan:
     rows: Rows
     blocks: Mapping[str, Block]
 
-    @property
+    @cached_property
     def operands(self) -> tuple[Operand, Operand]:
         """The operands as they travel here."""
         return _operands(self.dp, self.device)
 
-    @property
+    @cached_property
     def state(self) -> steps.State:
         """What an element keeps."""
         return _state(self.dp)

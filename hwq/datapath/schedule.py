@@ -156,7 +156,8 @@ def waves(dp: Datapath, rows: Size, cols: Size) -> Size:
     more than these are between two tiles, as weights go on entering in the others.
     """
     taken = skew("ws", rows, cols) + (dp.decode == "edge" and "unpack" in dp.cuts)
-    found: Size = np.maximum(np.maximum(1, taken), cols - 1 + behind(dp))
+    most: Any = max if isinstance(taken, int) else np.maximum
+    found: Size = most(most(1, taken), cols - 1 + behind(dp))
     return found
 
 

@@ -181,7 +181,7 @@ class Mac:
         """The accumulator's format, without flags that are kept beside it; also that of a bias."""
         return self.floats if self.floats is not None else self._grid
 
-    @property
+    @cached_property
     def _grid(self) -> Int:
         return Int(self.acc_bits, frac=-self.acc_lsb)
 
@@ -194,7 +194,7 @@ class Mac:
     def has_inf(self) -> bool:
         return self.a.has_inf or self.w.has_inf
 
-    @property
+    @cached_property
     def output(self) -> Format:
         """The format of the result codes."""
         if self.out is not None or self.floats is not None:
@@ -205,7 +205,7 @@ class Mac:
         """The epilogue step of that kind, if there is one."""
         return next((s for s in self.epilogue if isinstance(s, kind)), None)
 
-    @property
+    @cached_property
     def requant(self) -> Format | None:
         """The format of the requantizer's multiplier, or None."""
         step = self.step(Requant)

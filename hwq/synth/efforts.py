@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-__all__ = ["AREA_EFFORTS", "EFFORTS", "Point", "pareto"]
+__all__ = ["AREA_EFFORTS", "EFFORTS", "FAST", "Point", "pareto"]
 
 
 class Point(NamedTuple):
@@ -41,6 +41,7 @@ EFFORTS: Mapping[str, str] = {
     "restructured": f"strash; ifraig; scorr; &get -n; &syn3; &syn4; &b; &put; dch -f; map -B 0.9 -D 1; {_SIZED}",
 }
 AREA_EFFORTS = ("amap", "resyn", "nf")
+FAST = "map"  # mapped for delay, neither restructured nor sized
 
 
 def pareto(points: Iterable[Point]) -> tuple[Point, ...]:

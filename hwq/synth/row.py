@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hwq.errors import HwqError
-from hwq.synth.efforts import Point
+from hwq.synth.efforts import FAST, Point
 
 __all__ = ["Row", "Spread"]
 
@@ -60,6 +60,14 @@ class Row:
     critical: str = ""
     seeds: tuple[int, ...] = field(default=())
     points: tuple[Point, ...] = field(default=())
+
+    def figure(self, field: str) -> float:
+        """One of its counts or areas by name; `fast_um2` is the area of the point of the effort FAST."""
+        points = {point.effort: point.area_um2 for point in self.points}
+        value: float | None = points.get(FAST) if field == "fast_um2" else getattr(self, field)
+        if value is None:
+            raise HwqError(f"a row of {self.device} must have its {field}, not {self.module} without it")
+        return value
 
     def to_json(self) -> str:
         """One line of JSON, keys sorted, meaningless fields absent."""
