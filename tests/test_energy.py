@@ -176,9 +176,10 @@ def test_the_simulated_element_adds_what_it_is_shown(tmp_path: Path, text: str) 
     waves = simulate(mapped, what, given, tmp_path)
     columns = {text.strip(" \\"): waves.of(bit) for bit, text in what.names.items()}
     sums = [columns[f"acc [{bit}]"] for bit in range(hardware.state.words["acc"].width)]
-    last = [sum(int(column[2 * 8 * run]) << bit for bit, column in enumerate(sums)) for run in range(1, 6)]
+    first = [2 + 2 * 8 * run for run in range(5)]  # samples of cycles that show the sum of the run before
+    last = [sum(int(column[at]) << bit for bit, column in enumerate(sums)) for at in first]
     assert waves.cycles == 5 * 8
-    assert last == [int(matmul(dp.mac, a[run : run + 1], w[run : run + 1])[0, 0]) for run in range(5)]
+    assert last == [int(matmul(dp.mac, a[[run]], w[[run]])[0, 0]) for run in range(-1, 4)]
 
 
 def test_an_element_takes_energy_in_every_part() -> None:
@@ -197,9 +198,18 @@ def test_an_element_takes_energy_in_every_part() -> None:
         kept = Energy.from_json(row.to_json())
         assert kept.pj_per_mac == pytest.approx(row.pj_per_mac, rel=1e-5)
         assert Energy.from_json(kept.to_json()) == kept
-    assert rows["uniform"].pj_per_mac > rows["sparse"].pj_per_mac > rows["held"].pj_per_mac
+    assert rows["uniform"].pj_per_mac > rows["gaussian"].pj_per_mac > rows["sparse"].pj_per_mac
     assert rows["held"].toggles["inputs"] < 0.05
     assert len({row.leakage_nw for row in rows.values()}) == 1
+
+
+def test_the_kept_rows_are_read() -> None:
+    rows = [Energy.from_json(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
+    found = {(row.device, row.design, row.stream): row.pj_per_mac for row in rows}
+    assert len(found) == len(rows) >= 24
+    for device, design in {(row.device, row.design) for row in rows}:
+        streams = [found[device, design, stream] for stream in ("uniform", "gaussian", "sparse", "resnet8")]
+        assert streams == sorted(streams, reverse=True)
 
 
 def test_bad_streams_and_elements_are_refused_in_one_line() -> None:

@@ -1,11 +1,13 @@
-"""Measure the energies of processing elements under four streams: `python tools/measure_energy.py nangate45 > rows`.
+"""Measure energies of processing elements under four streams: `python tools/measure_energy.py nangate45 ROWS`.
 
-The streams are those of `hwq.synth.streams` and `resnet8`, codes of a layer of the packaged network.
+The streams are those of `hwq.synth.streams` and `resnet8`, codes of a layer of the packaged network. Designs that have
+rows of the device in the file ROWS are not measured again: what was killed goes on.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from hwq.datapath import Datapath
 from hwq.datapath.draw import Codes
 from hwq.errors import HwqError
 from hwq.formats import Format
-from hwq.synth.energy import RUNS, TERMS, measure_energy
+from hwq.synth.energy import RUNS, TERMS, Energy, measure_energy
 from hwq.zoo import layer_weights, load
 
 SPIKE = (
@@ -69,17 +71,27 @@ def _encoded(fmt: Format, x: np.ndarray[Any, Any]) -> Codes:
     return codes
 
 
+def missing(device: str, rows: Path) -> list[str]:
+    """The designs that have no rows yet."""
+    kept = rows.read_text(encoding="utf-8").splitlines() if rows.is_file() else []
+    done = {row.design for row in map(Energy.from_json, kept) if row.device == device}
+    designs = SPIKE + MORE if device == "nangate45" else SPIKE
+    return [text for text in designs if str(Datapath.parse(text)) not in done]
+
+
 def main() -> None:
     """A row a line; a design that fails is named on standard error."""
-    device, *designs = sys.argv[1:]
+    device, rows = sys.argv[1], Path(sys.argv[2])
     data = layer()
-    for text in designs or (SPIKE + MORE if device == "nangate45" else SPIKE):
+    for text in missing(device, rows):
         dp = Datapath.parse(text)
         try:
-            for row in measure_energy(dp, device, given={MODEL: given(dp, data)}):
-                print(row.to_json(), flush=True)
+            found = measure_energy(dp, device, given={MODEL: given(dp, data)})
         except HwqError as error:
             print(f"{text}: {error}", file=sys.stderr, flush=True)
+            continue
+        with rows.open("a", encoding="utf-8") as file:
+            file.writelines(f"{row.to_json()}\n" for row in found)
 
 
 if __name__ == "__main__":
