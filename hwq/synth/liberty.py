@@ -17,7 +17,16 @@ from pathlib import Path
 
 from hwq.errors import HwqError, ToolError
 
-__all__ = ["LIBRARIES", "Library", "clock_gates", "flip_flops", "gate_files", "library_files", "library_text"]
+__all__ = [
+    "LIBRARIES",
+    "Library",
+    "cell_texts",
+    "clock_gates",
+    "flip_flops",
+    "gate_files",
+    "library_files",
+    "library_text",
+]
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ def library_text(path: Path) -> str:
 
 
 @lru_cache(maxsize=8)
-def _cells(files: tuple[Path, ...]) -> Mapping[str, str]:
+def cell_texts(files: tuple[Path, ...]) -> Mapping[str, str]:
     """The text of each cell's group, by the cell's name."""
     found: dict[str, str] = {}
     for path in files:
@@ -87,11 +96,17 @@ def _cells(files: tuple[Path, ...]) -> Mapping[str, str]:
     return found
 
 
-def gate_files(files: Sequence[Path]) -> list[Path]:
+def gate_files(files: Sequence[Path]) -> Sequence[Path]:
     """The files that have cells without state, most of them first: ABC takes no other and dies of another order."""
+    return _gate_files(tuple(files))
+
+
+@lru_cache(maxsize=8)
+def _gate_files(files: tuple[Path, ...]) -> Sequence[Path]:
     state = re.compile(r"\b(ff|latch|ff_bank|latch_bank|statetable)\s*\(|clock_gating_integrated_cell")
     gates = {
-        path: sum("function" in text and not state.search(text) for text in _cells((path,)).values()) for path in files
+        path: sum("function" in text and not state.search(text) for text in cell_texts((path,)).values())
+        for path in files
     }
     return sorted((path for path in files if gates[path]), key=lambda path: -gates[path])
 
@@ -99,7 +114,7 @@ def gate_files(files: Sequence[Path]) -> list[Path]:
 @lru_cache(maxsize=8)
 def flip_flops(files: tuple[Path, ...]) -> frozenset[str]:
     """Names of the cells that are one flip-flop."""
-    return frozenset(name for name, text in _cells(files).items() if re.search(r"\bff\s*\(", text))
+    return frozenset(name for name, text in cell_texts(files).items() if re.search(r"\bff\s*\(", text))
 
 
 def clock_gates(files: tuple[Path, ...]) -> Mapping[str, str]:
@@ -107,7 +122,7 @@ def clock_gates(files: tuple[Path, ...]) -> Mapping[str, str]:
 
     The enable is taken while the clock is low (`latch_posedge`), so that the gated clock has no short pulses.
     """
-    gates = {name: text for name, text in _cells(files).items() if "clock_gating_integrated_cell" in text}
+    gates = {name: text for name, text in cell_texts(files).items() if "clock_gating_integrated_cell" in text}
     return {name: _clock_gate(name, text) for name, text in gates.items()}
 
 
