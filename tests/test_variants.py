@@ -325,4 +325,4 @@ def test_a_clock_cuts_a_variant_that_only_its_device_has() -> None:
     dp = Datapath.parse("int8*int8 +fixed(32) @8x8 use=gated")
     found = plan(dp, "ecp5", 200).dp
     assert (found.uses, found.cuts) == (("gated",), ("mul2", "mul3", "mul"))
-    assert plan(dp, "ecp5", 225).dp.cuts == ("mul1", "mul2", "mul3", "mul")
+    assert plan(dp, "ecp5", 220).dp.cuts == ("mul1", "mul2", "mul3", "mul")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -94,16 +94,28 @@ def _each(fits: Mapping[str, Mapping[str, tuple[Fit, Any]]], what: Callable[[Fit
 
 
 def _fits(seen: Sequence[Measured], device: str, field: str) -> dict[str, tuple[Fit, Sequence[Sample]]]:
-    """What rows say of each kind of module, and these as samples; tops last, which hold the others."""
-    found: dict[str, tuple[Fit, Sequence[Sample]]] = {}
-    for part, kind in KINDS.items():
-        rows = [r for r in seen if r.part == part]
-        samples = [
-            _rest(r, device, field, found["pe"][0]) if r.part == "top" else block_sample(r, device, field) for r in rows
-        ]
-        samples = [s for s in samples if s.measured > 0]
-        found[kind] = fit(samples, device, "processing elements (pe)" if part == "pe" else f"modules ({part})"), samples
+    """What rows say of each kind of module, and these as samples; tops last, which hold the others.
+
+    Kinds of which there are too few for a fit of their own, as in a kit, share that of all but processing elements.
+    """
+    rows = {kind: [r for r in seen if r.part == part] for part, kind in KINDS.items()}
+    elements = _positive(block_sample(r, device, field) for r in rows.pop("pe"))
+    pe = fit(elements, device, "processing elements (pe)")
+    samples = {
+        kind: _positive(
+            _rest(r, device, field, pe) if r.part == "top" else block_sample(r, device, field) for r in measured
+        )
+        for kind, measured in rows.items()
+    }
+    found: dict[str, tuple[Fit, Sequence[Sample]]] = {"pe": (pe, elements)}
+    for kind, own in samples.items():
+        used = own if len(own) >= FOLDS else [sample for each in samples.values() for sample in each]
+        found[kind] = fit(used, device, "other modules (top, epilogue, decode_a)"), used
     return found
+
+
+def _positive(samples: Iterable[Sample]) -> list[Sample]:
+    return [sample for sample in samples if sample.measured > 0]
 
 
 def _misses(errors: Sequence[float]) -> str:

@@ -214,7 +214,7 @@ def _coefficients(field: str, kind: str, target: Device) -> Mapping[str, float]:
     assert target.prices is not None
     prices = target.prices[field]
     others = [lent for other, lent in sorted(prices.items()) if other != kind]
-    return dict(ChainMap(dict(prices[kind]), *map(dict, others)))
+    return dict(ChainMap(dict(prices[kind]), *map(dict, others), dict(FABRICS[target.name].stated)))
 
 
 def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[str, Figure]:

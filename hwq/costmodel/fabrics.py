@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from hwq.bits.cells import Cell
@@ -33,6 +33,7 @@ class Fabric:
     exact: Mapping[str, float]
     ff: bool = False  # flip-flops are part of these fields
     unmodelled: tuple[str, ...] = ()
+    stated: Mapping[str, float] = field(default_factory=dict)  # coefficients that no design of the experiment has shown
 
     @property
     def field(self) -> str:
@@ -101,7 +102,7 @@ def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
     elif cell.op in ("twin", "triple"):
         counts["row"] += cell.out.width + (cell.op == "triple" and cell.args[4].value is None)
     elif cell.op == "bank":  # a table a bit, and four of them for eight bits of the memory
-        counts["row"] += cell.out.width + 4 * -(-cell.out.width // 8)
+        counts["bank"] += cell.out.width + 4 * -(-cell.out.width // 8)
     elif cell.op == "booth":
         counts["digit"] += 0 if absorbed else cell.out.width
     elif cell.op == "select":  # what a bit costs depends on how many of its legs live, and on what takes it
@@ -211,6 +212,7 @@ _LUT6 = Fabric(
     ("lut",),
     _xc7,
     {"row": 1.0, "shift": 1.0, **_ONE},
+    stated={"bank": 1.0},
     unmodelled=("fmax_mhz: no open place and route; not checked against Vivado", _ENERGY),
 )
 
