@@ -93,7 +93,7 @@ def _sram(bits: int, width: int, node: int, banks: int) -> Found:
 
     found = sram(bits, width, node, banks)
     cut = found.macro
-    rows = [_row(*name.rsplit("_", 1), q) for name, q in found.figures.items()]
+    rows = [_row(name.partition("_")[0], name.partition("_")[2], q) for name, q in found.figures.items()]
     title = f"{bits} bits in words of {width} at {node} nm, {cut.rows} x {cut.lanes} banks of {cut.depth} x {cut.width}"
     return found.json(), title, rows
 
