@@ -81,16 +81,16 @@ SPLITS = ((2, 1), (2, 2), (3, 1), (2, 3), (3, 2), (2, 4), (3, 3), (4, 2), (2, 5)
 def minifloats() -> Iterator[Fact]:
     """Elements with exact sums in LUTs and in cells, for the band of Versal; fp8 in cells, for that of gates."""
     pairs = {f"fp({e},{m})": f"int({e + m + 1})" for e, m in SPLITS}
-    for device in ("xc7", "nangate45"):
-        rows = synthesised(device, [_exact(name) for name in (*pairs, *pairs.values())])
+    for device, lanes in (("xc7", 1), ("nangate45", 1), ("xc7", 4)):
+        rows = synthesised(device, [_exact(name, lanes) for name in (*pairs, *pairs.values())])
         for mine, other in pairs.items():
-            ratio = area(rows[_exact(mine)]) / area(rows[_exact(other)])
-            yield Fact("a", device, f"{mine} over {other}, exact", ratio, 1.2, 2.8, VERSAL)
+            ratio = area(rows[_exact(mine, lanes)]) / area(rows[_exact(other, lanes)])
+            yield Fact("a", device, f"{mine} over {other}, exact, lanes: {lanes}", ratio, 1.2, 2.8, VERSAL)
     yield from _gates()
 
 
-def _exact(name: str) -> str:
-    return f"{name}*{name} k={TERMS}"
+def _exact(name: str, lanes: int = 1) -> str:
+    return f"{name}*{name}{f' @1x1x{lanes}' * (lanes > 1)} k={TERMS}"
 
 
 def _gates() -> Iterator[Fact]:
@@ -144,9 +144,9 @@ def _grids(device: str, widths: Sequence[int], sums: Sequence[int]) -> dict[str,
         texts = {place: text.format(*place) for place in places}
         rows = synthesised(device, list(texts.values()))
         found[title] = {place: area(rows[text]) for place, text in texts.items()}
-    if device in LIBRARIES:  # the unit's operand registers are not counted, so what ours take is told apart
-        one = flip_flop(device, rows[next(iter(texts.values()))])
-        found[f"{title}, without operand registers"] = {at: of - 2 * at[0] * one for at, of in found[title].items()}
+        if device in LIBRARIES:  # the unit's operand registers are not counted, so what ours take is told apart
+            one = flip_flop(device, rows[next(iter(texts.values()))])
+            found[f"{title}, without operand registers"] = {at: of - 2 * at[0] * one for at, of in found[title].items()}
     found[UNIT] = dict(zip(places, map(area, _units(device, places)), strict=True))
     return found
 
