@@ -18,7 +18,20 @@ from hwq.costmodel import estimate
 from hwq.datapath import Datapath
 from hwq.search import Point
 
-CONTRACT = ["formats", "cost", "rtl", "golden", "sim", "synth", "ptq", "search", "calibrate", "export", "demo"]
+CONTRACT = [
+    "formats",
+    "cost",
+    "memory",
+    "rtl",
+    "golden",
+    "sim",
+    "synth",
+    "ptq",
+    "search",
+    "calibrate",
+    "export",
+    "demo",
+]
 LATER = ["report", "compile", "import"]
 
 
