@@ -206,10 +206,13 @@ def test_an_element_takes_energy_in_every_part() -> None:
 def test_the_kept_rows_are_read() -> None:
     rows = [Energy.from_json(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
     found = {(row.device, row.design, row.stream): row.pj_per_mac for row in rows}
-    assert len(found) == len(rows) >= 24
+    assert len(found) == len(rows) == 128
     for device, design in {(row.device, row.design) for row in rows}:
-        streams = [found[device, design, stream] for stream in ("uniform", "gaussian", "sparse", "resnet8")]
-        assert streams == sorted(streams, reverse=True)
+        dense, normal, sparse, real = (found[device, design, s] for s in ("uniform", "gaussian", "sparse", "resnet8"))
+        assert 1.02 * dense > normal > sparse > real
+    eight = {"fp8_e5m2": 80, "fp8_e4m3": 48, "int8": 32}
+    ranked = [found["nangate45", f"{name}*{name} +fixed({bits})", "uniform"] for name, bits in eight.items()]
+    assert ranked == sorted(ranked, reverse=True)
 
 
 def test_bad_streams_and_elements_are_refused_in_one_line() -> None:

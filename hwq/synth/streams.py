@@ -39,11 +39,12 @@ def codes(dp: Datapath, stream: str, runs: int, terms: int, seed: int) -> tuple[
         a, w = (draw.rng.choice(draw.finite[side], (runs, terms)) for side in "aw")
         return a, w
     rng = np.random.default_rng(seed)
-    a, w = (_normal(fmt, rng.standard_normal((runs, terms))) for fmt in (dp.mac.a, dp.mac.w))
-    return dp.mac.a.encode(np.maximum(a, 0) if stream == "sparse" else a), dp.mac.w.encode(w)
+    a, w = (rng.standard_normal((runs, terms)) for _ in "aw")
+    a = np.maximum(a, 0) if stream == "sparse" else a
+    return dp.mac.a.encode(_scaled(dp.mac.a, a)), dp.mac.w.encode(_scaled(dp.mac.w, w))
 
 
-def _normal(fmt: Format, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _scaled(fmt: Format, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     least, most = (float(end) for end in fmt.extremes)
     return (x if least < 0 else np.abs(x)) * (max(most, -least) / SIGMAS)
 
