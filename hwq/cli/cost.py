@@ -25,6 +25,16 @@ PartName = Annotated[
     ),
 ]
 
+Prices = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="Your own prices of the device, of hwq calibrate -o FILE."),
+]
+
+Node = Annotated[
+    int | None,
+    typer.Option("--node", metavar="NM", help="A cell library's areas at another node; a wrong one lists them."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -36,6 +46,8 @@ def cost(
     device: Device,
     clock: Clock = None,
     part: PartName = None,
+    prices: Prices = None,
+    node: Node = None,
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
@@ -43,10 +55,17 @@ def cost(
     from hwq.costmodel import estimate
     from hwq.costmodel.parts import fpga, report
     from hwq.datapath import plan
+    from hwq.datapath.device import load
 
     chip = None if part is None else fpga(part, device)
     dp = parse_datapath(words)
-    found = estimate(dp if clock is None else plan(dp, device, clock).dp, device)
+    found = estimate(
+        dp if clock is None else plan(dp, device, clock).dp, device if prices is None else load(device, prices)
+    )
+    if node is not None:
+        from hwq.costmodel.scaled import at_node
+
+        found = at_node(found, node)
     if plot is not None:
         _plot(found, plot)
     if as_json:
@@ -57,8 +76,8 @@ def cost(
 
 def _print(found: Cost, chip: Fpga | None) -> None:
     print(f"{found.datapath} on {found.device}; {found.level}: {found.source}\n")
-    figures = [(name, q.value, q.low, q.high) for name, q in found.figures.items()]
-    table(["figure", "value", "low", "high"], figures)
+    figures = [(name, q.value, q.low, q.high, found.level_of(name)) for name, q in found.figures.items()]
+    table(["figure", "value", "low", "high", "level "], figures)
     names = list(dict.fromkeys(name for part in found.breakdown for name in part.figures))
     rows = [
         (part.name, part.count, *(part.figures[name].value if name in part.figures else None for name in names))
