@@ -84,8 +84,13 @@ def _spots(rows: Sequence[Row], device: str, at: int) -> list[_Spot]:
 
 
 def _unit(rows: Sequence[Row], device: str) -> str:
+    """What the axis counts; the first of a device's levels is that of its areas."""
     cost = next((row["cost"][device] for row in rows if "unit" in row["cost"][device]), None)
-    return f"{UNITS.get(cost['unit'], cost['unit'])} of one element, {cost['level']} {device}" if cost else device
+    return (
+        f"{UNITS.get(cost['unit'], cost['unit'])} of one element, {cost['level'].partition(',')[0]} {device}"
+        if cost
+        else device
+    )
 
 
 def _caption(rows: Sequence[Row], devices: Sequence[str], note: str) -> str:
