@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwq.cli.console import DatapathWords, Device, Json, parse_datapath, show, table
+from hwq.cli.tree import print_tree
+from hwq.cli.whatif import print_what_if
 
 if TYPE_CHECKING:
     from hwq.costmodel import Cost
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["Clock", "register"]
 
 Clock = Annotated[float | None, typer.Option("--clock", metavar="MHZ", help="Pick the cuts that reach this clock.")]
-Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the breakdown as PNG, SVG or PDF.")]
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the tree as PNG, SVG or PDF.")]
+Deep = Annotated[bool, typer.Option("--tree", help="Down to what is counted: carry chains, digits, multiplexers.")]
+Changes = Annotated[
+    bool, typer.Option("--what-if", help="One change each: subnormals, accumulator, rounding, cuts; what it saves.")
+]
 
 PartName = Annotated[
     str | None,
@@ -36,12 +42,15 @@ def cost(
     device: Device,
     clock: Clock = None,
     part: PartName = None,
+    tree: Deep = False,
+    changes: Changes = False,
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
     """Price a datapath on a device."""
     from hwq.costmodel import estimate
     from hwq.costmodel.parts import fpga, report
+    from hwq.costmodel.whatif import what_if
     from hwq.datapath import plan
 
     chip = None if part is None else fpga(part, device)
@@ -49,13 +58,18 @@ def cost(
     found = estimate(dp if clock is None else plan(dp, device, clock).dp, device)
     if plot is not None:
         _plot(found, plot)
+    others = what_if(found.datapath, device) if changes else None
     if as_json:
-        show(found.json() if chip is None else found.json() | {"part": report(found, chip)})
+        record = found.json() | ({} if chip is None else {"part": report(found, chip)})
+        record |= {"tree": found.tree.json()} if tree else {}
+        show(record | ({} if others is None else {"what_if": others.json()}))
     else:
-        _print(found, chip)
+        _print(found, chip, tree)
+        if others is not None:
+            print_what_if(others)
 
 
-def _print(found: Cost, chip: Fpga | None) -> None:
+def _print(found: Cost, chip: Fpga | None, tree: bool) -> None:
     print(f"{found.datapath} on {found.device}; {found.level}: {found.source}\n")
     figures = [(name, q.value, q.low, q.high) for name, q in found.figures.items()]
     table(["figure", "value", "low", "high"], figures)
@@ -65,7 +79,10 @@ def _print(found: Cost, chip: Fpga | None) -> None:
         for part in found.breakdown
     ]
     print()
-    table(["part", "count", *(f"{name} each" for name in names)], rows)
+    if tree:
+        print_tree(found)
+    else:
+        table(["part", "count", *(f"{name} each" for name in names)], rows)
     if chip is not None:
         _print_shares(found, chip)
     print("\nnot counted: " + "; ".join(found.unmodelled))
@@ -90,9 +107,10 @@ def _print_shares(found: Cost, chip: Fpga) -> None:
 
 
 def _plot(found: Cost, path: Path) -> None:
-    """Shares of the area, the device's first figure."""
-    from hwq.plot import cost_breakdown
+    """The tree of the area, the device's first figure."""
+    from hwq.plot import cost_tree
 
-    area = next(iter(found.figures))
-    rows = [(f"{part.count} x {part.name}", part.count * part.figures[area].value) for part in found.breakdown]
-    cost_breakdown(rows, path, unit=f"{area}, {found.level} {found.device}", title=found.datapath)
+    area, total = next(iter(found.figures.items()))
+    ends = "exact" if total.is_exact else f"90 % interval {total.low:,.0f} to {total.high:,.0f}"
+    unit = f"{area}, {found.level.partition(',')[0]} {found.device}; total {total.value:,.0f}, {ends}"
+    cost_tree(found.tree, path, unit, title=found.datapath)
