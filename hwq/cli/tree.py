@@ -35,9 +35,6 @@ def _row(depth: int, part: Tree, area: str, top: Tree) -> list[object]:
     elif depth and part.count is not None and part.parts:
         each = f"{part.figures[area] / part.count:,.4g}"
     count = "" if part.count is None else f"{part.count:,.6g}"
-    name = (
-        part.name
-        if part.price is not None or part.count is None or part.key == part.name
-        else f"{part.name} ({part.key})"
-    )
+    known = part.count is None or not part.parts or part.key == part.name
+    name = part.name if known else f"{part.name} ({part.key})"
     return [INDENT * depth + name, count, each, source, *figures, share]
