@@ -185,6 +185,17 @@ def test_the_front_leaves_out_what_does_not_compare() -> None:
     assert [spot.name for spot in _front(spots)] == ["a", "c"]
 
 
+def test_the_whole_catalogue_is_compared_if_none_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compared(fmt: Format, devices: tuple[str, ...]) -> dict[str, object]:
+        return {"name": str(fmt), "devices": devices}
+
+    monkeypatch.setattr(explore, "compared", compared)
+    rows = as_json(capsys, "--compare", "--device", "ge")
+    assert rows == [{"name": name, "devices": ["ge"]} for name in catalog]
+
+
 def test_names_in_a_comparison_do_not_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure
     from matplotlib.text import Annotation
@@ -210,10 +221,9 @@ def test_names_in_a_comparison_do_not_overlap(tmp_path: Path, monkeypatch: pytes
     [
         (["fp(0,3)"], "fp(e,m) needs 1 <= e <= 11"),
         (["int8", "int4"], "one format is shown at a time, not 2; add --compare"),
-        (["--compare"], "--compare needs formats, such as hwq formats --compare A B, not none"),
         (["int8", "--device", "xc7"], "--device goes with --compare, which prices formats; add it"),
         (["int8", "--compare", "--device", "x"], "device must be one of "),
-        (["--plot", "a.png"], "--plot needs a format, or several with --compare, not none"),
+        (["--plot", "a.png"], "--plot needs a format, or --compare, not none"),
         (["int8", "--plot", "a.gif"], "a plot is written to a .png, .svg or .pdf file, not 'a.gif'"),
         (["fp8_e4m3", "--compare", "fp(4,3,bias=2000)"], "float64 does not reach to the ends of fp(4,3,bias=2000)"),
         (["fp(4,3,bias=-2000)"], "float64 does not reach to the ends of fp(4,3,bias=-2000)"),

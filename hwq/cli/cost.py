@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwq.cli.console import DatapathWords, Device, Json, parse_datapath, show, table
+from hwq.cli.tree import print_tree
+from hwq.cli.whatif import print_what_if
+from hwq.errors import HwqError
 
 if TYPE_CHECKING:
     from hwq.costmodel import Cost
     from hwq.costmodel.parts import Fpga
+    from hwq.costmodel.tree import Tree
 
 __all__ = ["Clock", "register"]
 
 Clock = Annotated[float | None, typer.Option("--clock", metavar="MHZ", help="Pick the cuts that reach this clock.")]
-Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the breakdown as PNG, SVG or PDF.")]
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw the tree as PNG, SVG or PDF.")]
+Deep = Annotated[bool, typer.Option("--tree", help="Down to what is counted: carry chains, digits, multiplexers.")]
+Changes = Annotated[
+    bool, typer.Option("--what-if", help="One change each: subnormals, accumulator, rounding, cuts; what it saves.")
+]
 
 PartName = Annotated[
     str | None,
@@ -48,33 +56,42 @@ def cost(
     part: PartName = None,
     prices: Prices = None,
     node: Node = None,
+    tree: Deep = False,
+    changes: Changes = False,
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
     """Price a datapath on a device."""
     from hwq.costmodel import estimate
+    from hwq.costmodel.estimate import priced
     from hwq.costmodel.parts import fpga, report
+    from hwq.costmodel.scaled import at_node
+    from hwq.costmodel.tree import tree as tree_of
+    from hwq.costmodel.whatif import what_if
     from hwq.datapath import plan
     from hwq.datapath.device import load
 
+    if node is not None and (tree or changes or plot):
+        raise HwqError("--tree, --what-if and --plot must be of measured cells, not of those at another --node")
     chip = None if part is None else fpga(part, device)
-    dp = parse_datapath(words)
-    found = estimate(
-        dp if clock is None else plan(dp, device, clock).dp, device if prices is None else load(device, prices)
-    )
-    if node is not None:
-        from hwq.costmodel.scaled import at_node
-
-        found = at_node(found, node)
-    if plot is not None:
-        _plot(found, plot)
+    dp, target = parse_datapath(words), priced(device) if prices is None else load(device, prices)
+    found = estimate(dp if clock is None else plan(dp, device, clock).dp, target)
+    found = found if node is None else at_node(found, node)
+    top = tree_of(found, target) if tree or plot is not None else None
+    if plot is not None and top is not None:
+        _plot(found, top, plot)
+    others = what_if(found.datapath, target) if changes else None
     if as_json:
-        show(found.json() if chip is None else found.json() | {"part": report(found, chip)})
+        record = found.json() | ({} if chip is None else {"part": report(found, chip)})
+        record |= {"tree": top.json()} if tree and top is not None else {}
+        show(record | ({} if others is None else {"what_if": others.json()}))
     else:
-        _print(found, chip)
+        _print(found, chip, top if tree else None)
+        if others is not None:
+            print_what_if(others)
 
 
-def _print(found: Cost, chip: Fpga | None) -> None:
+def _print(found: Cost, chip: Fpga | None, top: Tree | None) -> None:
     print(f"{found.datapath} on {found.device}; {found.level}: {found.source}\n")
     figures = [(name, q.value, q.low, q.high, found.level_of(name)) for name, q in found.figures.items()]
     table(["figure", "value", "low", "high", "level "], figures)
@@ -84,7 +101,10 @@ def _print(found: Cost, chip: Fpga | None) -> None:
         for part in found.breakdown
     ]
     print()
-    table(["part", "count", *(f"{name} each" for name in names)], rows)
+    if top is not None:
+        print_tree(top)
+    else:
+        table(["part", "count", *(f"{name} each" for name in names)], rows)
     if chip is not None:
         _print_shares(found, chip)
     print("\nnot counted: " + "; ".join(found.unmodelled))
@@ -108,10 +128,11 @@ def _print_shares(found: Cost, chip: Fpga) -> None:
     print(f"largest share {100 * largest:.2f} %;{' it does not fit;' * (largest > 1)} totals of {chip.source}")
 
 
-def _plot(found: Cost, path: Path) -> None:
-    """Shares of the area, the device's first figure."""
-    from hwq.plot import cost_breakdown
+def _plot(found: Cost, top: Tree, path: Path) -> None:
+    """The tree of the area, the device's first figure."""
+    from hwq.plot import cost_tree
 
-    area = next(iter(found.figures))
-    rows = [(f"{part.count} x {part.name}", part.count * part.figures[area].value) for part in found.breakdown]
-    cost_breakdown(rows, path, unit=f"{area}, {found.level} {found.device}", title=found.datapath)
+    area, total = next(iter(found.figures.items()))
+    ends = "exact" if total.is_exact else f"90 % interval {total.low:,.0f} to {total.high:,.0f}"
+    unit = f"{area}, {found.level.partition(',')[0]} {found.device}; total {total.value:,.0f}, {ends}"
+    cost_tree(top, path, unit, title=found.datapath)

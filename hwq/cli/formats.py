@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwq.cli import explore
-from hwq.cli.console import PRICED, Json, progress, show, table
+from hwq.cli.console import PRICED, Json, Tick, progress, show, table
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def register(app: typer.Typer) -> None:
 
 def formats(
     names: Annotated[list[str] | None, typer.Argument(help="Formats: names, or texts such as fp(4,3).")] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Put formats side by side: accuracy and cost.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Accuracy and cost side by side, of all if none is named.")
+    ] = False,
     vectors: Annotated[Path | None, typer.Option("--vectors", metavar="DIR", help="Write a conformance pack.")] = None,
     device: Annotated[
         str | None, typer.Option("--device", "-d", metavar="D", help=f"What a comparison is priced for: {PRICED}.")
@@ -46,7 +48,9 @@ def formats(
     if vectors is not None:
         _write_vectors(texts, vectors, as_json)
     elif compare:
-        _compare([explore.read_format(text) for text in texts], (device,) if device else DEVICES, plot, as_json)
+        _compare(
+            [explore.read_format(text) for text in texts or _all()], (device,) if device else DEVICES, plot, as_json
+        )
     elif texts:
         _one(explore.read_format(texts[0]), plot, as_json)
     else:
@@ -57,12 +61,10 @@ def _check(texts: list[str], compare: bool, vectors: Path | None, device: str | 
     """Refuse options that do not go together before any work."""
     if vectors is not None and (compare or plot or device):
         raise HwqError("--vectors goes with names alone, not with --compare, --plot or --device")
-    if compare and not texts:
-        raise HwqError("--compare needs formats, such as hwq formats --compare A B, not none")
     if device and not compare:
         raise HwqError("--device goes with --compare, which prices formats; add it")
-    if plot is not None and not texts:
-        raise HwqError("--plot needs a format, or several with --compare, not none")
+    if plot is not None and not texts and not compare:
+        raise HwqError("--plot needs a format, or --compare, not none")
     if len(texts) > 1 and not compare and vectors is None:
         raise HwqError(f"one format is shown at a time, not {len(texts)}; add --compare")
     if device:
@@ -202,7 +204,8 @@ def _widths(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _compare(found: list[Format], devices: tuple[str, ...], plot: Path | None, as_json: bool) -> None:
-    rows = [explore.compared(fmt, devices) for fmt in found]
+    with progress("formats", len(found)) as tick:
+        rows = [_ticked(explore.compared(fmt, devices), tick) for fmt in found]
     if plot is not None:
         from hwq.plot import format_tradeoff
 
@@ -218,6 +221,18 @@ def _compare(found: list[Format], devices: tuple[str, ...], plot: Path | None, a
     print()
     table(["SQNR dB", *names], [[row["name"], *map(_ratio, row["fidelity"])] for row in rows])
     _notes(rows, devices)
+
+
+def _ticked(row: dict[str, Any], tick: Tick) -> dict[str, Any]:
+    tick(row["name"])
+    return row
+
+
+def _all() -> list[str]:
+    """The catalogue."""
+    from hwq.formats import catalog
+
+    return list(catalog)
 
 
 def _cost_row(row: dict[str, Any], devices: tuple[str, ...]) -> list[object]:

@@ -4,5 +4,6 @@ from hwq.costmodel.cost import Cost, Part, Quantity
 from hwq.costmodel.estimate import estimate
 from hwq.costmodel.features import features
 from hwq.costmodel.fit import Fit, Sample, fit
+from hwq.costmodel.whatif import WhatIf, what_if
 
-__all__ = ["Cost", "Fit", "Part", "Quantity", "Sample", "estimate", "features", "fit"]
+__all__ = ["Cost", "Fit", "Part", "Quantity", "Sample", "WhatIf", "estimate", "features", "fit", "what_if"]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from hwq.costmodel.tree import Tree
 
 __all__ = ["Cost", "Part", "Quantity"]
 
@@ -75,6 +78,13 @@ class Cost:
     def breakdown(self) -> tuple[Part, ...]:
         """The pieces, made when they are asked for: a search looks at figures alone."""
         return self.parts()
+
+    @property
+    def tree(self) -> Tree:
+        """The pieces down to the counts that are priced, made when asked for."""
+        from hwq.costmodel.tree import tree
+
+        return tree(self)
 
     def __getattr__(self, name: str) -> Quantity:
         if name in FIELDS:

@@ -26,7 +26,7 @@ from hwq.datapath.text import write_arrays
 from hwq.datapath.timing import critical_path, path_ns
 from hwq.errors import HwqError
 
-__all__ = ["block_fmax", "estimate", "estimates"]
+__all__ = ["block_fmax", "coefficients", "estimate", "estimates", "kind_of", "priced"]
 
 Figure = tuple[Any, Any, Any]  # value, half-width, what is known of it: numbers, or an array of each for many designs
 OUTSIDE = 2.0  # how much wider the interval of a module is that has more of something than the fit ever saw
@@ -194,7 +194,8 @@ def beyond(block: Block, target: Device) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _coefficients(field: str, name: str, target: Device) -> Mapping[str, float]:
+def coefficients(field: str, name: str, target: Device) -> Mapping[str, float]:
+    """Prices of a family of modules; what its experiment never met, another may have priced."""
     assert target.prices is not None
     return lent(target.prices[field], name, FABRICS[target.name].stated)
 
@@ -212,13 +213,13 @@ def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[st
 
 def _figure(field: str, counts: Mapping[str, Counts], kind: str, target: Device) -> Figure:
     assert target.spread is not None and target.doubt is not None
-    fabric, coefficients = FABRICS[target.name], _coefficients(field, family(kind, counts), target)
+    fabric, prices = FABRICS[target.name], coefficients(field, family(kind, counts), target)
     known = fitted = 0.0
     open_: Any = False  # whether anything of it is fitted
     for name, count in counts.items():
         if name == "dsp" or (name == "ff" and not fabric.ff) or not _some(count):
             continue
-        amount = count * price({name: 1}, coefficients)
+        amount = count * price({name: 1}, prices)
         if name in fabric.exact:
             known = known + amount
         else:

@@ -55,7 +55,8 @@ def _delays(target: str) -> Mapping[str, float]:
 def element_cuts(dp: Datapath, target: str) -> Iterator[tuple[str, ...]]:
     """From no cut to every cut: the product, the aligner, then registers every 3rd, 2nd row, all but the 1st, all."""
     rows = row_count(dp.mac)
-    aligned = "align" in pe_stages(dp.mac) and any(c.op == "select" for c in plan(dp, target).blocks["pe"].cells)
+    last = tuple(stage for stage in pe_stages(dp.mac) if stage == "align")
+    aligned = last and any(c.op == "select" for c in plan(dp, target).blocks["pe"].cells)
     yield ()
     yield ("mul",)
     if aligned:
@@ -65,8 +66,8 @@ def element_cuts(dp: Datapath, target: str) -> Iterator[tuple[str, ...]]:
     for chosen in [*spaced[:-1], range(2, rows), *spaced[-1:]]:
         inner = tuple(f"mul{j}" for j in chosen)
         yield (*inner, "mul")
-        yield (*inner, "mul", "align")
-    yield ("unpack", *(f"mul{j}" for j in range(1, rows)), "mul", "align")
+        yield (*inner, "mul", *last)
+    yield ("unpack", *(f"mul{j}" for j in range(1, rows)), "mul", *last)
 
 
 def _output_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:

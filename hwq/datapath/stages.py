@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwq.bits.sums import factors, signed_bits
+from hwq.datapath.accumulators import Align
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def row_count(mac: Mac) -> int:
 
 
 def pe_stages(mac: Mac) -> tuple[str, ...]:
-    """The stages that can be cut before the accumulator, in order."""
-    return ("unpack", *(f"mul{j}" for j in range(1, row_count(mac))), "mul", "align")
+    """The stages that can be cut before the accumulator, in order. A fused sum aligns to itself: nothing to cut."""
+    rows = (f"mul{j}" for j in range(1, row_count(mac)))
+    return ("unpack", *rows, "mul", *(() if isinstance(mac.acc, Align) else ("align",)))
 
 
 def output_stages(mac: Mac) -> tuple[str, ...]:

@@ -126,6 +126,10 @@ class Format(ABC):
         """True for the code of -0, which `value` cannot tell from 0."""
         return False
 
+    def subnormal(self, on: bool) -> Format:
+        """The same format with or without subnormals; itself where that changes nothing. Refused where it cannot be."""
+        return self
+
     def __str__(self) -> str:
         from hwq.formats.catalog import catalog
 

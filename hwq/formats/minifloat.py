@@ -6,7 +6,7 @@ Noune et al., arXiv 2206.02915; IEEE P3109 interim report (binary formats with o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hwq.bits import Word, const, flipped, maximum, minimum, mux, stored, window
@@ -138,6 +138,9 @@ class MiniFloat(Format):
         options += ["unsigned"] * (not self.signed) + ["nozero"] * (not self.zero)
         options += [f"ovf={self.overflow}"] * (self.overflow != "sat")
         return f"fp({','.join(options)})"
+
+    def subnormal(self, on: bool) -> MiniFloat:
+        return replace(self, subnormals=on) if self.man and self.zero else self
 
     @property
     def extremes(self) -> tuple[Fraction, Fraction]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -106,6 +106,10 @@ class Scaled(Format):
     @property
     def text(self) -> str:
         return f"{self.word}({self.element.text},{self.scale.text},{self.size},{self.rule})"
+
+    def subnormal(self, on: bool) -> Scaled:
+        """With other elements; the scale stays."""
+        return replace(self, element=self.element.subnormal(on))
 
     @property
     def has_nan(self) -> bool:  # type: ignore[override]

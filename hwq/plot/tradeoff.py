@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ SIZES = (8.0, 7.0, 6.0)
 """Points of the labels, tried in this order; the picture grows where none fits."""
 GROWN = 6
 """Times that a picture may grow by an eighth."""
+ROOMY = 22
+"""Names for which a panel has room as it is; the area of the picture grows with more."""
 LINE = 150
 """Characters of a line of the caption."""
 UNITS = {"lut": "LUT", "ge": "gate equivalents"}
@@ -59,7 +62,9 @@ def format_tradeoff(rows: Sequence[Row], devices: Sequence[str], note: str, path
     if not any(spots.values()):
         raise HwqError("a picture needs a format with a price and a finite ratio, not none")
     panels = [(device, at) for at in range(len(names)) for device in devices]
-    with drawing(path, 10.4, 0.6 + 3.7 * (len(panels) + 1) // 2) as figure:
+    most = max(map(len, spots.values()))
+    grown = max(1.0, math.sqrt(most / ROOMY))
+    with drawing(path, 10.4 * grown, (0.6 + 3.7 * (len(panels) + 1) // 2) * grown) as figure:
         shown = figure.subplots(-(-len(panels) // 2), 2, squeeze=False).ravel().tolist()
         for (device, at), axes in zip(panels, shown, strict=False):
             _panel(axes, spots[device, at], names[at], _unit(rows, device))
@@ -84,8 +89,13 @@ def _spots(rows: Sequence[Row], device: str, at: int) -> list[_Spot]:
 
 
 def _unit(rows: Sequence[Row], device: str) -> str:
+    """What the axis counts; the first of a device's levels is that of its areas."""
     cost = next((row["cost"][device] for row in rows if "unit" in row["cost"][device]), None)
-    return f"{UNITS.get(cost['unit'], cost['unit'])} of one element, {cost['level']} {device}" if cost else device
+    return (
+        f"{UNITS.get(cost['unit'], cost['unit'])} of one element, {cost['level'].partition(',')[0]} {device}"
+        if cost
+        else device
+    )
 
 
 def _caption(rows: Sequence[Row], devices: Sequence[str], note: str) -> str:
