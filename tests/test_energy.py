@@ -7,6 +7,7 @@ import pytest
 from test_liberty import liberty
 
 from hwq.datapath import Datapath, matmul, plan
+from hwq.datapath.streams import codes
 from hwq.errors import HwqError, ToolError
 from hwq.rtl import leaves, top_name
 from hwq.synth import netlist
@@ -14,7 +15,7 @@ from hwq.synth.conditions import holds
 from hwq.synth.energy import Energy, measure_energy
 from hwq.synth.liberty import library_files
 from hwq.synth.power import power_cells, supply
-from hwq.synth.streams import codes, stimulus
+from hwq.synth.streams import stimulus
 from hwq.synth.switching import Parts, parts
 from hwq.synth.waves import Circuit, Stimulus, Waves, circuit, simulate
 

@@ -50,7 +50,7 @@ def _compiled(block: Block) -> tuple[Callable[..., bytes], list[Net]]:
     """A function of the inputs of each cycle and of its clear, and the nets whose bytes it returns, cycle by cycle."""
     printed = _Printed(block)
     space: dict[str, Any] = {f"table{at}": table for at, table in enumerate(printed.tables)}
-    exec(compile(printed.text, f"<{block.name}>", "exec"), space)  # noqa: S102 - the text is printed here
+    exec(compile(printed.text, f"<{block.name}>", "exec"), space)
     return space["run"], printed.nets
 
 
