@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from zipfile import BadZipFile
 
 import typer
 
 from hwq.cli.console import DatapathWords, Device, Json, parse_datapath, show, table
+from hwq.errors import HwqError
 
 if TYPE_CHECKING:
     from hwq.costmodel import Cost
+    from hwq.costmodel.energy import Energy
     from hwq.costmodel.parts import Fpga
+    from hwq.datapath import Datapath
 
 __all__ = ["Clock", "register"]
 
@@ -22,6 +26,15 @@ PartName = Annotated[
     str | None,
     typer.Option(
         "--part", metavar="NAME", help="Share of a part of the device, such as xc7z020; a wrong one lists them."
+    ),
+]
+Stream = Annotated[
+    str | None,
+    typer.Option(
+        "--energy",
+        metavar="STREAM",
+        help="Energy of an element's product under uniform, gaussian or sparse operands, or under the codes a and w "
+        "[runs, terms] of a file.npz.",
     ),
 ]
 
@@ -36,27 +49,49 @@ def cost(
     device: Device,
     clock: Clock = None,
     part: PartName = None,
+    energy: Stream = None,
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
     """Price a datapath on a device."""
     from hwq.costmodel import estimate
+    from hwq.costmodel.energy import with_energy
     from hwq.costmodel.parts import fpga, report
     from hwq.datapath import plan
 
     chip = None if part is None else fpga(part, device)
     dp = parse_datapath(words)
-    found = estimate(dp if clock is None else plan(dp, device, clock).dp, device)
+    dp = dp if clock is None else plan(dp, device, clock).dp
+    told = None if energy is None else _energy(dp, device, energy)
+    found = estimate(dp, device) if told is None else with_energy(estimate(dp, device), told)
     if plot is not None:
         _plot(found, plot)
     if as_json:
-        show(found.json() if chip is None else found.json() | {"part": report(found, chip)})
+        more = {} if told is None else {"energy": told.json()}
+        show(found.json() | more | ({} if chip is None else {"part": report(found, chip)}))
     else:
-        _print(found, chip)
+        _print(found, chip, told)
 
 
-def _print(found: Cost, chip: Fpga | None) -> None:
-    print(f"{found.datapath} on {found.device}; {found.level}: {found.source}\n")
+def _energy(dp: Datapath, device: str, stream: str) -> Energy:
+    """The energy under a named stream, or under the codes of a file."""
+    import numpy as np
+
+    from hwq.costmodel.energy import energy
+
+    if not stream.endswith(".npz"):
+        return energy(dp, device, stream)
+    try:
+        with np.load(stream) as stored:
+            codes = stored["a"], stored["w"]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise HwqError(f"{stream} must hold arrays a and w as numpy.savez writes them, not {error}") from None
+    return energy(dp, device, codes)
+
+
+def _print(found: Cost, chip: Fpga | None, told: Energy | None) -> None:
+    print(f"{found.datapath} on {found.device}; {found.level}: {found.source}")
+    print("" if told is None else f"energy under {told.stream}: {told.source}\n")
     figures = [(name, q.value, q.low, q.high) for name, q in found.figures.items()]
     table(["figure", "value", "low", "high"], figures)
     names = list(dict.fromkeys(name for part in found.breakdown for name in part.figures))

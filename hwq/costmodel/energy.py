@@ -35,17 +35,20 @@ from hwq.datapath.device import check_device
 from hwq.datapath.draw import Codes
 from hwq.datapath.streams import beats, codes
 from hwq.errors import HwqError
+from hwq.formats.arrays import check_codes
 
 __all__ = ["PARTS", "Energy", "Sample", "counts", "energy", "fit_energy", "left_out", "with_energy"]
 
+SURE = "flip_flops_and_clock"  # told to a thousandth: all that moves in it is known
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "flip_flops_and_clock": ("clock", "clock gate", "q", "d"),
+    SURE: ("clock", "clock gate", "q", "d"),
     "combinational": ("gate", "place"),
     "nets": ("pin",),
 }
+UNSURE = tuple(name for part, names in PARTS.items() for name in names if part != SURE)
 FIGURE = "energy_pj_per_mac"
 OUTSIDE = 2.0  # how much wider the interval is of what has more of something than the fit ever saw
-LEAST = 10  # designs of a fit: of fewer the 90 % quantile is none
+LEAST = 9  # designs of a fit: of fewer the 90 % quantile of one stream is none
 
 Counts = Mapping[str, float]
 Stream = str | tuple[Codes, Codes]
@@ -77,28 +80,33 @@ def energy(dp: Datapath, device: str, stream: Stream = "gaussian") -> Energy:
     known = _devices()
     if device not in known:
         raise HwqError(f"energy needs a device with measured energies ({', '.join(known)}), not {device!r}")
-    a, w = codes(dp, stream) if isinstance(stream, str) else stream
+    a, w = codes(dp, stream) if isinstance(stream, str) else _checked(dp, *stream)
     name = stream if isinstance(stream, str) else "given codes"
-    prices, moved = known[device]["prices"], counts(dp, device, a, w)
-    parts = _parts(moved, prices)
+    fitted, moved = known[device], counts(dp, device, a, w)
+    parts = _parts(moved, fitted["prices"])
     beyond = [
-        f"{FIGURE}: {count:.4g} of {name!r} a product, the fit at most {known[device]['region'][name]:g}: "
-        f"its interval is {OUTSIDE:g} times as wide"
-        for name, count in moved.items()
-        if count > known[device]["region"][name]
+        f"{moved[count]:.4g} of {count!r} a product, the fit at most {most:g}"
+        for count, most in fitted["region"].items()
+        if moved[count] > most
     ]
     value = sum(parts.values())
-    half = known[device]["spread"] * _doubtful(parts) * (OUTSIDE if beyond else 1)
-    left = "decoders, control, skew, output path, memories, wires, glitches, leakage: not in it"
+    half = fitted["spread"] * _doubtful(parts) * (OUTSIDE if beyond else 1)
+    left = "decoders, control, skew, output path, memories, wires, glitches and leakage are not in it"
+    wider = f"{FIGURE}: {', '.join(beyond)}: its interval is {OUTSIDE:g} times as wide"
     return Energy(
         datapath=str(dp),
         device=device,
         stream=name,
-        pj_per_mac=Quantity(value, max(value - half, parts["flip_flops_and_clock"]), value + half),
+        pj_per_mac=Quantity(value, max(value - half, parts[SURE]), value + half),
         parts=parts,
-        source=known[device]["source"],
-        unmodelled=(f"{FIGURE}: of one element under the stream {name!r}; {left}", *beyond),
+        source=fitted["source"],
+        unmodelled=(f"{FIGURE}: of one element under {name}; {left}", *[wider] * bool(beyond)),
     )
+
+
+def _checked(dp: Datapath, a: Codes, w: Codes) -> tuple[Codes, Codes]:
+    """A stream's codes, or one line on what is wrong with them."""
+    return check_codes(dp.mac.a, a), check_codes(dp.mac.w, w)
 
 
 def with_energy(cost: Cost, found: Energy) -> Cost:
@@ -121,14 +129,14 @@ def counts(dp: Datapath, device: str, a: Codes, w: Codes) -> Counts:
 
 
 def _check(made: Plan) -> None:
-    """Of elements that take a code of each operand a cycle the prices are known."""
+    """Prices are known of elements that take a code of each operand a cycle."""
     decoders = {side: made.blocks[f"decode_{side}"] for side in "aw"}
     fields = {f"{side}_{name}" for side, block in decoders.items() for name, _ in block.outputs}
     alone = all(len(block.inputs) == 1 and not block.depth for block in decoders.values())
     if made.dp.array.dataflow != "os" or made.dp.array.lanes > 1 or not alone or fields != _names(made.blocks["pe"]):
         raise HwqError(
-            f"energy is known of /os elements of one product a cycle, each operand a code of its own, not of {made.dp};"
-            " leave out its lanes, blocks, cut=unpack and use="
+            f"energy is known of elements of one product a cycle that keep their sum, not of {made.dp}; "
+            "leave out its lanes, /ws, /tree, cut=unpack and use="
         )
 
 
@@ -155,9 +163,9 @@ def _parts(moved: Counts, prices: Mapping[str, float]) -> dict[str, float]:
 
 
 def _doubtful(parts: Mapping[str, float]) -> float:
-    """How much of an energy may err: that of flip-flops and clocks is told to a thousandth."""
+    """How much of an energy may err."""
     total = sum(parts.values())
-    return float(uncertain(total - parts["flip_flops_and_clock"], total))
+    return float(uncertain(total - parts[SURE], total))
 
 
 @lru_cache(maxsize=1)
@@ -193,10 +201,10 @@ def fit_energy(samples: Sequence[Sample], source: str) -> dict[str, Any]:
         for sample, parts in zip(samples, left_out(samples), strict=True)
     ]
     return {
-        "source": f"{designs} elements under {len(samples)} streams in all, {source}",
+        "source": f"{designs} elements under {len(samples)} streams in all, at the gates: {source}",
         "prices": {name: float(f"{price:.5g}") for name, price in _solve(samples).items()},
         "spread": round(spread(scores), 4),
-        "region": {name: max(sample.counts[name] for sample in samples) for names in PARTS.values() for name in names},
+        "region": {name: max(sample.counts[name] for sample in samples) for name in UNSURE},
     }
 
 

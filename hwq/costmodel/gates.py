@@ -107,10 +107,11 @@ class _Parts:
 
     def wires(self, net: Net, width: int | None = None) -> list[Wire]:
         """The bits of a net, truncated or extended."""
-        found = self._bits[net] if net.value is None else [net.value >> at & 1 for at in range(net.width)]
-        if width is None:
-            return found
-        return (found + [found[-1] if net.signed else 0] * (width - net.width))[:width]
+        found: list[Wire] = (
+            [*self._bits[net]] if net.value is None else [net.value >> at & 1 for at in range(net.width)]
+        )
+        above = found[-1:] if net.signed else [0]
+        return found if width is None else (found + above * (width - net.width))[:width]
 
     def _source(self, kind: str, net: Net) -> list[Wire]:
         return [self._gate(kind, (net, at), (net, at, False), ()) for at in range(net.width)]
