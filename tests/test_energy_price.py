@@ -175,6 +175,9 @@ def test_an_energy_beyond_the_fit_says_so() -> None:
     inside, outside = energy(dp, "nangate45"), energy(Datapath.parse("int16*int16 +fixed(48)"), "nangate45")
     assert len(inside.unmodelled) == 1
     assert outside.unmodelled[1].endswith("its interval is 2 times as wide")
+    window = energy(Datapath.parse("mxfp4_e2m1*mxfp4_e2m1 +fixed(40)"), "nangate45")
+    assert "a shifter of which a window is read, the fit has none" in window.unmodelled[1]
+    assert window.pj_per_mac.low < 0.8032 < window.pj_per_mac.high  # measured
     relative = [(q.high - q.value) / q.value for q in (inside.pj_per_mac, outside.pj_per_mac)]
     assert relative[1] > 1.8 * relative[0]
 
@@ -197,6 +200,8 @@ def test_bad_streams_elements_and_devices_are_refused_in_one_line() -> None:
             HwqError, match="energy is known of elements of one product a cycle that keep their sum, not of"
         ):
             energy(Datapath.parse(f"int4*int4 +fixed(16) {text}"), "nangate45")
+    with pytest.raises(HwqError, match=r"energy is known of fixed-point sums, not of \+fp32: .*; write \+fixed"):
+        energy(Datapath.parse("int8*int8 +fp32"), "nangate45")
     with pytest.raises(HwqError, match="a fit of energy needs at least 9 designs, not 1; measure more"):
         fit_energy([Sample("x", "uniform", {}, {})], "")
 

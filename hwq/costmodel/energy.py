@@ -27,10 +27,11 @@ from scipy.optimize import nnls
 
 from hwq.bits.cells import Block, Net
 from hwq.bits.trace import Bits, trace
+from hwq.costmodel.context import Context
 from hwq.costmodel.cost import Cost, Quantity
 from hwq.costmodel.fit import spread, uncertain
 from hwq.costmodel.gates import toggles
-from hwq.datapath import Datapath, Plan, plan
+from hwq.datapath import Align, Datapath, Float, Plan, plan
 from hwq.datapath.device import check_device
 from hwq.datapath.draw import Codes
 from hwq.datapath.streams import beats, codes
@@ -89,6 +90,8 @@ def energy(dp: Datapath, device: str, stream: Stream = "gaussian") -> Energy:
         for count, most in fitted["region"].items()
         if moved[count] > most
     ]
+    if Context(plan(dp, device).blocks["pe"]).windowed:
+        beyond.append("a shifter of which a window is read, the fit has none")
     value = sum(parts.values())
     half = fitted["spread"] * _doubtful(parts) * (OUTSIDE if beyond else 1)
     left = "decoders, control, skew, output path, memories, wires, glitches and leakage are not in it"
@@ -133,6 +136,11 @@ def _check(made: Plan) -> None:
     decoders = {side: made.blocks[f"decode_{side}"] for side in "aw"}
     fields = {f"{side}_{name}" for side, block in decoders.items() for name, _ in block.outputs}
     alone = all(len(block.inputs) == 1 and not block.depth for block in decoders.values())
+    if isinstance(made.dp.mac.acc, Float | Align):
+        raise HwqError(
+            f"energy is known of fixed-point sums, not of +{made.dp.mac.acc.text}: one that was measured was told "
+            "44 % too high; write +fixed(bits)"
+        )
     if made.dp.array.dataflow != "os" or made.dp.array.lanes > 1 or not alone or fields != _names(made.blocks["pe"]):
         raise HwqError(
             f"energy is known of elements of one product a cycle that keep their sum, not of {made.dp}; "
