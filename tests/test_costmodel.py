@@ -140,14 +140,16 @@ def sort(text: str) -> str:
     """What kind of numbers an element multiplies and adds."""
     if re.search(r"\+(fp|bf)", text):
         return "float sums"
+    if re.search("nf4|bnb|codebook", text):
+        return "codebooks"
     if re.search("mx|nv|msfp", text):
         return "blocks"
-    return "minifloats" if "fp" in text and "lognp" not in text and "fp4_bnb" not in text else "whole"
+    return "minifloats" if "fp" in text and "lognp" not in text else "whole"
 
 
-def errors(judged: list[Judged], field: str, kind: str) -> list[float]:
-    """Relative errors of the elements of a kind; of integers, logarithms and codebooks, `whole`."""
-    return [abs(j.error) for j in judged if j.field == field and sort(j.datapath) == kind]
+def errors(judged: list[Judged], field: str, *kinds: str) -> list[float]:
+    """Relative errors of the elements of some kinds; integers, ternary and logarithms are `whole`."""
+    return [abs(j.error) for j in judged if j.field == field and sort(j.datapath) in kinds]
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -161,21 +163,24 @@ def test_the_shipped_prices_are_fitted_to_the_measured_rows(device: str, tmp_pat
 def test_prices_hold_for_elements_that_the_fit_never_saw(device: str) -> None:
     judged = held_out(device)
     field = FABRICS[device].field
-    whole, minifloats = errors(judged, field, "whole"), errors(judged, field, "minifloats")
-    wide = errors(judged, field, "blocks") + errors(judged, field, "float sums")
-    assert len(whole) + len(minifloats) + len(wide) == ELEMENTS and min(map(len, (whole, minifloats, wide))) >= 16
+    whole, floats = errors(judged, field, "whole"), errors(judged, field, "float sums")
+    scaled = errors(judged, field, "minifloats", "blocks", "codebooks")
+    assert (len(whole), len(scaled), len(floats)) == (24, 45, 11)
     assert all(j.error == 0 for j in judged if j.field == "ff")
-    assert mean(minifloats) < 0.04 and mean(wide) < 0.15
-    assert mean(whole) < (0.04 if device == "ge" else 0.005)
-    if device in ("ecp5", "ice40"):
-        assert mean(minifloats) < 0.02 and quantiles(minifloats, n=20)[-1] < 0.06
+    assert mean(floats) < 0.06
+    assert max(whole) == 0 if FABRICS[device].field == "lut" else mean(whole) < 0.02
+    if device == "xc7":  # its mapper moves by more than this: docs/cost-model.md
+        assert mean(scaled) < 0.04
+    else:
+        assert mean(scaled) < 0.02 and quantiles(scaled, n=20)[-1] < 0.06
     clocks = [abs(j.error) for j in judged if j.field == "fmax_mhz"]
     assert len(clocks) == (34 if device == "ecp5" else 0)
     assert not clocks or mean(clocks) < 0.08
 
 
 def test_intervals_hold_and_are_narrow() -> None:
-    judged = [j for device in DEVICES for j in held_out(device) if not j.estimated.is_exact]
-    assert len(judged) >= 120
-    assert sum(j.inside for j in judged) >= 0.82 * len(judged)
-    assert median(j.half_width for j in judged) <= 2.5 * median(abs(j.error) for j in judged)
+    every = [j for device in DEVICES for j in judge(measured_rows(device), read_device(device))]
+    judged = [j for j in every if not j.estimated.is_exact]
+    assert len(judged) >= 300
+    assert sum(j.inside for j in judged) >= 0.86 * len(judged)
+    assert median(j.half_width for j in judged) <= 0.07

@@ -70,7 +70,7 @@ def test_figures_of_the_estimate_are_taken_up_and_stated_ones_replace_them() -> 
     cost = estimate(dp, "ecp5")
     cost.figures["energy_pj_per_mac"] = Quantity(1.0, 0.9, 1.2)
     found = component(dp, cost)
-    assert found.figures["energy_pj_per_mac"] == Figure(Quantity(1.0, 0.9, 1.2), cost.level, cost.source)
+    assert found.figures["energy_pj_per_mac"] == Figure(Quantity(1.0, 0.9, 1.2), "T1", cost.source)
     assert found.figures["energy_pj_per_mac"].error == pytest.approx(0.2)
     assert found.figures["fmax_mhz"].quantity == cost.figures["fmax_mhz"]
     assert {text.partition(":")[0] for text in found.left_out} >= {"area_um2", "leakage_nw"}

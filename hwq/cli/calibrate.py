@@ -48,6 +48,11 @@ Clock = Annotated[
     typer.Option("--clock", metavar="MHZ", help="Of --kit: the constraint in MHz; default above what most reach."),
 ]
 
+Liberty = Annotated[
+    list[Path] | None,
+    typer.Option("--liberty", metavar="FILE", help="A Liberty file of --device; once for each, if it has several."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -63,6 +68,7 @@ def calibrate(
     tool: ToolName = "",
     part: PartName = "",
     clock: Clock = None,
+    liberty: Liberty = None,
 ) -> None:
     """Fit a device's prices to synthesised designs; an interrupted run goes on where it was."""
     from hwq.costmodel.fabrics import FABRICS
@@ -79,7 +85,7 @@ def calibrate(
     if tool or part or clock:
         raise HwqError("--tool, --part and --clock must come with --kit, not alone; a kit's manifest knows them later")
     path = _path(device, output)
-    measured = _measure(device, rows) if source is None else read_rows(source, device)
+    measured = _measure(device, rows, liberty or []) if source is None else read_rows(source, device)
     check_alike(measured)
     if output is None and measured[0].level == VENDOR:
         raise HwqError("prices of a vendor's tool must go into a file of yours, not into the package; give -o FILE")
@@ -115,11 +121,15 @@ def _fit(rows: list[Row], device: str) -> str:
     return json.dumps({**json.loads(text), "level": VENDOR}, indent=1, sort_keys=True) + "\n"
 
 
-def _measure(device: str, rows: Path) -> list[Row]:
-    """Synthesise every listed design; those listed for the clock are placed and routed, if that can be done."""
+def _measure(device: str, rows: Path, liberty: list[Path]) -> list[Row]:
+    """Synthesise every listed design; those listed for the clock are placed and routed, if that can be done.
+
+    Of a cell library, with the efforts for area and with the one for delay.
+    """
     from hwq.costmodel.calibrate import CLOCK, designs
     from hwq.datapath import Datapath
-    from hwq.synth import measure_designs
+    from hwq.synth import AREA_EFFORTS, measure_designs
+    from hwq.synth.efforts import FAST
     from hwq.synth.target import target
 
     found: list[Row] = []
@@ -129,7 +139,15 @@ def _measure(device: str, rows: Path) -> list[Row]:
             continue
         wanted = [(Datapath.parse(text), "pe" if routed else part) for group in groups.values() for text in group]
         with progress(f"{device} {part}", len(wanted)) as tick:
-            found += measure_designs(wanted, device, place_and_route=routed, store=rows, on_row=lambda row: tick())
+            found += measure_designs(
+                wanted,
+                device,
+                place_and_route=routed,
+                liberty=liberty,
+                efforts=(*AREA_EFFORTS, FAST),
+                store=rows,
+                on_row=lambda row: tick(),
+            )
     return found
 
 

@@ -38,6 +38,16 @@ Stream = Annotated[
     ),
 ]
 
+Prices = Annotated[
+    Path | None,
+    typer.Option("--prices", metavar="FILE", help="Your own prices of the device, of hwq calibrate -o FILE."),
+]
+
+Node = Annotated[
+    int | None,
+    typer.Option("--node", metavar="NM", help="A cell library's areas at another node; a wrong one lists them."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -50,6 +60,8 @@ def cost(
     clock: Clock = None,
     part: PartName = None,
     energy: Stream = None,
+    prices: Prices = None,
+    node: Node = None,
     plot: Plot = None,
     as_json: Json = False,
 ) -> None:
@@ -58,12 +70,21 @@ def cost(
     from hwq.costmodel.energy import with_energy
     from hwq.costmodel.parts import fpga, report
     from hwq.datapath import plan
+    from hwq.datapath.device import load
 
     chip = None if part is None else fpga(part, device)
     dp = parse_datapath(words)
     dp = dp if clock is None else plan(dp, device, clock).dp
+    if energy is not None and node is not None:
+        raise HwqError("--energy is told at the library's own node, not at another; leave out --node")
     told = None if energy is None else _energy(dp, device, energy)
-    found = estimate(dp, device) if told is None else with_energy(estimate(dp, device), told)
+    found = estimate(dp, device if prices is None else load(device, prices))
+    if told is not None:
+        found = with_energy(found, told)
+    if node is not None:
+        from hwq.costmodel.scaled import at_node
+
+        found = at_node(found, node)
     if plot is not None:
         _plot(found, plot)
     if as_json:
@@ -92,8 +113,8 @@ def _energy(dp: Datapath, device: str, stream: str) -> Energy:
 def _print(found: Cost, chip: Fpga | None, told: Energy | None) -> None:
     print(f"{found.datapath} on {found.device}; {found.level}: {found.source}")
     print("" if told is None else f"energy under {told.stream}: {told.source}\n")
-    figures = [(name, q.value, q.low, q.high) for name, q in found.figures.items()]
-    table(["figure", "value", "low", "high"], figures)
+    figures = [(name, q.value, q.low, q.high, found.level_of(name)) for name, q in found.figures.items()]
+    table(["figure", "value", "low", "high", "level "], figures)
     names = list(dict.fromkeys(name for part in found.breakdown for name in part.figures))
     rows = [
         (part.name, part.count, *(part.figures[name].value if name in part.figures else None for name in names))

@@ -15,12 +15,15 @@ from scipy.optimize import nnls
 from hwq.bits.cells import Block
 from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.features import AROUND, features
-from hwq.costmodel.fit import FOLDS, Fit, Sample, family, fit, fold, price, spread
+from hwq.costmodel.fit import FOLDS, Fit, Sample, family, fit, fold, lent, price, spread
 from hwq.datapath import Datapath, plan
 from hwq.datapath.fabric import around, structure
 from hwq.datapath.timing import COUNTS, critical_path, path_ns
 
 __all__ = ["CLOCK", "Measured", "block_sample", "calibrate", "designs"]
+
+Scores = Sequence[float | None]
+Fits = Mapping[str, tuple[Fit, Scores]]  # by family of modules
 
 KINDS = {"pe": "pe", "decode_a": "decode", "epilogue": "epilogue", "top": AROUND}  # part -> kind in a device file
 CLOCK = "clock"  # the group of the experiment whose processing elements are placed and routed
@@ -60,14 +63,15 @@ def calibrate(rows: Sequence[Measured], device: str, tools: Mapping[str, str], l
     fits = {field: _fits(seen, device, field) for field in FABRICS[device].fields}
     elements = [r for r in seen if r.part == "pe"]
     data: dict[str, Any] = {
+        "device": device,
         "source": f"{len(elements)} processing elements and {len(seen) - len(elements)} other modules, "
         + _versions(tools)
         + _misses([miss for kinds in fits.values() for fit, _ in kinds.values() for miss in fit.misses]),
         "level": level,
-        "prices": _each(fits, lambda fit: _rounded(fit.coefficients)),
-        "region": _each(fits, lambda fit: _rounded(fit.region)),
-        "doubt": _each(fits, lambda fit: round(spread(fit.misses), 4)),
-        "spread": {field: _spreads(kinds) for field, kinds in fits.items()},
+        "prices": _each(fits, lambda fit, _: _rounded(fit.coefficients)),
+        "region": _each(fits, lambda fit, _: _rounded(fit.region)),
+        "doubt": _each(fits, lambda fit, _: round(spread(fit.misses), 4)),
+        "spread": _each(fits, lambda _, scores: round(spread(scores), 4)),
     }
     timed = [r for r in elements if r.fmax_mhz is not None]
     if timed:
@@ -78,40 +82,41 @@ def calibrate(rows: Sequence[Measured], device: str, tools: Mapping[str, str], l
     return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
-def _spreads(fits: Mapping[str, tuple[Fit, Sequence[Sample]]]) -> dict[str, float]:
-    """The spread of each family of modules."""
-    scores: dict[str, list[float | None]] = {}
-    for kind, (found, samples) in fits.items():
-        scores.setdefault(kind, [])
-        for sample, score in zip(samples, found.scores, strict=True):
-            scores.setdefault(family(kind, sample.features), []).append(score)
-    return {name: round(spread(each), 4) for name, each in scores.items()}
+def _each(fits: Mapping[str, Fits], what: Callable[[Fit, Scores], Any]) -> dict[str, Any]:
+    """What fits say, by field and family."""
+    return {field: {name: what(*found) for name, found in families.items()} for field, families in fits.items()}
 
 
-def _each(fits: Mapping[str, Mapping[str, tuple[Fit, Any]]], what: Callable[[Fit], Any]) -> dict[str, Any]:
-    """What a fit says, by field and kind."""
-    return {field: {kind: what(fit) for kind, (fit, _) in kinds.items()} for field, kinds in fits.items()}
+def _fits(seen: Sequence[Measured], device: str, field: str) -> Fits:
+    """What rows say of each family of modules; tops last, which hold the others.
 
-
-def _fits(seen: Sequence[Measured], device: str, field: str) -> dict[str, tuple[Fit, Sequence[Sample]]]:
-    """What rows say of each kind of module, and these as samples; tops last, which hold the others.
-
-    Kinds of which there are too few for a fit of their own, as in a kit, share that of all but processing elements.
+    Families of which there are too few for a fit of their own share one: rare elements that of all elements, and other
+    modules, as in a kit, that of all but elements. Their scores are their own.
     """
     rows = {kind: [r for r in seen if r.part == part] for part, kind in KINDS.items()}
     elements = _positive(block_sample(r, device, field) for r in rows.pop("pe"))
-    pe = fit(elements, device, "processing elements (pe)")
+    families: dict[str, list[Sample]] = {"pe": []}
+    for sample in elements:
+        families.setdefault(family("pe", sample.features), []).append(sample)
+    found = {name: _fit(own, elements, device, "processing elements (pe)") for name, own in families.items()}
     samples = {
         kind: _positive(
-            _rest(r, device, field, pe) if r.part == "top" else block_sample(r, device, field) for r in measured
+            _rest(r, device, field, found) if r.part == "top" else block_sample(r, device, field) for r in measured
         )
         for kind, measured in rows.items()
     }
-    found: dict[str, tuple[Fit, Sequence[Sample]]] = {"pe": (pe, elements)}
-    for kind, own in samples.items():
-        used = own if len(own) >= FOLDS else [sample for each in samples.values() for sample in each]
-        found[kind] = fit(used, device, "other modules (top, epilogue, decode_a)"), used
-    return found
+    every = [sample for own in samples.values() for sample in own]
+    return found | {
+        kind: _fit(own, every, device, "other modules (top, epilogue, decode_a)") for kind, own in samples.items()
+    }
+
+
+def _fit(own: Sequence[Sample], all_: Sequence[Sample], device: str, what: str) -> tuple[Fit, Scores]:
+    """The fit of a family, or where it is small of all like it, and the family's scores in that."""
+    used = own if len(own) >= FOLDS else all_
+    found = fit(used, device, what)
+    names = {sample.name for sample in own}
+    return found, [score for s, score in zip(used, found.scores, strict=True) if s.name in names or not own]
 
 
 def _positive(samples: Iterable[Sample]) -> list[Sample]:
@@ -135,15 +140,15 @@ def _rounded(coefficients: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 5) for name, value in sorted(coefficients.items())}
 
 
-def _rest(row: Measured, fabric: str, field: str, pe: Fit) -> Sample:
+def _rest(row: Measured, fabric: str, field: str, fits: Fits) -> Sample:
     """What a top has beside its processing elements, whose price is known by now."""
     counts: Counter[str] = Counter()
-    elements = 0.0
+    elements, prices = 0.0, {name: found.coefficients for name, (found, _) in fits.items()}
     dp = Datapath.parse(row.datapath)
     for name, count, block in structure(plan(dp, fabric)):
         found = features(block, fabric)
         if name == "pe":
-            elements = count * price(found, pe.coefficients)
+            elements = count * price(found, lent(prices, family("pe", found), FABRICS[fabric].stated))
         else:
             counts.update({k: v * count for k, v in found.items()})
     for _, added in around(plan(dp, fabric)):

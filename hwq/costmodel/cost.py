@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["Cost", "Part", "Quantity"]
 
-FIELDS = ("lut", "ff", "dsp", "bram", "ge", "area_um2", "fmax_mhz", "energy_pj_per_mac")
+FIELDS = ("lut", "ff", "dsp", "bram", "ge", "area_um2", "fast_um2", "fmax_mhz", "energy_pj_per_mac")
 
 
-@dataclass(frozen=True)
-class Quantity:
+class Quantity(NamedTuple):  # not a dataclass: an estimate makes four of them, and they take half of its time then
     """A figure with its 90 % prediction interval; an exact figure has low = value = high."""
 
     value: float
@@ -28,11 +27,11 @@ class Quantity:
         """`value` with a symmetric relative half-width."""
         return cls(value, value * (1 - relative), value * (1 + relative))
 
-    def __add__(self, other: Quantity) -> Quantity:
+    def __add__(self, other: Quantity) -> Quantity:  # type: ignore[override]
         """Intervals add: parts of one design err together."""
         return Quantity(self.value + other.value, self.low + other.low, self.high + other.high)
 
-    def __mul__(self, count: float) -> Quantity:
+    def __mul__(self, count: float) -> Quantity:  # type: ignore[override]
         return Quantity(self.value * count, self.low * count, self.high * count)
 
     @property
@@ -59,8 +58,9 @@ class Part:
 class Cost:
     """The cost of a design on a device. A field that means nothing there is absent, never zero.
 
-    `lut` are LUT1-6 cells (xc7) or LUT4 + 2 CCU2C (ecp5); `ge` NAND2 equivalents; `pe` the share of one processing
-    element. `unmodelled` names what is not counted.
+    `lut` are LUT1-6 cells (xc7, xcup), LUT4 (ice40), or LUT4 + 2 CCU2C (ecp5); `ge` NAND2 equivalents; `area_um2` cells
+    mapped for area, `fast_um2` for delay; `pe` the share of one processing element. `level` is what the prices were
+    measured by, `T1 cells, T2 clock` where the clock is another's. `unmodelled` names what is not counted.
     """
 
     datapath: str
@@ -94,10 +94,15 @@ class Cost:
         """One processing element."""
         return next(p for p in self.breakdown if p.name == "pe")
 
+    def level_of(self, field: str) -> str:
+        """The truth level of one figure: T1 synthesis cells, T2 open place and route, T3 a vendor's tool."""
+        cells, _, clock = self.level.partition(", ")
+        return (clock if clock and field == "fmax_mhz" else cells).partition(" ")[0]
+
     def json(self) -> dict[str, Any]:
         """The record that `hwq cost --json` prints."""
         return (
             {"datapath": self.datapath, "device": self.device, "level": self.level, "source": self.source}
-            | {name: q.json() for name, q in self.figures.items()}
+            | {name: {**q.json(), "level": self.level_of(name)} for name, q in self.figures.items()}
             | {"breakdown": [p.json() for p in self.breakdown], "unmodelled": list(self.unmodelled)}
         )

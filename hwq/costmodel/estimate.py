@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import operator
-from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from hwq.bits.cells import Block
 from hwq.costmodel.cost import Cost, Part, Quantity
 from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.features import AROUND, features
-from hwq.costmodel.fit import family, price, uncertain
+from hwq.costmodel.fit import family, lent, price, uncertain
+from hwq.costmodel.unmodelled import ALONE, unmodelled
 from hwq.datapath import Datapath, Plan, plan
 from hwq.datapath.device import DEVICES, Device
 from hwq.datapath.device import device as read_device
@@ -33,15 +33,18 @@ OUTSIDE = 2.0  # how much wider the interval of a module is that has more of som
 
 
 @overload
-def estimate(what: Datapath | str | Mapping[str, str], device: str) -> Cost: ...  # type: ignore[overload-overlap]
+def estimate(what: Datapath | str | Mapping[str, str], device: str | Device) -> Cost: ...  # type: ignore[overload-overlap]
 @overload
-def estimate(what: Sequence[Datapath | str], device: str) -> list[Cost]: ...
-def estimate(what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str], device: str) -> Cost | list[Cost]:
+def estimate(what: Sequence[Datapath | str], device: str | Device) -> list[Cost]: ...
+def estimate(
+    what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str], device: str | Device
+) -> Cost | list[Cost]:
     """The cost of a datapath, of each of several, or of a network (role -> text; one instance a distinct text).
 
-    `device` names one that has prices: `hwq cost -d ?` lists them.
+    `device` names one that has prices (`hwq cost -d ?` lists them), or is one with prices of your own, which
+    `hwq.datapath.device.load` reads from what `hwq calibrate -o FILE` wrote.
     """
-    found = priced(device)
+    found = priced(device) if isinstance(device, str) else device
     if isinstance(what, Datapath):
         return estimates([what], found)[0]
     if isinstance(what, str):
@@ -76,18 +79,6 @@ def estimates(datapaths: Sequence[Datapath], target: Device) -> list[Cost]:
     return [found[at] for at in range(len(datapaths))]
 
 
-_BANKS = (
-    "use=banks: no array of them was fitted, two of 8x8 measured 19 and 23 % more lut than this, outside the interval; "
-    "ff counts some that a synthesiser finds to be constant",
-)
-_STREAMED = (
-    "use=dsp in /ws: no array of them was fitted, two measured 12 and 29 lut more than this on xc7, 74 and 119 less on "
-    "ecp5, outside the interval",
-)
-_SIGNS = ("ff in /ws: a synthesiser joins registers of equal signs here, 1 to 9 % of them, of two rows up to a third",)
-_UNTIMED = ("fmax_mhz: no multiplier block was placed and routed",)
-
-
 @contextmanager
 def _no_collection() -> Iterator[None]:
     """No garbage collection meanwhile: everything made here is kept, looking through it is wasted."""
@@ -116,19 +107,13 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
     blocks = any(cell.op == "hard" for cell in made.blocks["pe"].cells)
     if target.delays is not None and not blocks:
         columns["fmax_mhz"] = [_fmax(made.blocks, target)] * len(arrays)
-    unmodelled = (
-        FABRICS[target.name].unmodelled
-        + tuple(outside)
-        + _BANKS * ("banks" in first.uses)
-        + _STREAMED * (blocks and first.array.dataflow == "ws")
-        + _SIGNS * (FABRICS[target.name].ff and first.array.dataflow == "ws")
-        + _UNTIMED * (blocks and target.delays is not None)
-    )
+    noted = (*unmodelled(first, blocks, target), *outside)
+    several = noted + ALONE * ("fmax_mhz" in columns)  # of an array
     for at, (text, *figures) in enumerate(zip(write_arrays(first, arrays), *columns.values(), strict=True)):
         found = dict(zip(columns, figures, strict=True))
-        yield Cost(
-            text, target.name, target.level, target.source, found, partial(_parts, pieces, at, len(arrays)), unmodelled
-        )
+        unknown = several if arrays[at].rows > 1 or arrays[at].cols > 1 else noted
+        parts = partial(_parts, pieces, at, len(arrays))
+        yield Cost(text, target.name, target.level, target.source, found, parts, unknown)
 
 
 @dataclass(frozen=True)
@@ -168,7 +153,7 @@ def _quantities(figure: Figure, number: int) -> list[Quantity]:
     if number == 1:
         return [Quantity(value, max(value - half, known), value + half)]
     spans = (value, np.maximum(value - half, known), value + half)
-    return [Quantity(*one) for one in zip(*(np.broadcast_to(s, number).tolist() for s in spans), strict=True)]
+    return list(map(Quantity._make, zip(*(np.broadcast_to(s, number).tolist() for s in spans), strict=True)))
 
 
 def _sum(pieces: Sequence[_Piece], name: str) -> Figure:
@@ -198,23 +183,20 @@ def kind_of(block: Block) -> str:
 def beyond(block: Block, target: Device) -> tuple[str, ...]:
     """What of a block no design of the fit had so much of, in words."""
     assert target.region is not None
-    region = target.region[FABRICS[target.name].field][kind_of(block)]
+    counts, field = features(block, target.name), FABRICS[target.name].field
+    region = _of_family(target.region[field], kind_of(block), counts)
     known = {*FABRICS[target.name].exact, "ff", "dsp"}
-    counts = features(block, target.name).items()
     return tuple(
         f"{block.name} has {count:g} of {name!r}, the fit at most {region.get(name, 0):g}"
-        for name, count in counts
+        for name, count in counts.items()
         if name not in known and count > region.get(name, 0)
     )
 
 
 @lru_cache(maxsize=256)
-def _coefficients(field: str, kind: str, target: Device) -> Mapping[str, float]:
-    """Prices of a kind; what one experiment never met, the other may have priced."""
+def _coefficients(field: str, name: str, target: Device) -> Mapping[str, float]:
     assert target.prices is not None
-    prices = target.prices[field]
-    others = [lent for other, lent in sorted(prices.items()) if other != kind]
-    return dict(ChainMap(dict(prices[kind]), *map(dict, others), dict(FABRICS[target.name].stated)))
+    return lent(target.prices[field], name, FABRICS[target.name].stated)
 
 
 def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[str, Figure]:
@@ -230,7 +212,7 @@ def _figures(counts: Mapping[str, Counts], kind: str, target: Device) -> dict[st
 
 def _figure(field: str, counts: Mapping[str, Counts], kind: str, target: Device) -> Figure:
     assert target.spread is not None and target.doubt is not None
-    fabric, coefficients = FABRICS[target.name], _coefficients(field, kind, target)
+    fabric, coefficients = FABRICS[target.name], _coefficients(field, family(kind, counts), target)
     known = fitted = 0.0
     open_: Any = False  # whether anything of it is fitted
     for name, count in counts.items():
@@ -241,10 +223,14 @@ def _figure(field: str, counts: Mapping[str, Counts], kind: str, target: Device)
             known = known + amount
         else:
             fitted, open_ = fitted + amount, open_ | (count != 0)
-    value, doubt = known + fitted, target.doubt[field][kind]
-    spread = target.spread[field]
-    wide = spread.get(family(kind, counts), spread[kind])
+    value, doubt = known + fitted, _of_family(target.doubt[field], kind, counts)
+    wide = _of_family(target.spread[field], kind, counts)
     return value, wide * uncertain(fitted, value) * open_ + doubt * known, known
+
+
+def _of_family(each: Mapping[str, Any], kind: str, counts: Mapping[str, Counts]) -> Any:
+    """What is known of a module's family, or else of its kind."""
+    return each.get(family(kind, counts), each[kind])
 
 
 def _some(count: Counts) -> bool:

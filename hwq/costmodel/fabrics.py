@@ -76,7 +76,8 @@ def _glue(cell: Cell, counts: Counter[str]) -> None:
 def _muxes(cell: Cell, context: Context, counts: Counter[str], taker: str = "") -> None:
     """Bits of a multiplexer by how many of its legs live."""
     for live in context.legs(cell):
-        counts["window" if context.windowed else f"mux{len(cell.args) - 1}:{live}{taker}"] += bool(live)
+        name = f"window:{live}" if context.windowed else f"mux{len(cell.args) - 1}:{live}{taker}"
+        counts[name] += bool(live)
 
 
 def _clamp(cell: Cell, context: Context, counts: Counter[str]) -> bool:

@@ -20,7 +20,7 @@ from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.features import Features
 from hwq.errors import HwqError
 
-__all__ = ["FOLDS", "Fit", "Sample", "family", "fit", "fold", "price", "spread", "uncertain"]
+__all__ = ["FOLDS", "Fit", "Sample", "family", "fit", "fold", "lent", "price", "spread", "uncertain"]
 
 COVERAGE = 0.90
 FOLDS = 10
@@ -58,6 +58,16 @@ def price(features: Features, coefficients: Mapping[str, float]) -> float:
             raise HwqError(f"feature {name!r} must have a price on this device, not none; recalibrate")
         total += count * coefficients.get(name, 0.0)
     return total
+
+
+def lent(prices: Mapping[str, Mapping[str, float]], name: str, stated: Mapping[str, float]) -> dict[str, float]:
+    """Prices of a family; what one experiment never met, another may have priced, of the same kind first."""
+    kind = name.partition(" ")[0]
+    others = sorted((other for other in prices if other != name), key=lambda other: (not other.startswith(kind), other))
+    found = dict(stated)
+    for other in reversed([*([name] if name in prices else []), *others]):
+        found |= prices[other]
+    return found
 
 
 def uncertain(fitted: Any, total: Any) -> Any:
@@ -100,8 +110,11 @@ def price_of(sample: Sample, coefficients: Mapping[str, float]) -> float:
 
 def family(kind: str, features: Features) -> str:
     """Which modules of a kind are alike in how well they are priced: float sums and windows of wide shifters apart."""
-    apart = "window" if features.get("window") else "float" if features.get("less") else ""
-    return f"{kind} {apart}" if apart and kind == "pe" else kind
+    if kind != "pe":
+        return kind
+    if features.get("less"):
+        return f"{kind} float"
+    return f"{kind} window" if any(count and name.startswith("window") for name, count in features.items()) else kind
 
 
 def fold(name: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from hwq.costmodel.cost import Quantity
 from hwq.errors import HwqError
 
-__all__ = ["KINDS", "Scaled", "nodes", "scale", "spread"]
+__all__ = ["KINDS", "Scaled", "libraries", "nodes", "scale", "source", "spread"]
 
 KINDS = ("energy", "delay", "area")
 MIDDLE = 45  # nm, the node that the measured libraries are compared with, where the two errors meet
@@ -85,6 +85,17 @@ def nodes() -> tuple[int, ...]:
     return tuple(_nodes())
 
 
+def libraries() -> Mapping[str, int]:
+    """The devices whose cells are of a node that can be scaled from, and that node in nm."""
+    return {row["device"]: int(name) for name, row in _data()["measured"].items()}
+
+
+def source() -> str:
+    """What scaling follows."""
+    found: str = _data()["source"]
+    return found
+
+
 def spread(value: float, factor: float) -> Quantity:
     """`value`, wrong by at most a factor."""
     return Quantity(value, value / factor, value * factor)
@@ -112,7 +123,7 @@ def scale(
     factor = _factor(kind, (from_node, start), (to_node, end))
     low, high = given.low * factor.low, given.high * factor.high
     quantity = Quantity(given.value * factor.value, low, high)
-    return Scaled(kind, from_node, to_node, (start, end), quantity, factor, _data()["source"])
+    return Scaled(kind, from_node, to_node, (start, end), quantity, factor, source())
 
 
 def _known(node: int) -> int:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from hwq.errors import HwqError
 
-__all__ = ["DEVICES", "Device", "Rows", "check_device", "device"]
+__all__ = ["DEVICES", "Device", "Rows", "check_device", "device", "load"]
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,20 @@ class Rows:
 DEVICES: Mapping[str, tuple[str, Rows]] = {
     "portable": ("any target; not priced", Rows(kept=True, free=True, choice=3)),
     "xc7": ("Xilinx 7 series, without DSP blocks", Rows(kept=True, free=True, shifts=3, choice=3)),
-    "xcup": ("Xilinx UltraScale+; not priced", Rows(kept=True, free=True, shifts=3, choice=3)),
+    "xcup": ("Xilinx UltraScale+, without DSP blocks", Rows(kept=True, free=True, shifts=3, choice=3)),
     "versal": ("AMD Versal; not priced", Rows(kept=True, free=True, shifts=3, choice=3)),
     "ecp5": ("Lattice ECP5, speed grade 6", Rows(kept=True, shortest=5)),
     "ice40": ("Lattice iCE40 UltraPlus, without DSP blocks", Rows(kept=True, joined=True)),
     "ge": ("ASIC in gate equivalents (NAND2 areas)", Rows(kept=False, choice=3)),
-    "nangate45": ("Nangate 45 nm cells; not priced", Rows(kept=False, tree=True, joined=True)),
-    "sky130": ("SkyWater 130 nm high-density cells; not priced", Rows(kept=False, tree=True, joined=True)),
-    "asap7": ("ASAP7 predictive 7 nm cells; not priced", Rows(kept=False, tree=True, joined=True)),
+    "nangate45": ("Nangate 45 nm cells", Rows(kept=False, tree=True, joined=True)),
+    "sky130": ("SkyWater 130 nm high-density cells", Rows(kept=False, tree=True, joined=True)),
+    "asap7": ("ASAP7 predictive 7 nm cells", Rows(kept=False, tree=True, joined=True)),
 }
 
 
 @dataclass(frozen=True)
 class Device:
-    """One device file. All but delays are keyed by field (`lut`, `area_um2`, ...), then by kind of module.
+    """One device file. All but delays are keyed by field (`lut`, `area_um2`, ...), then by family of modules.
 
     `prices` of features; `spread`: the half-width of the 90 % interval over what is
     uncertain of a price; `doubt`: that of the relative errors of what is priced exactly; `region`: the largest count
@@ -92,12 +93,21 @@ def device(name: str) -> Device:
     return read(name, text)
 
 
+def load(name: str, path: Path) -> Device:
+    """A device with the prices of a file that `hwq calibrate -d name -o path` wrote."""
+    check_device(name)
+    try:
+        return read(name, path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise HwqError(f"the device file must be readable, not {path}: {error}; give one of hwq calibrate -o") from None
+
+
 def read(name: str, text: str) -> Device:
     """A device from the text of its file."""
     title, rows = DEVICES[name]
     try:
         data: dict[str, Any] = json.loads(text)
-        return Device(
+        found = Device(
             name,
             title,
             rows,
@@ -110,8 +120,12 @@ def read(name: str, text: str) -> Device:
             data.get("delays"),
             hashlib.sha256(text.encode()).hexdigest()[:12],
         )
+        of = data["device"]
     except (ValueError, KeyError) as error:
         raise HwqError(
-            f"the device file of {name} must hold source, level, prices, spread, doubt and region, not {error!r}; "
-            "recalibrate"
+            f"the device file of {name} must hold device, source, level, prices, spread, doubt and region, "
+            f"not {error!r}; recalibrate"
         ) from None
+    if of != name:
+        raise HwqError(f"a device file must be of {name}, not of {of}; give --device {of}")
+    return found

@@ -133,5 +133,5 @@ def _options() -> str:
 
 def component(dp: Datapath, cost: Cost, own: Mapping[str, Figure] | None = None) -> Component:
     """The component of a datapath from its cost; what a user states replaces what is estimated."""
-    estimated = {name: Figure(cost.figures[name], cost.level, cost.source) for name in FIGURES if name in cost}
+    estimated = {name: Figure(cost.figures[name], cost.level_of(name), cost.source) for name in FIGURES if name in cost}
     return Component(dp, cost.device, {**estimated, **(own or {})}, cost.unmodelled)
