@@ -7,6 +7,7 @@ import pytest
 from test_liberty import liberty
 
 from hwq.datapath import Datapath, matmul, plan
+from hwq.datapath.streams import codes
 from hwq.errors import HwqError, ToolError
 from hwq.rtl import leaves, top_name
 from hwq.synth import netlist
@@ -14,7 +15,7 @@ from hwq.synth.conditions import holds
 from hwq.synth.energy import Energy, measure_energy
 from hwq.synth.liberty import library_files
 from hwq.synth.power import power_cells, supply
-from hwq.synth.streams import codes, stimulus
+from hwq.synth.streams import stimulus
 from hwq.synth.switching import Parts, parts
 from hwq.synth.waves import Circuit, Stimulus, Waves, circuit, simulate
 
@@ -206,10 +207,11 @@ def test_an_element_takes_energy_in_every_part() -> None:
 def test_the_kept_rows_are_read() -> None:
     rows = [Energy.from_json(line) for line in ROWS.read_text(encoding="utf-8").splitlines()]
     found = {(row.device, row.design, row.stream): row.pj_per_mac for row in rows}
-    assert len(found) == len(rows) == 128
+    assert len(found) == len(rows) == 308
     for device, design in {(row.device, row.design) for row in rows}:
         dense, normal, sparse, real = (found[device, design, s] for s in ("uniform", "gaussian", "sparse", "resnet8"))
-        assert 1.02 * dense > normal > sparse > real
+        assert 1.02 * dense > normal > sparse / 1.03  # of logarithms, which have no 0, sparse ones are not less
+        assert sparse > real
     eight = {"fp8_e5m2": 80, "fp8_e4m3": 48, "int8": 32}
     ranked = [found["nangate45", f"{name}*{name} +fixed({bits})", "uniform"] for name, bits in eight.items()]
     assert ranked == sorted(ranked, reverse=True)

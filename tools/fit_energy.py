@@ -1,67 +1,115 @@
-"""Try a price for energy on measured rows: `python tools/fit_energy.py tests/data/energy.jsonl`.
+"""Fit the prices of energy to measured rows: `python tools/fit_energy.py [--count]`, from the repository's root.
 
-For each device and stream: energy of one multiply-accumulate = sum of count times coefficient >= 0 over cells of the
-element's plan, by relative least squares; the error is that of each design when it is left out of the fit.
+Reads tests/data/energy.jsonl and what moved in each element, tests/data/toggles.jsonl, of which `--count` adds the rows
+that are missing; writes hwq/costmodel/data/energy.json. Prints a line a device and stream: the error of each design
+when the fit has not seen it.
 """
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from scipy.optimize import nnls
-
-from hwq.costmodel.features import features
-from hwq.datapath import Datapath, plan
+from hwq.costmodel.energy import Sample, counts, fit_energy, left_out
+from hwq.datapath import Datapath
+from hwq.datapath.streams import STREAMS, codes
 from hwq.synth.energy import Energy
 
-FABRIC = "ge"  # whose counts of cells are taken
-SUMS = {"flip-flops": ("ff",), "product": ("digit", "recoder", "logic"), "shift": ("leg", "select")}
-LEAST = 12  # designs
+ROOT = Path(__file__).parents[1]
+ROWS, TOGGLES = ROOT / "tests" / "data" / "energy.jsonl", ROOT / "tests" / "data" / "toggles.jsonl"
+PRICES = ROOT / "hwq" / "costmodel" / "data" / "energy.json"
+
+Key = tuple[str, str, str]
 
 
-def counts(row: Energy) -> dict[str, float]:
-    """Flip-flops, gates of the product, adder bits, legs of multiplexers, bits of tables and comparisons."""
-    found = dict(features(plan(Datapath.parse(row.design), row.device).blocks["pe"], FABRIC))
-    summed = {name: float(sum(found.pop(one, 0) for one in parts)) for name, parts in SUMS.items()}
-    return summed | {name: float(count) for name, count in found.items() if count}
+def measured() -> dict[Key, Energy]:
+    """The rows of energy by device, design and stream."""
+    rows = map(Energy.from_json, ROWS.read_text(encoding="utf-8").splitlines())
+    return {(row.device, row.design, row.stream): row for row in rows}
 
 
-def solve(samples: Sequence[dict[str, float]], pj: Sequence[float]) -> dict[str, float]:
-    """Coefficients in pJ."""
-    names = sorted({name for sample in samples for name in sample})
-    table = np.array([[sample.get(name, 0.0) / y for name in names] for sample, y in zip(samples, pj, strict=True)])
-    return dict(zip(names, nnls(table, np.ones(len(pj)))[0].tolist(), strict=True))
+def counted() -> dict[Key, Mapping[str, float]]:
+    """What moved, by the same."""
+    lines = TOGGLES.read_text(encoding="utf-8").splitlines() if TOGGLES.is_file() else []
+    rows = map(json.loads, lines)
+    return {(row["device"], row["design"], row["stream"]): row["counts"] for row in rows}
 
 
-def errors(samples: Sequence[dict[str, float]], pj: Sequence[float]) -> list[float]:
-    """Relative error of each sample, left out."""
-    found = []
-    for out, (sample, y) in enumerate(zip(samples, pj, strict=True)):
-        kept = [at for at in range(len(pj)) if at != out]
-        prices = solve([samples[at] for at in kept], [pj[at] for at in kept])
-        found.append(sum(count * prices.get(name, 0.0) for name, count in sample.items()) / y - 1)
-    return found
+def samples(device: str) -> list[Sample]:
+    """What is measured of a device and counted."""
+    moved = counted()
+    return [
+        Sample(
+            row.design,
+            row.stream,
+            {part: getattr(row, part) for part in ("flip_flops_and_clock", "combinational", "nets")},
+            moved[key],
+        )
+        for key, row in measured().items()
+        if row.device == device
+    ]
+
+
+def fitted() -> str:
+    """The text of the file of prices."""
+    rows = measured().values()
+    found = {}
+    for device in dict.fromkeys(row.device for row in rows):
+        tools = {name: version for row in rows if row.device == device for name, version in row.tools.items()}
+        source = ", ".join(f"{name} {version}" for name, version in sorted(tools.items()))
+        found[device] = fit_energy(samples(device), source)
+    return json.dumps(found, indent=1) + "\n"
+
+
+def rounded(design: str, device: str, operands: Any) -> dict[str, float]:
+    """What moves, to six digits."""
+    return {name: float(f"{count:.6g}") for name, count in counts(Datapath.parse(design), device, *operands).items()}
+
+
+def missing() -> Iterator[dict[str, Any]]:
+    """The rows of what moved that are not there yet."""
+    from measure_energy import given, layer
+
+    data, done = layer(), counted()
+    for device, design, stream in measured():
+        if (device, design, stream) not in done:
+            dp = Datapath.parse(design)
+            operands = codes(dp, stream) if stream in STREAMS else given(dp, data)
+            yield {
+                "counts": rounded(design, device, operands),
+                "design": design,
+                "device": device,
+                "stream": stream,
+            }
+
+
+def report() -> Iterator[str]:
+    """Errors of designs that were left out."""
+    for device in dict.fromkeys(device for device, _, _ in measured()):
+        every = samples(device)
+        told = left_out(every)
+        for stream in dict.fromkeys(sample.stream for sample in every):
+            off = {
+                sample.design: sum(parts.values()) / sample.total - 1
+                for sample, parts in zip(every, told, strict=True)
+                if sample.stream == stream
+            }
+            worst = max(off, key=lambda design: abs(off[design]))
+            mean = sum(map(abs, off.values())) / len(off)
+            yield f"{device} {stream}: {len(off)} designs, mean {mean:.1%}, worst {off[worst]:+.1%} {worst}"
 
 
 def main() -> None:
-    """A line a device and stream."""
-    rows = [Energy.from_json(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()]
-    for device, stream in dict.fromkeys((row.device, row.stream) for row in rows):
-        chosen = [row for row in rows if (row.device, row.stream) == (device, stream)]
-        samples, pj = [counts(row) for row in chosen], [row.pj_per_mac for row in chosen]
-        if len(chosen) < LEAST:
-            print(f"{device} {stream}: {len(chosen)} designs, too few to leave one out")
-            continue
-        off = errors(samples, pj)
-        worst = max(range(len(off)), key=lambda at: abs(off[at]))
-        mean = sum(map(abs, off)) / len(off)
-        fj = {name: round(1000 * price, 2) for name, price in solve(samples, pj).items()}
-        print(
-            f"{device} {stream}: {len(off)} designs, mean {mean:.1%}, {chosen[worst].design} {off[worst]:+.1%}; fJ {fj}"
-        )
+    """Count if asked, fit, report."""
+    if sys.argv[1:] == ["--count"]:
+        for row in missing():
+            with TOGGLES.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, sort_keys=True) + "\n")
+    PRICES.write_text(fitted(), encoding="utf-8")
+    print("\n".join(report()))
 
 
 if __name__ == "__main__":

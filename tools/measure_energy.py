@@ -1,7 +1,7 @@
 """Measure energies of processing elements under four streams: `python tools/measure_energy.py nangate45 ROWS`.
 
-The streams are those of `hwq.synth.streams` and `resnet8`, codes of a layer of the packaged network. Designs that have
-rows of the device in the file ROWS are not measured again: what was killed goes on.
+The streams are those of `hwq.datapath.streams` and `resnet8`, codes of a layer of the packaged network. Designs that
+have rows of the device in the file ROWS are not measured again: what was killed goes on.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 
 from hwq.datapath import Datapath
 from hwq.datapath.draw import Codes
+from hwq.datapath.streams import RUNS, TERMS
 from hwq.errors import HwqError
 from hwq.formats import Format
-from hwq.synth.energy import RUNS, TERMS, Energy, measure_energy
+from hwq.synth.energy import Energy, measure_energy
 from hwq.zoo import layer_weights, load
 
 SPIKE = (
@@ -75,7 +76,7 @@ def missing(device: str, rows: Path) -> list[str]:
     """The designs that have no rows yet."""
     kept = rows.read_text(encoding="utf-8").splitlines() if rows.is_file() else []
     done = {row.design for row in map(Energy.from_json, kept) if row.device == device}
-    designs = SPIKE + MORE if device == "nangate45" else SPIKE
+    designs = SPIKE + MORE
     return [text for text in designs if str(Datapath.parse(text)) not in done]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from zipfile import BadZipFile
 
 import typer
 
@@ -14,8 +15,10 @@ from hwq.errors import HwqError
 
 if TYPE_CHECKING:
     from hwq.costmodel import Cost
+    from hwq.costmodel.energy import Energy
     from hwq.costmodel.parts import Fpga
     from hwq.costmodel.tree import Tree
+    from hwq.datapath import Datapath
 
 __all__ = ["Clock", "register"]
 
@@ -30,6 +33,15 @@ PartName = Annotated[
     str | None,
     typer.Option(
         "--part", metavar="NAME", help="Share of a part of the device, such as xc7z020; a wrong one lists them."
+    ),
+]
+Stream = Annotated[
+    str | None,
+    typer.Option(
+        "--energy",
+        metavar="STREAM",
+        help="Energy of an element's product under uniform, gaussian or sparse operands, or under the codes a and w "
+        "[runs, terms] of a file.npz.",
     ),
 ]
 
@@ -54,6 +66,7 @@ def cost(
     device: Device,
     clock: Clock = None,
     part: PartName = None,
+    energy: Stream = None,
     prices: Prices = None,
     node: Node = None,
     tree: Deep = False,
@@ -63,6 +76,7 @@ def cost(
 ) -> None:
     """Price a datapath on a device."""
     from hwq.costmodel import estimate
+    from hwq.costmodel.energy import with_energy
     from hwq.costmodel.estimate import priced
     from hwq.costmodel.parts import fpga, report
     from hwq.costmodel.scaled import at_node
@@ -75,24 +89,45 @@ def cost(
         raise HwqError("--tree, --what-if and --plot must be of measured cells, not of those at another --node")
     chip = None if part is None else fpga(part, device)
     dp, target = parse_datapath(words), priced(device) if prices is None else load(device, prices)
-    found = estimate(dp if clock is None else plan(dp, device, clock).dp, target)
-    found = found if node is None else at_node(found, node)
+    dp = dp if clock is None else plan(dp, device, clock).dp
+    told = None if energy is None else _energy(dp, device, energy)
+    found = estimate(dp, target)
     top = tree_of(found, target) if tree or plot is not None else None
     if plot is not None and top is not None:
         _plot(found, top, plot)
     others = what_if(found.datapath, target) if changes else None
+    found = found if told is None else with_energy(found, told)
+    found = found if node is None else at_node(found, node)
     if as_json:
         record = found.json() | ({} if chip is None else {"part": report(found, chip)})
+        record |= {"energy": told.json()} if told is not None else {}
         record |= {"tree": top.json()} if tree and top is not None else {}
         show(record | ({} if others is None else {"what_if": others.json()}))
     else:
-        _print(found, chip, top if tree else None)
+        _print(found, chip, told, top if tree else None)
         if others is not None:
             print_what_if(others)
 
 
-def _print(found: Cost, chip: Fpga | None, top: Tree | None) -> None:
-    print(f"{found.datapath} on {found.device}; {found.level}: {found.source}\n")
+def _energy(dp: Datapath, device: str, stream: str) -> Energy:
+    """The energy under a named stream, or under the codes of a file."""
+    import numpy as np
+
+    from hwq.costmodel.energy import energy
+
+    if not stream.endswith(".npz"):
+        return energy(dp, device, stream)
+    try:
+        with np.load(stream) as stored:
+            codes = stored["a"], stored["w"]
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise HwqError(f"{stream} must hold arrays a and w as numpy.savez writes them, not {error}") from None
+    return energy(dp, device, codes)
+
+
+def _print(found: Cost, chip: Fpga | None, told: Energy | None, top: Tree | None) -> None:
+    print(f"{found.datapath} on {found.device}; {found.level}: {found.source}")
+    print("" if told is None else f"energy under {told.stream}: {told.source}\n")
     figures = [(name, q.value, q.low, q.high, found.level_of(name)) for name, q in found.figures.items()]
     table(["figure", "value", "low", "high", "level "], figures)
     names = list(dict.fromkeys(name for part in found.breakdown for name in part.figures))

@@ -209,6 +209,7 @@ def _cells(cell: Cell, context: Context, counts: Counter[str]) -> None:
 
 _ONE = {"read": 1.0, "saturate": 1.0, "flag": 1.0, "enable": 1.0}
 _ENERGY = "energy_pj_per_mac: not measured on this device"
+_ASKED = "energy_pj_per_mac: not asked for; it depends on the operands (--energy STREAM)"
 _LUT6 = Fabric(
     ("lut",),
     _xc7,
@@ -222,7 +223,7 @@ _LIBRARY = Fabric(
     _cells,
     {},
     ff=True,
-    unmodelled=("fmax_mhz: no cells were placed", _ENERGY, "leakage: not measured on this device"),
+    unmodelled=("fmax_mhz: no cells were placed", _ASKED, "leakage: not measured on this device"),
 )
 
 FABRICS: Mapping[str, Fabric] = {

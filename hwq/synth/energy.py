@@ -15,18 +15,18 @@ from pathlib import Path
 
 from hwq.datapath import Datapath, Plan, plan
 from hwq.datapath.draw import Codes
+from hwq.datapath.streams import RUNS, SEED, STREAMS, TERMS, codes
 from hwq.errors import HwqError
 from hwq.rtl import leaves, top_name
 from hwq.synth.job import Job
 from hwq.synth.liberty import LIBRARIES, library_files
 from hwq.synth.netlist import netlist
-from hwq.synth.streams import STREAMS, codes, stimulus
+from hwq.synth.streams import stimulus
 from hwq.synth.switching import Parts, parts
 from hwq.synth.waves import Circuit, Stimulus, circuit, simulate
 
 __all__ = ["Energy", "measure_energy"]
 
-RUNS, TERMS, SEED = 32, 64, 1
 SLEWS_PS = {"nangate45": 20.0, "sky130": 60.0, "asap7": 20.0}  # of every input's transitions
 
 
