@@ -33,6 +33,7 @@ CONTRACT = [
     "demo",
 ]
 LATER = ["report", "compile", "import"]
+PRICED = "xc7, xcup, ecp5, ice40, ge, nangate45, sky130, asap7"
 
 
 def hwq(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -279,7 +280,10 @@ def test_ptq_prints_what_certified_accumulators_save(capsys: pytest.CaptureFixtu
             ["--device", "vax"],
             "device must be one of portable, xc7, xcup, versal, ecp5, ice40, ge, nangate45, sky130, asap7, not 'vax'",
         ),
-        (["--device", "portable"], "device must have prices (xc7, ecp5, ice40, ge), not 'portable'; choose one"),
+        (
+            ["--device", "portable"],
+            f"device must have prices ({PRICED}), not 'portable'; choose one",
+        ),
         (["--recipe", "magic"], "a recipe must be words of gptq, gptq-ordered, rtn, "),
         (["--images", "1000000"], "the number of test images must be 1..2000 or 10000, not 1000000"),
         (["--save", "nowhere/codes.safetensors"], "the folder of --save must exist, not nowhere"),

@@ -17,6 +17,7 @@ from hwq.bits.trace import trace
 from hwq.costmodel import estimate
 from hwq.costmodel.energy import PARTS, Sample, counts, energy, fit_energy, left_out, with_energy
 from hwq.costmodel.gates import toggles
+from hwq.costmodel.nodes import scale
 from hwq.datapath import Datapath, plan
 from hwq.datapath.streams import STREAMS, beats, codes
 from hwq.errors import HwqError
@@ -215,18 +216,15 @@ def test_counts_are_of_a_product() -> None:
     assert len(shown.a) - shown.warm == 3 * 6
 
 
-def test_cost_tells_energy_where_it_is_asked(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_cost_tells_energy_where_it_is_asked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     text = "int4*int4 +fixed(16)"
     dp = Datapath.parse(text)
-    gates = estimate(dp, "ge")
+    cells = estimate(dp, "nangate45")
     told = energy(dp, "nangate45", "sparse")
-    both = with_energy(gates, told)
+    both = with_energy(cells, told)
     assert both.energy_pj_per_mac == told.pj_per_mac
-    assert both.ge == gates.ge
+    assert both.area_um2 == cells.area_um2
     assert [note for note in both.unmodelled if note.startswith("energy")] == list(told.unmodelled)
-    monkeypatch.setattr("hwq.costmodel.estimate", lambda what, device: gates)
     shown: Any = as_json(capsys, "cost", text, "-d", "nangate45", "--energy", "sparse")
     assert shown["energy_pj_per_mac"].items() >= told.pj_per_mac.json().items()
     assert shown["energy"] == json.loads(json.dumps(told.json()))
@@ -234,6 +232,12 @@ def test_cost_tells_energy_where_it_is_asked(
     code, out, _ = hwq(capsys, "cost", text, "-d", "nangate45", "--energy", "sparse")
     assert code == 0
     assert f"\nenergy under sparse: {told.source}\n" in out
+    there: Any = as_json(capsys, "cost", text, "-d", "nangate45", "--energy", "sparse", "--node", "7")
+    assert there["energy_pj_per_mac"]["level"] == there["level"] == "scaled"
+    assert there["energy_pj_per_mac"] | {"level": ""} == {
+        **scale(told.pj_per_mac, "energy", 45, 7).quantity.json(),
+        "level": "",
+    }
     stored = tmp_path / "codes.npz"
     a, w = codes(dp, "sparse")
     np.savez(stored, a=a, w=w)
@@ -253,6 +257,3 @@ def test_cost_without_energy_names_it(capsys: pytest.CaptureFixture[str]) -> Non
         assert any(note.startswith("energy_pj_per_mac: not asked for") for note in FABRICS[device].unmodelled)
     message = f"energy needs a device with measured energies ({', '.join(DEVICES)}), not 'xc7'"
     assert_refused(capsys, message, "cost", "int4*int4 +fixed(16)", "-d", "xc7", "--energy", "gaussian")
-    message = "--energy is told at the library's own node, not at another; leave out --node"
-    asked = ("cost", "int4*int4 +fixed(16)", "-d", "nangate45", "--energy", "gaussian", "--node", "7")
-    assert_refused(capsys, message, *asked)

@@ -181,7 +181,7 @@ def test_demo_fails_where_a_check_does(
 def test_help_lists_devices_and_no_path(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert run([command, "--help"]) == 0
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "ecp5, ge, ice40, xc7" in out
+    assert "asap7, ecp5, ge, ice40, nangate45, sky130, xc7, xcup" in out
     if command not in ("ptq", "calibrate"):
         assert "act*weight +acc ->out @ROWSxCOLS k=N cut=STAGE" in out
 

@@ -213,7 +213,7 @@ _ASKED = "energy_pj_per_mac: not asked for; it depends on the operands (--energy
 _LUT6 = Fabric(
     ("lut",),
     _xc7,
-    {"row": 1.0, "shift": 1.0, **_ONE},
+    {"row": 1.0, "shift": 1.0, "alike": 1.0, "valid": 1.0, **_ONE},
     stated={"bank": 1.0},
     unmodelled=("fmax_mhz: no open place and route; not checked against Vivado", _ENERGY),
 )

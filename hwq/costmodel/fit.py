@@ -72,7 +72,7 @@ def lent(prices: Mapping[str, Mapping[str, float]], name: str, stated: Mapping[s
 
 def uncertain(fitted: Any, total: Any) -> Any:
     """How much of a price may err: between what is fitted of it and all of it, their geometric mean, and a bit."""
-    return (fitted * total) ** 0.5 + total / 50
+    return abs(fitted * total) ** 0.5 + abs(total) / 50
 
 
 def fit(samples: Sequence[Sample], device: str, what: str) -> Fit:

@@ -64,6 +64,8 @@ _FEATURES: Mapping[str, tuple[str, str]] = {
     "column": (_CONTROL, "waiting bits of columns"),
     "turn": (_CONTROL, "bits of columns' turn counters"),
     "gate": ("operand gates", "bits held at zero outside a run"),
+    "valid": ("operand gates", "bits held at zero where none is valid"),
+    "alike": (_ADDERS, "places of a second row whose two bits are signs"),
     "lane": ("operand gates", "lanes held at zero outside a run"),
     "shift": ("shift registers", "tables that shift"),
     "read": ("read-out", "bits of multiplexers over rows"),

@@ -65,9 +65,10 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     """What tops of the datapath add to their modules, one for each array of `rows` x `cols`.
 
     Counts: `ff` flip-flops; `shift` tables that shift in place of some; `gate` code bits forced to zero outside a run
-    before logic, and `lane` those that only a register takes, once a lane; `read` tables that choose among the rows;
-    `column` those that know of a waiting result, `turn` bits of their counters; `control:...` the state machine of a
-    dataflow, `count` its counter's bits. `ahead` is what tells tiles from one another that are on their way at once.
+    before logic, `valid` those of streams, each row's, and `lane` those that only a register takes, once a lane; `read`
+    tables that choose among the rows; `column` those that know of a waiting result, `turn` bits of their counters;
+    `control:...` the state machine of a dataflow, `count` its counter's bits. `ahead` is what tells tiles from one
+    another that are on their way at once.
     `merged` are flip-flops that a synthesiser finds twice: an operand's delay within an element is also the next
     element's operand register, or, where operands reach all elements at once, that of each of them.
     """
@@ -108,7 +109,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
     lanes = (high + wide - 2) * (flow == "os") + (high - 1) * streaming
     gated = rows * a + cols * w * (not streaming)
     if plan.rows.kept and flow != "tree":  # flip-flops are set back for nothing: what counts is logic before them
-        gates = {"a": a, "w": w * (not streaming)}
+        gates = {"a": a * (not streaming or not plan.rows.free), "w": w * (not streaming)}
         gated = 0 * rows + sum(bits for side, bits in gates.items() if plan.blocks[f"decode_{side}"].cells)
     # a cycle later: the load of weights behind decoders with a register, the clear of each row, or of all at once
     begun = 0 * cols
@@ -125,7 +126,13 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         marks = _most(plan.blocks["decode_a"].depth + high + wide - 2, last * bool(held))
         ahead["ff"], ahead["enable"] = valid + marks - high * wide, (high + wide - 1 - high * wide) * plan.rows.kept
     return {
-        "edge": {"gate": gated, "lane": lanes * plan.rows.kept, "ff": delayed, "shift": shifts},
+        "edge": {
+            "gate": gated,
+            "valid": rows * a * streaming * plan.rows.free,
+            "lane": lanes * plan.rows.kept,
+            "ff": delayed,
+            "shift": shifts,
+        },
         # with stochastic rounding a seed is loaded, or goes on
         "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
         "read_out": {
@@ -197,12 +204,19 @@ def _shared(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Count
 
 
 def _single(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
-    """Weight-stationary sums of one row are products: above these a synthesiser finds one register, the sign's."""
+    """Weight-stationary sums of one row are products: above these a synthesiser finds one register, the sign's.
+
+    Of the next row, where such a sum comes in, all places above but one are `alike`: both of their bits are signs, and
+    of tables that are not bound to their place in a chain one is left.
+    """
     mac = plan.dp.mac
-    if plan.dp.array.dataflow != "ws" or mac.out is not None or mac.floats is not None or mac.k > 1:
+    if plan.dp.array.dataflow != "ws" or mac.floats is not None or plan.dp.array.lanes > 1:
         return {}
-    signs = max(0, mac.acc_bits - mac.exact_bits)
-    return {"signs": {"ff": -signs * (cols + cols * (cols - 1) // 2) * (rows == 1)}}
+    above = max(0, mac.acc_bits - mac.sum_bits(1))
+    found: dict[str, Counts] = {"alike": -max(0, above - 1) * cols * (rows > 1) * plan.rows.free}
+    if mac.out is None and mac.k == 1:
+        found["ff"] = -above * (cols + cols * (cols - 1) // 2) * (rows == 1)
+    return {"signs": found}
 
 
 def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:

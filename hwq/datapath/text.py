@@ -202,7 +202,7 @@ def write_arrays(dp: Datapath, arrays: Iterable[Array], named: bool = True) -> l
     after += [f"round={mac.round}"] * (mac.round != "rne") + [f"order=tree({mac.tree})"] * (mac.tree != 1)
     after += [f"{key}={','.join(names)}" for key, names in (("cut", dp.cuts), ("use", dp.uses)) if names]
     head, tail, default = " ".join(before), "".join(f" {word}" for word in after), Array()
-    return [f"{head} @{a.text}{tail}" if a != default else head + tail for a in arrays]
+    return [f"{head} @{a.text}{tail}" if a.rows > 1 or a != default else head + tail for a in arrays]
 
 
 def _accumulator_text(acc: Accumulator, named: bool) -> str:
