@@ -82,7 +82,19 @@ def _by_yosys(dp: Datapath, device: str, clock: float | None, route: bool, liber
     wanted = [(dp, part) for part in parts]
     routed = route or clock is not None
     rows = measure_designs(wanted, device, place_and_route=routed, liberty=liberty)
+    if not _fitted_to(device, rows[0]):
+        parts = {key: {} for key in parts}
     _show(dp, device, dict(zip(parts, rows, strict=True)), parts, as_json)
+
+
+def _fitted_to(name: str, row: Row) -> bool:
+    """Whether a device's prices are of the cell library that a row is of; FPGAs have none."""
+    from hwq.datapath.device import device
+    from hwq.synth.target import target
+
+    source = device(name).source
+    files = [f"{tool} {version}" for tool, version in row.tools.items() if tool != "pyosys"]
+    return not target(name).liberty or all(file in source for file in files)
 
 
 def _by_vendor(
