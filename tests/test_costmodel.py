@@ -38,6 +38,7 @@ def test_the_held_out_designs_are_not_fitted() -> None:
         ("int8*int8 +fixed(32)", 60),  # 4 rows of 9, 24 bits of accumulator above them
         ("int4*int4 +fixed(16)", 22),  # 2 rows of 5, and 12
         ("int8*ternary +fixed(20)", 20),  # one row of 8, and 12
+        ("uint8*uint8 +fixed(24,sat)", 86),  # 64 of rows; only one end to leave: 24 - 2 of saturation
         ("int8*int8 +fixed(32) cut=mul", 68),  # the product's rows, then 32
         ("int5*int5 +fixed(24)", 36),  # rows of 6, 6 and 5, and 19
     ],
@@ -47,6 +48,36 @@ def test_integer_elements_cost_their_rows(text: str, luts: int) -> None:
     assert {k: v for k, v in counts.items() if v and k != "ff"} == {"row": luts}
     cost = estimate(text, "xc7")
     assert cost.pe.figures["lut"] == Quantity.exact(luts)
+
+
+# Flip-flops and LUT measured on 2026-11-23, pyosys 0.70, in no design of the experiment
+FLIP_FLOPS = [
+    ("fp8_e4m3*int4 +fixed(26) @2x3/ws k=2", {"ice40": 388, "ecp5": 388, "xc7": 415}),
+    ("fp(4,3)*int4 +fixed(32) @2x3/ws k=2", {"ice40": 372, "ecp5": 372, "xc7": 453}),
+    ("fp8_e4m3*int4 +fixed(32) @3x3/ws k=3", {"ice40": 600, "ecp5": 600, "xc7": 627}),
+    ("fp8_e4m3*fp8_e4m3 +fixed(48) @4x2/ws k=4", {"ice40": 719, "ecp5": 719, "xc7": 739}),
+    ("log4*int4 +fixed(40) @2x3/ws k=2", {"ice40": 302, "xc7": 482}),
+    ("nf4*int4 +fixed(32) @2x3/ws k=2", {"ice40": 599, "xc7": 599}),
+    ("mxfp6_e2m3*int8 +fixed(40,12) @2x2/ws k=2", {"ice40": 404, "xc7": 404}),
+    ("fp(3,2,inf)*int4 +fixed(24) @2x2/ws k=2", {"ice40": 217, "xc7": 239}),
+]
+
+
+@pytest.mark.parametrize(("text", "measured"), FLIP_FLOPS)
+def test_registers_that_a_synthesiser_finds_twice_are_not_counted(text: str, measured: dict[str, int]) -> None:
+    assert {device: estimate(text, device).ff.value for device in measured} == measured
+
+
+@pytest.mark.parametrize(
+    ("text", "measured"),
+    [
+        ("int8*int8 +fixed(32) @4x4/ws k=4 use=dsp", {"xc7": 47, "xcup": 47}),
+        ("int8*int8 +fixed(24) @2x5/ws k=2 use=dsp", {"xc7": 29}),
+    ],
+)
+def test_a_figure_is_near_what_was_measured(text: str, measured: dict[str, int]) -> None:
+    for device, luts in measured.items():
+        assert estimate(text, device).figures["lut"].value == pytest.approx(luts, rel=0.05)
 
 
 def test_a_cost_states_what_it_is() -> None:

@@ -113,6 +113,17 @@ class Context:
         cell = self.driver.get(net)
         return cell is not None and cell.op == "lt" and any(a.value is not None for a in cell.args)
 
+    @cached_property
+    def paired(self) -> set[Net]:
+        """The comparisons of clamps at both ends: the second one is of what the first one let through."""
+        found: set[Net] = set()
+        for cell in self.block.cells:
+            if cell.op == "lt" and self.limits(cell.out):
+                passed = [self.driver[arg] for arg in cell.args if arg in self.driver]
+                first = [select.args[0] for select in passed if select.op == "select" and self.limits(select.args[0])]
+                found |= {cell.out, *first} if first else set()
+        return found
+
     def unsigned_digit(self, net: Net) -> bool:
         """True for a Booth digit of a number whose sign bit is always 0."""
         cell = self.driver.get(net)

@@ -148,11 +148,12 @@ def _parts(pieces: Sequence[_Piece], at: int, number: int) -> tuple[Part, ...]:
 
 
 def _quantities(figure: Figure, number: int) -> list[Quantity]:
-    """Values of a number of designs with their intervals, which do not reach below what is known of them."""
+    """Values of a number of designs with their intervals: as far down as up in ratio, not below what is known."""
     value, half, known = figure
     if number == 1:
-        return [Quantity(value, max(value - half, known), value + half)]
-    spans = (value, np.maximum(value - half, known), value + half)
+        return [Quantity(value, max(value - half * value / (value + half or 1), known), value + half)]
+    most = value + half
+    spans = (value, np.maximum(value - half * value / np.where(most == 0, 1, most), known), most)
     make = partial(tuple.__new__, Quantity)  # what Quantity._make does, without a call in Python for each
     return list(map(make, zip(*(np.broadcast_to(s, number).tolist() for s in spans), strict=True)))
 

@@ -80,21 +80,36 @@ def _muxes(cell: Cell, context: Context, counts: Counter[str], taker: str = "") 
         counts[name] += bool(live)
 
 
-def _clamp(cell: Cell, context: Context, counts: Counter[str]) -> bool:
-    """Saturation of an n + 1 bit sum to n is n - 1 LUT: each bit and the two on top. Half of it a comparison.
+def _clamp(cell: Cell, context: Context, counts: Counter[str], one_sided: int) -> bool:
+    """Saturation of an n + 1 bit sum to n is n - 1 LUT: each bit and the two on top; half of it for each comparison.
 
-    A clamp in the output path may drop any number of bits: it is counted alike and its coefficient fitted.
+    Where a sum can leave one end alone it is one comparison, with `one_sided` fewer. A clamp of more bits, as in the
+    output path, is counted alike and its coefficient fitted.
     """
     if cell.op == "lt" and context.limits(cell.out):
-        kind = "saturate" if context.block.states else "clamp"
-        counts[kind] += (max(a.width for a in cell.args) - 2) / 2  # type: ignore[assignment]
+        places = max(a.width for a in cell.args) - 2
+        if not any(state.q.width == places + 1 for state in context.block.states):
+            counts["clamp"] += places / 2  # type: ignore[assignment]
+        else:
+            counts["saturate"] += places / 2 if cell.out in context.paired else places - one_sided  # type: ignore[assignment]
         return True
     return cell.op == "select" and context.limits(cell.args[0])
 
 
+def _blank(cell: Cell, context: Context, counts: Counter[str]) -> bool:
+    """A number that a flag clears on its way through is a table a bit, where nothing else is formed."""
+    if cell.op != "select" or len(cell.args) != 3 or not any(leg.value == 0 for leg in cell.args[1:]):
+        return False
+    ports = context.block.inputs
+    if cell.args[0] not in ports or any(leg.value is None and leg not in ports for leg in cell.args[1:]):
+        return False
+    counts["blank"] += sum(map(bool, context.legs(cell)))
+    return True
+
+
 def _xc7(cell: Cell, context: Context, counts: Counter[str]) -> None:
     absorbed = context.absorbed(cell)
-    if _clamp(cell, context, counts):
+    if _clamp(cell, context, counts, 1) or _blank(cell, context, counts):
         return
     if cell.op == "row":
         counts["row"] += context.row_luts(cell)
@@ -143,7 +158,7 @@ def _ice40(cell: Cell, context: Context, counts: Counter[str]) -> None:
 
 def _lut4(cell: Cell, context: Context, counts: Counter[str]) -> None:
     """What stands before the carry chains of four-input tables."""
-    if _clamp(cell, context, counts):
+    if _clamp(cell, context, counts, 0) or _blank(cell, context, counts):
         return
     if cell.op == "booth":
         counts["digit"] += _digit_lut4(cell, context)
@@ -185,7 +200,7 @@ def _cells(cell: Cell, context: Context, counts: Counter[str]) -> None:
 
     A row's places that have both of its numbers are `adder`, those above the shorter one `carry`.
     """
-    if _clamp(cell, context, counts):
+    if _clamp(cell, context, counts, 0):
         return
     if cell.op == "row":
         base, addend, _ = cell.args
@@ -213,7 +228,7 @@ _ASKED = "energy_pj_per_mac: not asked for; it depends on the operands (--energy
 _LUT6 = Fabric(
     ("lut",),
     _xc7,
-    {"row": 1.0, "shift": 1.0, "alike": 1.0, "valid": 1.0, **_ONE},
+    {"row": 1.0, "shift": 1.0, "alike": 1.0, "blank": 1.0, "valid": 1.0, **_ONE},
     stated={"bank": 1.0},
     unmodelled=("fmax_mhz: no open place and route; not checked against Vivado", _ENERGY),
 )
@@ -229,11 +244,16 @@ _LIBRARY = Fabric(
 FABRICS: Mapping[str, Fabric] = {
     "xc7": _LUT6,
     "xcup": _LUT6,
-    "ecp5": Fabric(("lut",), _ecp5, {"carry": 2.0, "digit": 1.0, "alone": 1.0, **_ONE}, unmodelled=(_ENERGY,)),
+    "ecp5": Fabric(
+        ("lut",),
+        _ecp5,
+        {"carry": 2.0, "digit": 1.0, "alone": 1.0, "alike": 1.0, "blank": 1.0, **_ONE},
+        unmodelled=(_ENERGY,),
+    ),
     "ice40": Fabric(
         ("lut",),
         _ice40,
-        {"row": 1.0, "digit": 1.0, "joined": 1.0, **_ONE},
+        {"row": 1.0, "digit": 1.0, "joined": 1.0, "alike": 1.0, "blank": 1.0, **_ONE},
         unmodelled=("fmax_mhz: no design was placed and routed on this device", _ENERGY),
     ),
     "ge": Fabric(

@@ -109,12 +109,23 @@ def price_of(sample: Sample, coefficients: Mapping[str, float]) -> float:
 
 
 def family(kind: str, features: Features) -> str:
-    """Which modules of a kind are alike in how well they are priced: float sums and windows of wide shifters apart."""
+    """Which modules of a kind are alike in how well they are priced.
+
+    Float sums and windows of wide shifters are apart, and where adders are fitted also what has nothing but these.
+    """
     if kind != "pe":
         return kind
     if features.get("less"):
         return f"{kind} float"
-    return f"{kind} window" if any(count and name.startswith("window") for name, count in features.items()) else kind
+    counted = [name for name, count in features.items() if count]
+    if any(name.startswith("window") for name in counted):
+        return f"{kind} window"
+    return f"{kind} adders" if "prefix" in counted and not any(map(_chooses, counted)) else kind
+
+
+def _chooses(name: str) -> bool:
+    """Whether a feature is of multiplexers or tables."""
+    return name.startswith(("mux", "table"))
 
 
 def fold(name: str) -> int:

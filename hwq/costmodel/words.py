@@ -48,6 +48,7 @@ _FEATURES: Mapping[str, tuple[str, str]] = {
     "table": (_TABLES, "columns that depend on {} bits"),
     "held": (_CONTROL, "bits that clear a sum, by a multiplexer"),
     "gated": (_CONTROL, "bits that clear a sum, in its chain"),
+    "blank": (_LIMITS, "bits that a flag clears on their way out"),
     "saturate": (_LIMITS, "bits of saturation"),
     "clamp": (_LIMITS, "bits of clamps"),
     "less": (_LIMITS, "bits of less-than"),

@@ -136,7 +136,7 @@ def surroundings(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, 
         # with stochastic rounding a seed is loaded, or goes on
         "noise": {"gate": cols * (SEED_BITS if mac.round == STOCHASTIC else 0)},
         "read_out": {
-            "read": cols * sums * _choice(rows, plan.rows.choice) * (not streaming),
+            "read": cols * (sums * _choice(rows, plan.rows.choice) - _cleared(plan, rows)) * (not streaming),
             "column": columns * plan.rows.kept,  # of standard cells these are too few to tell from the choice
             "turn": turns * plan.rows.kept,
             "ff": cols * mac.output.bits + results + columns + turns,
@@ -190,6 +190,18 @@ def _choice(rows: Counts, more: int) -> Counts:
     return -(-(rows - 1) // more) if more > 1 else (rows - 1) - (rows - 1) // 4
 
 
+def _cleared(plan: Plan, rows: Counts) -> Counts:
+    """Tables of an output path that clear its number under a NaN, and which the choice among rows takes in.
+
+    Where a table chooses one of four, nothing is one more of these; where it chooses one of two it has an input left.
+    """
+    mac, more = plan.dp.mac, plan.rows.choice
+    if mac.out is not None or mac.floats is not None or mac.has_inf or not mac.has_nan or not plan.rows.kept:
+        return 0 * rows
+    further = _choice(rows + 1, more) - _choice(rows, more) if more > 1 else 0 * rows
+    return mac.acc_bits * (1 - further) * (rows > 1)
+
+
 def _shared(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
     """What joins enable and reset in each element, which an array has once, and once for each row's clear."""
     if not plan.rows.joined:
@@ -204,19 +216,40 @@ def _shared(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Count
 
 
 def _single(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
-    """Weight-stationary sums of one row are products: above these a synthesiser finds one register, the sign's.
+    """What a synthesiser finds twice in a weight-stationary array, whose first row of sums are products.
 
-    Of the next row, where such a sum comes in, all places above but one are `alike`: both of their bits are signs, and
-    of tables that are not bound to their place in a chain one is left.
+    Above a product's sign a sum of one row has one register. Of the next row, where such a sum comes in, all places
+    above but one are `alike`: both of their bits are signs, and of tables that are not bound to their place in a chain
+    one is left. Where the product is logic, not itself a chain, no place is bound, and of the registers behind them
+    one is left too, here and wherever that row's sums go. A first row's NaN of the one operand that may be NaN is
+    what the next element gets.
     """
-    mac = plan.dp.mac
-    if plan.dp.array.dataflow != "ws" or mac.floats is not None or plan.dp.array.lanes > 1:
+    mac, element = plan.dp.mac, plan.blocks["pe"]
+    if plan.dp.array.dataflow != "ws" or plan.dp.array.lanes > 1:
         return {}
-    above = max(0, mac.acc_bits - mac.sum_bits(1))
-    found: dict[str, Counts] = {"alike": -max(0, above - 1) * cols * (rows > 1) * plan.rows.free}
+    twice = (cols - 1) * (mac.a.has_nan and not mac.w.has_nan)
+    if mac.floats is not None:
+        return {"signs": {"ff": -twice}}
+    hard = any(cell.op == "hard" for cell in element.cells)  # a multiplier block has no such tables
+    above, waiting = max(0, mac.acc_bits - mac.sum_bits(1)), cols + cols * (cols - 1) // 2  # results that wait
+    loose = plan.rows.kept and not plan.rows.free and _adds_logic(element)
+    alike = max(0, above - 1) * cols * (rows > 1) * ((plan.rows.free or loose) and not hard)
+    joined = twice + alike * loose
     if mac.out is None and mac.k == 1:
-        found["ff"] = -above * (cols + cols * (cols - 1) // 2) * (rows == 1)
-    return {"signs": found}
+        joined = joined + above * waiting * (rows == 1)
+    if mac.out is None and loose and not mac.has_inf:
+        joined = joined + max(0, above - 1) * waiting * (rows == 2)
+    return {"signs": {"alike": -alike, "ff": -joined}}
+
+
+def _adds_logic(element: Block) -> bool:
+    """Whether the last row of an element adds what multiplexers choose, not what another row formed."""
+    driver = {cell.out: cell for cell in element.cells}
+    rows = [cell for cell in element.cells if cell.op == "row"]
+    source = driver.get(rows[-1].args[1]) if rows else None
+    while source is not None and source.op in ("view", "reg"):
+        source = driver.get(source.args[0])
+    return source is not None and source.op == "select"
 
 
 def _unread(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Counts]]:
