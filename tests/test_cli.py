@@ -14,6 +14,7 @@ import pytest
 from hwq.cli.commands import COMMANDS
 from hwq.cli.main import run
 from hwq.cli.search import knee
+from hwq.cli.whatif import _percent
 from hwq.costmodel import estimate
 from hwq.datapath import Datapath
 from hwq.search import Point
@@ -166,6 +167,24 @@ def test_cost_prints_each_figure_with_its_interval(capsys: pytest.CaptureFixture
     code, out, _ = hwq(capsys, "cost", INT8, "--device", "xc7")
     assert code == 0
     assert out.startswith(f"{INT8} on xc7; T1")
+
+
+def test_cost_prints_no_piece_that_costs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = as_json(capsys, "cost", "int8*int4 ->int8", "-d", "nangate45")
+    assert isinstance(shown, dict) and {"noise", "ahead", "merged"} <= {part["part"] for part in shown["breakdown"]}
+    code, out, _ = hwq(capsys, "cost", "int8*int4 ->int8", "-d", "nangate45")
+    rows = [line.split() for line in out.partition("part ")[2].partition("\n\n")[0].splitlines()[2:]]
+    assert code == 0 and [name for name, *_ in rows] == ["pe", "epilogue", "edge", "read_out", "control"]
+    assert all(any(float(each) for each in figures) for _, _, *figures in rows)
+    code, out, _ = hwq(capsys, "cost", "int8*int4 ->int8", "-d", "nangate45", "--node", "7")
+    assert code == 0 and re.search(r"^area_um2 .* scaled$", out, re.MULTILINE) and re.search(r"^ff .* T1 *$", out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"), [(0.0, "="), (-0.0004, "0.0"), (0.0004, "0.0"), (-0.0006, "-0.1"), (0.5, "+50.0")]
+)
+def test_a_difference_of_nothing_has_no_sign(more: float, shown: str) -> None:
+    assert _percent(more) == shown
 
 
 def test_cost_refuses_what_a_device_cannot(capsys: pytest.CaptureFixture[str]) -> None:

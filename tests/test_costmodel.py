@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import operator
+import pickle
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from statistics import mean, median, quantiles
+from typing import Any
 
 import pytest
 
@@ -121,6 +127,52 @@ def test_a_network_pays_once_for_each_distinct_text() -> None:
 def test_a_device_without_prices_wrong(device: str, message: str) -> None:
     with pytest.raises(HwqError, match=message):
         estimate("int8*int8", device)
+
+
+@pytest.mark.parametrize("device", [None, 3, ["ice40"], Quantity.exact(1)])
+def test_a_device_is_a_name_or_what_was_loaded(device: Any) -> None:
+    with pytest.raises(
+        HwqError, match=r"^device must be a name such as 'xc7', or what .*load reads, not .*; name one$"
+    ):
+        estimate("int8*int8", device)
+    with pytest.raises(HwqError, match=r"^device must have prices .*, not 'portable'"):
+        estimate("int8*int8", read_device("portable"))
+
+
+def test_a_cost_stays_as_it_was_estimated() -> None:
+    cost = estimate("int8*int8 @2x2", "xc7")
+    before = dict(cost.figures)
+    changes: list[Callable[[Any], object]] = [
+        lambda figures: figures.update({"lut": 0}),
+        lambda figures: figures.pop("lut"),
+        lambda figures: figures.clear(),
+        lambda figures: figures.setdefault("x", 0),
+        lambda figures: operator.setitem(figures, "lut", 0),
+        lambda figures: operator.delitem(figures, "lut"),
+        lambda figures: operator.ior(figures, {}),
+    ]
+    several: list[Any] = [cost, cost.pe, estimate({"a": "int8*int8"}, "xc7"), *estimate(["int8*int8"] * 2, "ge")]
+    for owner in several:
+        for change in changes:
+            with pytest.raises(HwqError, match=r"^figures of a cost must stay as they were estimated, not be set; "):
+                change(owner.figures)
+    for again in (
+        pickle.loads(pickle.dumps(cost)),
+        copy.copy(cost),
+        copy.deepcopy(cost),
+        replace(cost, figures=before),
+    ):
+        assert again == cost and again.breakdown == cost.breakdown and type(again.figures) is type(cost.figures)
+    assert cost.figures == before and json.dumps(cost.figures) == json.dumps(before)
+
+
+def test_cells_beyond_the_fit_are_one_clause_a_module() -> None:
+    cost = estimate("fp8_e5m2*fp8_e5m2 +fp32 ->bf16", "ecp5")
+    (clause,) = [line for line in cost.unmodelled if "the fit at most" in line]
+    number = r"\d+ of '[\w:]+'"
+    assert re.fullmatch(
+        rf"epilogue has {number} \(the fit at most \d+\)(, {number} \(\d+\))+: its interval is 2 times as wide", clause
+    )
 
 
 def test_an_unpriced_feature_is_refused() -> None:

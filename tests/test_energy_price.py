@@ -1,6 +1,7 @@
 """Energy as a price: traces against another reader, what moves by hand and as measured, the fit and its errors."""
 
 import json
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
@@ -244,10 +245,29 @@ def test_cost_tells_energy_where_it_is_asked(capsys: pytest.CaptureFixture[str],
     shown = as_json(capsys, "cost", text, "-d", "nangate45", "--energy", str(stored))
     assert shown["energy_pj_per_mac"].items() >= told.pj_per_mac.json().items()
     assert shown["energy"]["stream"] == "given codes"
-    stored.write_text("no archive")
-    code, out, err = hwq(capsys, "cost", text, "-d", "nangate45", "--energy", str(stored))
-    assert (code, out) == (2, "")
-    assert err.startswith(f"error: {stored} must hold arrays a and w as numpy.savez writes them, not ")
+    assert there["ff"]["level"] == shown["ff"]["level"] == "T1"
+
+
+def test_archives_without_codes_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    stored = tmp_path / "codes.npz"
+    np.savez(stored, b=np.zeros(2))
+    other, good = stored.read_bytes(), tmp_path / "good.npz"
+    np.savez(good, a=np.array([None]), w=np.zeros(2))
+    objects = good.read_bytes()
+    np.save(tmp_path / "array.npy", np.zeros(2))
+    cases = {
+        "a file of another kind": [b"", b"no archive", pickle.dumps({}), (tmp_path / "array.npy").read_bytes()],
+        "'a is not a file in the archive'": [other],
+        "Object arrays cannot be loaded": [objects],
+        "Bad CRC-32": [objects[:100] + b"x" + objects[101:]],
+    }
+    for reason, contents in cases.items():
+        for content in contents:
+            stored.write_bytes(content)
+            code, out, err = hwq(capsys, "cost", "int4*int4 +fixed(16)", "-d", "nangate45", "--energy", str(stored))
+            assert (code, out, err.count("\n")) == (2, "", 1)
+            assert err.startswith(f"error: {stored} must hold arrays a and w as numpy.savez writes them, not {reason}")
+            assert err.endswith("; write it with savez(FILE, a=codes, w=codes)\n")
 
 
 def test_cost_without_energy_names_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,6 +196,12 @@ def test_small_memories_are_smaller_in_tables() -> None:
     assert bram(19200, 64, "xc7").pairs == 1 and bram(19200, 64, "ecp5").pairs is None
 
 
+@pytest.mark.parametrize("node", [45.0, True, [45], "45", None])
+def test_nodes_that_are_none_wrong(node: Any) -> None:
+    with pytest.raises(HwqError, match=r"^node must be one of 180, .* nm to have SRAM, not "):
+        sram(32 * KB, 64, node)
+
+
 def test_dram_says_where_its_figures_are_from() -> None:
     one = dram(1000, "lpddr4")
     assert (one.level, one.energy_pj.value, one.energy_pj.high) == ("published", 8000, 14000)
@@ -234,6 +241,9 @@ def test_counts_wrong(value: int) -> None:
         (("9000", "--node", "45"), "a memory on a device or at a node needs the width of its words; give --width"),
         (("9000", "-w", "8", "-d", "xc7", "--banks", "2"), "only SRAM is cut into banks, not xc7 into 2; leave"),
         (("0", "-w", "8", "-d", "xc7"), "bits must be a whole number of at least 1, not 0"),
+        (("100", "-w", "0", "-d", "xc7"), "width must be a whole number of at least 1, not 0"),
+        (("9000", "-w", "0", "--node", "45"), "width must be a whole number of at least 1, not 0"),
+        (("9000", "-w", "-1", "--node", "45"), "width must be a whole number of at least 1, not -1"),
     ],
 )
 def test_command_lines_wrong(capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str) -> None:

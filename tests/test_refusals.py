@@ -2,13 +2,20 @@
 
 import json
 import re
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hwq.cli import demo
 from hwq.cli.main import run
 from hwq.cli.spaces import space_of
+from hwq.costmodel import estimate
+from hwq.costmodel.calibrate import KINDS
+from hwq.costmodel.fabrics import FABRICS
+from hwq.datapath.device import load
+from hwq.datapath.pricefile import FAMILIES, FIELDS
 from hwq.errors import HwqError
 from hwq.ptq import Recipe
 from hwq.sim import Report
@@ -191,3 +198,102 @@ def test_help_of_search_shows_no_path_of_this_machine(capsys: pytest.CaptureFixt
     out = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "[default: (the demo's)]" in out
     assert "/hwq/" not in out
+
+
+def shipped(device: str) -> str:
+    return (resources.files("hwq") / "devices" / f"{device}.json").read_text(encoding="utf-8")
+
+
+def with_value(record: Any, where: str, value: object) -> str:
+    """The text of a device file with another value at a path such as spread.lut.pe; None takes it out."""
+    *path, last = where.split("/")
+    inner = record
+    for name in path:
+        inner = inner[name]
+    if value is None:
+        del inner[last]
+    else:
+        inner[last] = value
+    return json.dumps(record)
+
+
+def test_files_of_prices_hold_what_fabrics_and_fits_name() -> None:
+    assert {name: fabric.fields for name, fabric in FABRICS.items()} == FIELDS
+    assert set(KINDS.values()) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("device", FIELDS)
+def test_every_shipped_device_is_a_file_of_prices(tmp_path: Path, device: str) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(shipped(device), encoding="utf-8")
+    assert estimate("int8*int8", load(device, path)) == estimate("int8*int8", device)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "JSON, not Expecting value: "),
+        ("{", "JSON, not Expecting property name "),
+        ("[" * 100_000, "JSON, not "),
+        ("null", "an object of JSON, not null; write one with hwq calibrate -o FILE"),
+        ("[1, 2]", "an object of JSON, not [1, 2]; "),
+        ("{}", "device, source, level, prices, spread, doubt, region in it, not lack device, "),
+    ],
+)
+def test_files_that_are_no_prices_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str, reason: str
+) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(text)
+    message = f"the device file of xc7 must hold {reason}"
+    refused(capsys, message, "cost", "int8*int8", "-d", "xc7", "--prices", str(path))
+
+
+NUMBER = "a number between 0 and 1e+15 as"
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "reason"),
+    [
+        ("level", "T9", 'one of T1; T1 cells, T2 clock; T2; T3 as level, not "T9"; write one with '),
+        ("level", [], "one of T1; T1 cells, T2 clock; T2; T3 as level, not []"),
+        ("source", 7, "a text as source, not 7"),
+        ("doubt", None, "device, source, level, prices, spread, doubt, region in it, not lack doubt"),
+        ("doubt", 3, "an object as doubt, not 3"),
+        ("prices", {}, "pe, decode, epilogue, around in prices.lut, not lack pe, decode, epilogue, around"),
+        ("spread", {}, "pe, decode, epilogue, around in spread.lut, not lack pe, "),
+        ("region", {}, "pe, decode, epilogue, around in region.lut, not lack pe, "),
+        ("region/lut/around", None, "pe, decode, epilogue, around in region.lut, not lack around"),
+        ("prices/lut/pe", 1.0, "an object as prices.lut.pe, not 1.0"),
+        ("prices/lut/pe/row", "1", f'{NUMBER} prices.lut.pe.row, not "1"'),
+        ("prices/lut/pe/row", True, f"{NUMBER} prices.lut.pe.row, not true"),
+        ("prices/lut/pe/row", float("nan"), f"{NUMBER} prices.lut.pe.row, not NaN"),
+        ("prices/lut/pe/row", float("inf"), f"{NUMBER} prices.lut.pe.row, not Infinity"),
+        ("prices/lut/pe/row", -1.0, f"{NUMBER} prices.lut.pe.row, not -1.0"),
+        ("prices/lut/pe/row", 10**400, f"{NUMBER} prices.lut.pe.row, not 1000"),
+        ("spread/lut/pe", -0.1, f"{NUMBER} spread.lut.pe, not -0.1"),
+        ("doubt/lut/pe", [], f"{NUMBER} doubt.lut.pe, not []"),
+        ("region/lut/pe/held", "many", f'{NUMBER} region.lut.pe.held, not "many"'),
+        ("delays", [], "an object as delays, not []"),
+        ("delays", {"base": 1}, "base, lut, row, bit in delays, not lack lut, row, bit"),
+        ("delays", dict.fromkeys(("base", "lut", "row", "bit"), 0), "delays of which one is above 0, not {"),
+        ("delays", dict.fromkeys(("base", "lut", "row", "bit"), 1), "pe in spread.fmax_mhz, not lack pe"),
+    ],
+)
+def test_prices_of_the_wrong_kind_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, where: str, value: object, reason: str
+) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(with_value(json.loads(shipped("xc7")), where, value))
+    message = f"the device file of xc7 must hold {reason}"
+    refused(capsys, message, "cost", "int8*int8", "-d", "xc7", "--prices", str(path))
+
+
+def test_prices_of_another_device_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(shipped("ge"))
+    message = "a device file must be of xc7, not of ge; give --device ge"
+    refused(capsys, message, "cost", "int8*int8", "-d", "xc7", "--prices", str(path))
+    message = f"a device with a file of prices must be one of {', '.join(FIELDS)}, not 'versal'; choose one"
+    refused(capsys, message, "cost", "int8*int8", "-d", "versal", "--prices", str(path))
+    refused(capsys, "the device file must be readable, not ", "cost", "int8*int8", "-d", "xc7", "--prices", "nowhere")

@@ -52,6 +52,11 @@ def test_a_device_without_prices_is_refused(device: str) -> None:
 def test_what_does_not_scale_is_named() -> None:
     with pytest.raises(HwqError, match=r"^a cost that is scaled must be of asap7, nangate45, sky130, not xc7; "):
         at_node(estimate(ONE, "xc7"), 7)
+    cells = estimate(ONE, "nangate45")
+    with pytest.raises(HwqError, match=r"^node must be one of 180, .* nm to be scaled, not 45.0$"):
+        at_node(cells, 45.0)  # type: ignore[arg-type]
+    there = at_node(cells, 7)
+    assert [there.level_of(name) for name in there.figures] == ["scaled", "scaled", "T1"]
 
 
 def test_a_memory_names_what_it_leaves_out() -> None:

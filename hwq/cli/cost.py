@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import typer
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hwq.costmodel.parts import Fpga
     from hwq.costmodel.tree import Tree
     from hwq.datapath import Datapath
+    from hwq.datapath.draw import Codes
 
 __all__ = ["Clock", "register"]
 
@@ -52,7 +54,9 @@ Prices = Annotated[
 
 Node = Annotated[
     int | None,
-    typer.Option("--node", metavar="NM", help="A cell library's areas at another node; a wrong one lists them."),
+    typer.Option(
+        "--node", metavar="NM", help="A cell library's areas and energy at another node; a wrong one lists all."
+    ),
 ]
 
 
@@ -111,18 +115,27 @@ def cost(
 
 def _energy(dp: Datapath, device: str, stream: str) -> Energy:
     """The energy under a named stream, or under the codes of a file."""
-    import numpy as np
-
     from hwq.costmodel.energy import energy
 
-    if not stream.endswith(".npz"):
-        return energy(dp, device, stream)
+    return energy(dp, device, _codes(stream) if stream.endswith(".npz") else stream)
+
+
+def _codes(path: str) -> tuple[Codes, Codes]:
+    """The arrays a and w of an archive of numpy's."""
+    import numpy as np
+
+    if Path(path).is_file() and not is_zipfile(path):  # numpy would take it for an array, or for a pickle
+        raise _no_codes(path, "a file of another kind")
     try:
-        with np.load(stream) as stored:
-            codes = stored["a"], stored["w"]
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise HwqError(f"{stream} must hold arrays a and w as numpy.savez writes them, not {error}") from None
-    return energy(dp, device, codes)
+        with np.load(path) as stored:
+            return stored["a"], stored["w"]
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, BadZipFile, zlib.error) as error:
+        raise _no_codes(path, str(error).partition(" when allow_pickle")[0]) from None
+
+
+def _no_codes(path: str, found: str) -> HwqError:
+    wanted = "arrays a and w as numpy.savez writes them"
+    return HwqError(f"{path} must hold {wanted}, not {found}; write it with savez(FILE, a=codes, w=codes)")
 
 
 def _print(found: Cost, chip: Fpga | None, told: Energy | None, top: Tree | None) -> None:
@@ -134,6 +147,7 @@ def _print(found: Cost, chip: Fpga | None, told: Energy | None, top: Tree | None
     rows = [
         (part.name, part.count, *(part.figures[name].value if name in part.figures else None for name in names))
         for part in found.breakdown
+        if any(any(q) for q in part.figures.values())  # what costs nothing is in the JSON alone
     ]
     print()
     if top is not None:

@@ -47,7 +47,7 @@ def memory(
         raise HwqError("a memory on a device or at a node needs the width of its words; give --width")
     if banks != 1 and node is None:
         raise HwqError(f"only SRAM is cut into banks, not {device or dram} into {banks}; leave --banks out")
-    record, title, rows = _found(bits, width or 1, device, node, dram, banks)
+    record, title, rows = _found(bits, 1 if width is None else width, device, node, dram, banks)
     if as_json:
         show(record)
         return

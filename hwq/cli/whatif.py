@@ -30,5 +30,11 @@ def _figures(found: WhatIf, cost: Cost) -> list[str]:
     for field in found.fields:
         more = found.difference(cost, field)
         cells += [f"{cost.figures[field].value:,.0f}" if field in cost else "unknown"]
-        cells += ["" if more is None or cost is found.base else f"{100 * more:+.1f}" if more else "="]
+        cells += ["" if more is None or cost is found.base else _percent(more)]
     return cells
+
+
+def _percent(more: float) -> str:
+    """A difference with its sign; one that rounds to 0 has none."""
+    shown = f"{100 * more:+.1f}"
+    return shown if float(shown) else "0.0" if more else "="

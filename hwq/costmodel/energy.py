@@ -115,7 +115,7 @@ def _checked(dp: Datapath, a: Codes, w: Codes) -> tuple[Codes, Codes]:
 def with_energy(cost: Cost, found: Energy) -> Cost:
     """A cost with an energy among its figures."""
     others = tuple(note for note in cost.unmodelled if not note.startswith(FIGURE))
-    return replace(cost, figures=cost.figures | {FIGURE: found.pj_per_mac}, unmodelled=others + found.unmodelled)
+    return replace(cost, figures={**cost.figures, FIGURE: found.pj_per_mac}, unmodelled=others + found.unmodelled)
 
 
 def counts(dp: Datapath, device: str, a: Codes, w: Codes) -> Counts:

@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from hwq.bits.cells import Block
-from hwq.costmodel.cost import Cost, Part, Quantity
+from hwq.costmodel.cost import Cost, Figures, Part, Quantity
 from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.features import AROUND, features
 from hwq.costmodel.fit import family, lent, price, uncertain
@@ -41,10 +41,10 @@ def estimate(
 ) -> Cost | list[Cost]:
     """The cost of a datapath, of each of several, or of a network (role -> text; one instance a distinct text).
 
-    `device` names one that has prices (`hwq cost -d ?` lists them), or is one with prices of your own, which
+    `device` names one that has prices (`hwq cost --help` lists them), or is one with prices of your own, which
     `hwq.datapath.device.load` reads from what `hwq calibrate -o FILE` wrote.
     """
-    found = priced(device) if isinstance(device, str) else device
+    found = priced(device)
     if isinstance(what, Datapath):
         return estimates([what], found)[0]
     if isinstance(what, str):
@@ -56,12 +56,15 @@ def estimate(
     return estimates([dp if isinstance(dp, Datapath) else Datapath.parse(dp) for dp in what], found)
 
 
-def priced(name: str) -> Device:
-    """A device that has prices."""
-    found = read_device(name)
+def priced(device: str | Device) -> Device:
+    """A device that has prices, by its name or as it was loaded."""
+    if not isinstance(device, str | Device):
+        wanted = "a name such as 'xc7', or what hwq.datapath.device.load reads"
+        raise HwqError(f"device must be {wanted}, not {device!r}; name one")
+    found = read_device(device) if isinstance(device, str) else device
     if found.prices is None:
         usable = ", ".join(n for n in DEVICES if read_device(n).prices is not None) or "none yet"
-        raise HwqError(f"device must have prices ({usable}), not {name!r}; choose one of these")
+        raise HwqError(f"device must have prices ({usable}), not {found.name!r}; choose one of these")
     return found
 
 
@@ -101,7 +104,7 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
         pieces = _pieces(made, np.array([a.rows for a in arrays]), np.array([a.cols for a in arrays]), target)
     names = dict.fromkeys(name for piece in pieces for name in piece.figures)
     columns = {name: _quantities(_sum(pieces, name), len(arrays)) for name in names}
-    outside = [f"{words}: its interval is {OUTSIDE:g} times as wide" for piece in pieces for words in piece.beyond]
+    outside = [f"{p.beyond}: its interval is {OUTSIDE:g} times as wide" for p in pieces if p.beyond]
     if FABRICS[target.name].field == "lut":
         columns["bram"] = [Quantity.exact(0)] * len(arrays)
     blocks = any(cell.op == "hard" for cell in made.blocks["pe"].cells)
@@ -110,7 +113,7 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
     noted = (*unmodelled(first, blocks, target), *outside)
     several = noted + ALONE * ("fmax_mhz" in columns)  # of an array
     for at, (text, *figures) in enumerate(zip(write_arrays(first, arrays), *columns.values(), strict=True)):
-        found = dict(zip(columns, figures, strict=True))
+        found = Figures(zip(columns, figures, strict=True))
         unknown = several if arrays[at].rows > 1 or arrays[at].cols > 1 else noted
         parts = partial(_parts, pieces, at, len(arrays))
         yield Cost(text, target.name, target.level, target.source, found, parts, unknown)
@@ -123,7 +126,7 @@ class _Piece:
     name: str
     count: Counts
     figures: Mapping[str, Figure]
-    beyond: tuple[str, ...] = ()
+    beyond: str = ""
 
 
 def _pieces(made: Plan, rows: Counts, cols: Counts, target: Device) -> list[_Piece]:
@@ -182,17 +185,16 @@ def kind_of(block: Block) -> str:
 
 
 @lru_cache(maxsize=65536)
-def beyond(block: Block, target: Device) -> tuple[str, ...]:
-    """What of a block no design of the fit had so much of, in words."""
+def beyond(block: Block, target: Device) -> str:
+    """What of a block no design of the fit had so much of, in words; else nothing."""
     assert target.region is not None
     counts, field = features(block, target.name), FABRICS[target.name].field
     region = _of_family(target.region[field], kind_of(block), counts)
     known = {*FABRICS[target.name].exact, "ff", "dsp"}
-    return tuple(
-        f"{block.name} has {count:g} of {name!r}, the fit at most {region.get(name, 0):g}"
-        for name, count in counts.items()
-        if name not in known and count > region.get(name, 0)
-    )
+    over = [name for name, count in counts.items() if name not in known and count > region.get(name, 0)]
+    most = [" (the fit at most {:g})", *[" ({:g})"] * len(over)]  # it is said once what the number in brackets is
+    each = [f"{counts[n]:g} of {n!r}{words.format(region.get(n, 0))}" for n, words in zip(over, most, strict=False)]
+    return f"{block.name} has {', '.join(each)}" if each else ""
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from hwq.bits.cells import Cell
 from hwq.costmodel.context import Context
 from hwq.datapath.device import DEVICES
+from hwq.datapath.pricefile import FIELDS
 
 __all__ = ["FABRICS", "Fabric"]
 
@@ -226,7 +227,7 @@ _ONE = {"read": 1.0, "saturate": 1.0, "flag": 1.0, "enable": 1.0}
 _ENERGY = "energy_pj_per_mac: not measured on this device"
 _ASKED = "energy_pj_per_mac: not asked for; it depends on the operands (--energy STREAM)"
 _LUT6 = Fabric(
-    ("lut",),
+    FIELDS["xc7"],
     _xc7,
     {"row": 1.0, "shift": 1.0, "alike": 1.0, "blank": 1.0, "valid": 1.0, **_ONE},
     stated={"bank": 1.0},
@@ -234,7 +235,7 @@ _LUT6 = Fabric(
 )
 
 _LIBRARY = Fabric(
-    ("area_um2", "fast_um2"),
+    FIELDS["nangate45"],
     _cells,
     {},
     ff=True,
@@ -245,19 +246,19 @@ FABRICS: Mapping[str, Fabric] = {
     "xc7": _LUT6,
     "xcup": _LUT6,
     "ecp5": Fabric(
-        ("lut",),
+        FIELDS["ecp5"],
         _ecp5,
         {"carry": 2.0, "digit": 1.0, "alone": 1.0, "alike": 1.0, "blank": 1.0, **_ONE},
         unmodelled=(_ENERGY,),
     ),
     "ice40": Fabric(
-        ("lut",),
+        FIELDS["ice40"],
         _ice40,
         {"row": 1.0, "digit": 1.0, "joined": 1.0, "alike": 1.0, "blank": 1.0, **_ONE},
         unmodelled=("fmax_mhz: no design was placed and routed on this device", _ENERGY),
     ),
     "ge": Fabric(
-        ("ge",),
+        FIELDS["ge"],
         _cells,
         {},
         ff=True,

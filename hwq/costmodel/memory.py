@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from numbers import Integral
 from typing import Any
 
 from hwq.costmodel.bram import Bram, bram
@@ -122,6 +123,7 @@ def sram(bits: int, width: int, node: int, banks: int = 1) -> Sram:
     check_count("bits", bits)
     check_count("width", width)
     check_count("banks", banks)
+    _check_node(node)
     tables = {name: _nearest(node, name) for name in (FIGURES if node in _tables() else SCALED)}
     table = tables["read_pj"]
     macro = _cut(bits, width, banks, table)
@@ -139,12 +141,16 @@ def sram(bits: int, width: int, node: int, banks: int = 1) -> Sram:
     return Sram(bits, width, node, macro, level, source, figures, _unmodelled(node, macro, table, bank, figures))
 
 
+def _check_node(node: int) -> None:
+    tables = _tables()
+    if isinstance(node, bool) or not isinstance(node, Integral) or node not in {*tables, *nodes()}:
+        known = ", ".join(str(one) for one in sorted({*tables, *nodes()}, reverse=True))
+        raise HwqError(f"node must be one of {known} nm to have SRAM, not {node!r}")
+
+
 def _nearest(node: int, figure: str) -> Table:
     """The table that a figure is taken from: the node's own, or the nearest that has it and can be scaled."""
     tables = _tables()
-    if isinstance(node, bool) or node not in {*tables, *nodes()}:
-        known = ", ".join(str(one) for one in sorted({*tables, *nodes()}, reverse=True))
-        raise HwqError(f"node must be one of {known} nm to have SRAM, not {node!r}")
     if node in tables:
         return tables[node]
     able = (one for one in nodes() if one in tables and tables[one].has(figure))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
+from hwq.datapath.pricefile import checked
 from hwq.errors import HwqError
 
 __all__ = ["DEVICES", "Device", "Rows", "check_device", "device", "load"]
@@ -77,7 +76,7 @@ class Device:
 
 
 def check_device(name: str) -> None:
-    if name not in DEVICES:
+    if not isinstance(name, str) or name not in DEVICES:
         raise HwqError(f"device must be one of {', '.join(DEVICES)}, not {name!r}")
 
 
@@ -97,35 +96,26 @@ def load(name: str, path: Path) -> Device:
     """A device with the prices of a file that `hwq calibrate -d name -o path` wrote."""
     check_device(name)
     try:
-        return read(name, path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise HwqError(f"the device file must be readable, not {path}: {error}; give one of hwq calibrate -o") from None
+    return read(name, text)
 
 
 def read(name: str, text: str) -> Device:
     """A device from the text of its file."""
     title, rows = DEVICES[name]
-    try:
-        data: dict[str, Any] = json.loads(text)
-        found = Device(
-            name,
-            title,
-            rows,
-            data["source"],
-            data["level"],
-            data["prices"],
-            data["spread"],
-            data["doubt"],
-            data["region"],
-            data.get("delays"),
-            hashlib.sha256(text.encode()).hexdigest()[:12],
-        )
-        of = data["device"]
-    except (ValueError, KeyError) as error:
-        raise HwqError(
-            f"the device file of {name} must hold device, source, level, prices, spread, doubt and region, "
-            f"not {error!r}; recalibrate"
-        ) from None
-    if of != name:
-        raise HwqError(f"a device file must be of {name}, not of {of}; give --device {of}")
-    return found
+    data = checked(name, text)
+    return Device(
+        name,
+        title,
+        rows,
+        data["source"],
+        data["level"],
+        data["prices"],
+        data["spread"],
+        data["doubt"],
+        data["region"],
+        data.get("delays"),
+        hashlib.sha256(text.encode()).hexdigest()[:12],
+    )
