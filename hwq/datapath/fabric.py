@@ -227,7 +227,7 @@ def _single(plan: Plan, rows: Counts, cols: Counts) -> dict[str, dict[str, Count
     mac, element = plan.dp.mac, plan.blocks["pe"]
     if plan.dp.array.dataflow != "ws" or plan.dp.array.lanes > 1:
         return {}
-    twice = (cols - 1) * (mac.a.has_nan and not mac.w.has_nan)
+    twice = (cols - 1) * (mac.a.has_nan and not mac.has_inf and not mac.w.has_nan)
     if mac.floats is not None:
         return {"signs": {"ff": -twice}}
     hard = any(cell.op == "hard" for cell in element.cells)  # a multiplier block has no such tables
