@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from hwq.bits.cells import Block
-from hwq.costmodel.cost import Cost, Figures, Part, Quantity
+from hwq.costmodel.cost import Cost, Figures, Part, Quantity, set_at_once
 from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.features import AROUND, features
 from hwq.costmodel.fit import family, lent, price, uncertain
@@ -112,11 +112,12 @@ def _arrays(datapaths: Sequence[Datapath], target: Device) -> Iterator[Cost]:
         columns["fmax_mhz"] = [_fmax(made.blocks, target)] * len(arrays)
     noted = (*unmodelled(first, blocks, target), *outside)
     several = noted + ALONE * ("fmax_mhz" in columns)  # of an array
+    fields: dict[str, Any] = {"device": target.name, "level": target.level, "source": target.source, "counts_level": ""}
     for at, (text, *figures) in enumerate(zip(write_arrays(first, arrays), *columns.values(), strict=True)):
-        found = Figures(zip(columns, figures, strict=True))
-        unknown = several if arrays[at].rows > 1 or arrays[at].cols > 1 else noted
-        parts = partial(_parts, pieces, at, len(arrays))
-        yield Cost(text, target.name, target.level, target.source, found, parts, unknown)
+        fields["datapath"], fields["figures"] = text, Figures(zip(columns, figures, strict=True))
+        fields["unmodelled"] = several if arrays[at].rows > 1 or arrays[at].cols > 1 else noted
+        fields["parts"] = partial(_parts, pieces, at, len(arrays))
+        yield set_at_once(fields.copy())
 
 
 @dataclass(frozen=True)
