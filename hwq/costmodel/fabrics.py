@@ -209,7 +209,10 @@ def _cells(cell: Cell, context: Context, counts: Counter[str]) -> None:
         plain = base.value is None and addend.value is None
         counts["adder" if plain else "increment"] += overlap if plain else cell.out.width
         counts["carry"] += (cell.out.width - overlap) * plain
-        counts["prefix"] += cell.out.width * (cell.out.width - 1).bit_length()
+        levels = (cell.out.width - 1).bit_length()
+        counts[f"{'prefix' if plain else 'ahead'}:{'short' if cell.out.width <= SHORT else 'long'}"] += (
+            cell.out.width * levels
+        )
     elif cell.op == "booth":
         counts["digit" if cell.attr == 2 else "unit digit"] += cell.out.width
         counts["recoder"] += 1
@@ -222,6 +225,8 @@ def _cells(cell: Cell, context: Context, counts: Counter[str]) -> None:
     elif cell.op in ("eq", "lt"):
         _glue(cell, counts)
 
+
+SHORT = 10  # places of a chain of cells whose look-ahead a mapper builds otherwise than that of longer ones
 
 _ONE = {"read": 1.0, "saturate": 1.0, "flag": 1.0, "enable": 1.0}
 _ENERGY = "energy_pj_per_mac: not measured on this device"

@@ -111,7 +111,7 @@ def price_of(sample: Sample, coefficients: Mapping[str, float]) -> float:
 def family(kind: str, features: Features) -> str:
     """Which modules of a kind are alike in how well they are priced.
 
-    Float sums and windows of wide shifters are apart, and where adders are fitted also what has nothing but these.
+    Float sums and windows of wide shifters are apart; of cells, whose adders are fitted, also what has only these.
     """
     if kind != "pe":
         return kind
@@ -120,7 +120,7 @@ def family(kind: str, features: Features) -> str:
     counted = [name for name, count in features.items() if count]
     if any(name.startswith("window") for name in counted):
         return f"{kind} window"
-    return f"{kind} adders" if "prefix" in counted and not any(map(_chooses, counted)) else kind
+    return f"{kind} adders" if "prefix:long" in counted and not any(map(_chooses, counted)) else kind
 
 
 def _chooses(name: str) -> bool:
