@@ -335,6 +335,25 @@ def test_networks_without_one_input_and_one_output_wrong() -> None:
         ptq.trace(nn.Identity(), torch.zeros(0, 3))
 
 
+def test_a_graph_is_read_in_few_passes() -> None:
+    """Whatever is asked of every node of a chain of 500, the nodes are gone through a fixed number of times."""
+
+    class Counted(tuple[ptq.Node, ...]):
+        passes = 0
+
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            Counted.passes += 1
+            return super().__iter__()
+
+    names = [f"n{i}" for i in range(500)]
+    nodes = [ptq.Node(name, "relu" if i else "input", tuple(names[:i][-1:]), (3,)) for i, name in enumerate(names)]
+    graph = ptq.Graph(Counted([*nodes, ptq.Node("sum", "add", ("n499", "n499"), (3,))]))
+    assert [graph[name].name for name in names] == names
+    assert [[n.name for n in graph.consumers(name)] for name in names] == [*([n] for n in names[1:]), ["sum"]]
+    assert graph.readers() == dict.fromkeys(names, 1) | {"sum": 0}
+    assert Counted.passes <= 4
+
+
 # ---------------------------------------------------------------- scales
 
 
