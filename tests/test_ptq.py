@@ -335,6 +335,27 @@ def test_networks_without_one_input_and_one_output_wrong() -> None:
         ptq.trace(nn.Identity(), torch.zeros(0, 3))
 
 
+def test_a_constant_equal_to_the_batch_is_no_batch_wrong() -> None:
+    for size in (2, 3):
+        net = Calls(lambda net, x, size=size: x.reshape(size, -1)).eval()
+        with pytest.raises(HwqError, match=r"^every operator must be one of .*, not reshape at 'reshape' with 0\.0%"):
+            ptq.trace(net, random_images(2, 3, 8, 8))
+
+
+def test_a_graph_that_is_not_the_network_wrong() -> None:
+    images = random_images(4, 3, 8, 8)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), nn.ReLU(inplace=True)).eval()
+    ptq.trace(net, images)
+    net[2].register_forward_hook(lambda module, read, made: 2 * made)  # tracing reads weights, not hooks
+    with pytest.raises(
+        HwqError, match=r"^the graph of a network must .*, not miss those of up to .* by .*; '2' is the "
+    ):
+        ptq.trace(net, images)
+    mode = Calls(lambda net, x: torch.relu(x) if torch.is_grad_enabled() else x).eval()  # as it is while torch.fx looks
+    with pytest.raises(HwqError, match=r"^the graph of a network must .*; all of its nodes do what torch.fx saw$"):
+        ptq.trace(mode, images)
+
+
 def test_a_graph_is_read_in_few_passes() -> None:
     """Whatever is asked of every node of a chain of 500, the nodes are gone through a fixed number of times."""
 
