@@ -422,6 +422,18 @@ def test_a_scale_needs_finite_values_wrong() -> None:
         ptq.minmax(torch.tensor([[1.0, math.nan]]), hwq.parse_format("int8"))
 
 
+def test_layers_whose_values_have_no_scale_are_named_wrong(resnet: Model) -> None:
+    net = zoo.load("resnet8").net
+    with torch.no_grad():
+        net.block1.conv1.weight[0, 0, 0, 0] = math.nan
+    with pytest.raises(HwqError, match=r"^values of 'block1.conv1' must be finite, not with nan or inf among them$"):
+        ptq.Quantizer(net, resnet.calibration()[:4]).quantize(INT8)
+    engine = ptq.Quantizer(resnet.net, resnet.calibration()[:4])
+    engine.graph.state["block2.conv1", "weight"][1] = math.inf
+    with pytest.raises(HwqError, match=r"^weights of 'block2.conv1' must be finite, not with nan or inf among them$"):
+        engine.quantize(INT8)
+
+
 def test_a_row_of_zeros_has_scale_one() -> None:
     assert ptq.least_squares(torch.zeros(2, 5), hwq.parse_format("int4")).tolist() == [1.0, 1.0]
 

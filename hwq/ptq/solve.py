@@ -11,6 +11,7 @@ from torch.nn import functional as fn
 from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.binding import bias_format, is_exact
+from hwq.ptq.calibrate import check_finite
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.fake import Held, accumulate
 from hwq.ptq.graph import Node
@@ -69,6 +70,7 @@ def solve(
     assert layer.datapath is not None
     fmt, node = layer.datapath.mac.w, layer.node
     rows = weight.flatten(1).double()
+    check_finite(rows, f"weights of {layer.name!r}")
     moment = _moment(node, inputs.values[0]) if recipe.looks_at_inputs else None
     scale = _weight_scale(rows, fmt, moment, recipe, recipe.per_channel and out is not None)
     scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
