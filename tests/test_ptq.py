@@ -21,6 +21,7 @@ from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.lower import lower
+from hwq.ptq.moments import second_moment
 from hwq.ptq.solvers import hessian, proxy_loss
 from hwq.ptq.sums import powers, term_weights
 from hwq.zoo.model import Model
@@ -432,6 +433,47 @@ def test_layers_whose_values_have_no_scale_are_named_wrong(resnet: Model) -> Non
     engine.graph.state["block2.conv1", "weight"][1] = math.inf
     with pytest.raises(HwqError, match=r"^weights of 'block2.conv1' must be finite, not with nan or inf among them$"):
         engine.quantize(INT8)
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "linear"])
+def test_second_moments_are_of_rows_of_all_images(kind: str) -> None:
+    """Image i lights input i alone: the diagonal counts the rows that it gave to a sample of 8,192."""
+    images, size = 64, 112
+    values = torch.eye(images)[:, :, None, None].expand(images, images, size, size)
+    node = ptq.Node("layer", kind, ("x",), (1, size, size))
+    if kind == "linear":
+        node, values = ptq.Node("layer", kind, ("x",), (size * size, 1)), values.flatten(2).mT
+    moment = second_moment(node, values)
+    rows = moment[0].diagonal() * 8192 / 2
+    assert moment.shape == (1, images, images)
+    assert rows.sum() == pytest.approx(8192)
+    # 128 each in the mean, of a standard deviation of 11
+    assert rows.min() > 128 - 5 * 11.3
+    assert rows.max() < 128 + 5 * 11.3
+    assert float(((rows - 128) ** 2).mean()) ** 0.5 < 2 * 11.3
+    assert bool((second_moment(node, values) == moment).all())
+
+
+def test_second_moments_are_those_of_unfolded_windows() -> None:
+    window = ptq.Window((3, 2), (2, 1), (1, 2), (2, 3), 3)
+    values = random_images(5, 6, 11, 9)
+    rows = nn.functional.unfold(values, window.kernel, window.dilation, window.padding, window.stride)
+    height, width = (11 + 2 - 4 - 1) // 2 + 1, 9 + 4 - 3
+    assert rows.shape == (5, 6 * 6, height * width)
+    found = second_moment(ptq.Node("c", "conv2d", ("x",), (3, height, width), window), values)
+    for group, part in enumerate(rows.transpose(0, 1).flatten(1).double().split(12)):
+        torch.testing.assert_close(found[group], part @ part.T * 2 / part.shape[1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_sampled_moment_is_near_the_whole_one() -> None:
+    """Rows of a period (here of every even length to 16) and images that grow brighter leave no mark on the sample."""
+    values = random_images(200, 3, 32, 32, seed=5) * (torch.arange(200) / 100).reshape(-1, 1, 1, 1)
+    values[..., ::2] *= 3
+    values[..., ::16] *= 3
+    found = second_moment(ptq.Node("c", "conv2d", ("x",), (3, 32, 32)), values)[0]
+    rows = values.movedim(1, 0).flatten(1).double()
+    whole = rows @ rows.T * 2 / rows.shape[1]
+    assert float((found - whole).abs().max()) < 0.15 * float(whole.diagonal().mean())
 
 
 def test_a_row_of_zeros_has_scale_one() -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as fn
 
 from hwq.errors import HwqError
 from hwq.formats import Format
@@ -14,16 +13,13 @@ from hwq.ptq.binding import bias_format, is_exact
 from hwq.ptq.calibrate import check_finite
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.fake import Held, accumulate
-from hwq.ptq.graph import Node
 from hwq.ptq.lower import Layer
+from hwq.ptq.moments import second_moment
 from hwq.ptq.recipe import Recipe
-from hwq.ptq.solvers import hessian
 from hwq.ptq.statistics import by_channel
 from hwq.ptq.sums import term_weights
 
 __all__ = ["Inputs", "Solved", "solve", "solve_sum"]
-
-_HESSIAN_ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +67,7 @@ def solve(
     fmt, node = layer.datapath.mac.w, layer.node
     rows = weight.flatten(1).double()
     check_finite(rows, f"weights of {layer.name!r}")
-    moment = _moment(node, inputs.values[0]) if recipe.looks_at_inputs else None
+    moment = second_moment(node, inputs.values[0]) if recipe.looks_at_inputs else None
     scale = _weight_scale(rows, fmt, moment, recipe, recipe.per_channel and out is not None)
     scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
     grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
@@ -136,17 +132,3 @@ def _room_for_bias(scale: Tensor, rows: Tensor, bias: Tensor, most: float) -> Te
     """
     largest = (rows.abs().sum(1) / scale).max() * most
     return torch.maximum(scale, bias.abs() / largest) if largest > 0 else scale
-
-
-def _moment(node: Node, values: Tensor) -> Tensor:
-    """The Hessian [groups, K, K] of a layer from the values [N, ...] it reads; about 8,192 rows spread over them."""
-    groups = node.window.groups
-    if node.op == "linear":
-        rows = values.flatten(0, -2)
-        return hessian(rows[:: max(1, len(rows) // _HESSIAN_ROWS)]).unsqueeze(0)
-    positions = node.shape[1] * node.shape[2]
-    images = values[: max(1, 4 * _HESSIAN_ROWS // positions)]
-    w = node.window
-    columns = fn.unfold(images, w.kernel, w.dilation, w.padding, w.stride)
-    rows = columns.reshape(len(images), groups, -1, columns.shape[-1]).permute(1, 0, 3, 2).flatten(1, 2)
-    return hessian(rows[:, :: max(1, rows.shape[1] // _HESSIAN_ROWS)])
