@@ -77,9 +77,13 @@ def check_finite(x: Tensor, what: str) -> None:
 
 
 def _covering(low: Tensor, high: Tensor, fmt: Format) -> Tensor:
-    """The least scale at which `fmt` reaches from `low` to `high` [R]; 1 where both are 0."""
+    """The least scale at which the span of `fmt` reaches from `low` to `high` [R]; 1 where both are 0.
+
+    Of a format whose blocks have scales that is the element's: they stay near the middle of what they can be.
+    """
     check_finite(torch.stack([low, high]), "values to be quantized")
-    scale = high.double().clamp(min=0) / fmt.max
-    if fmt.min < 0:
-        scale = torch.maximum(scale, low.double().clamp(max=0) / fmt.min)
+    least, most = fmt.span
+    scale = high.double().clamp(min=0) / most
+    if least < 0:
+        scale = torch.maximum(scale, low.double().clamp(max=0) / least)
     return torch.where(scale > 0, scale, torch.ones_like(scale))
