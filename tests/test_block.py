@@ -19,9 +19,10 @@ import torch
 
 from hwq import Datapath, HwqError, Mac, catalog, conv2d, matmul, parse_format
 from hwq.bits import evaluate
-from hwq.formats import ROUNDINGS, Block, Format, Special, packed_bytes
+from hwq.formats import ROUNDINGS, Block, Format, Int, Special, packed_bytes
 from hwq.formats.blockwise import texts
 from hwq.formats.intake import CARRIERS
+from hwq.formats.scaled import Scaled
 from hwq.testing.nearest import Nearest
 
 Array = np.ndarray[Any, Any]
@@ -622,3 +623,46 @@ def test_blocks_and_packing_refuse_in_one_line(call: Callable[[], object], messa
     with pytest.raises(HwqError) as error:
         call()
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("fmt", [*map(block, (*OTHERS, *NAMED)), catalog["w4g128"]], ids=str)
+def test_numbers_under_what_their_block_shares_are_those_of_the_block(fmt: Scaled) -> None:
+    x = np.random.default_rng(3).normal(size=(5, 150)) * np.logspace(-3, 3, 150)
+    codes, shared = fmt.encode(x), fmt.shared(x)
+    assert (fmt.encode_under(x, shared) == codes).all()
+    assert (
+        fmt.encode_under(torch.from_numpy(x[:, 7]), torch.from_numpy(shared[:, 7].astype(int))).numpy() == codes[:, 7]
+    ).all()
+    for start in range(0, 150, fmt.block):
+        assert (shared[:, start : start + fmt.block] == shared[:, start : start + 1]).all()
+    # under what another block shares: the nearest of its elements' values, found in fractions
+    bits, given = fmt.element.bits, int(shared[0, 0])
+    beside = [c for c in range(given << bits, given + 1 << bits) if not fmt.reserved(c)]
+    own = [v for c in beside if isinstance(v := fmt.value(c), Fraction)]
+    if isinstance(fmt.element, Int) and fmt.element.signed:
+        own.remove(min(own))  # the most negative integer stays unused
+    for number, code in zip(x[1, ::10].tolist(), fmt.encode_under(x[1, ::10], given).tolist(), strict=True):
+        assert code in beside
+        assert abs(Fraction(fmt.value(code)) - Fraction(number)) == min(abs(v - Fraction(number)) for v in own)
+
+
+def test_what_blocks_share_wrong() -> None:
+    with pytest.raises(
+        HwqError, match=r"^what blocks of mxint8 share must be 0\.\.255, not 256\.\.256; shared\(x\) chooses it$"
+    ):
+        catalog["mxint8"].encode_under(np.ones(3), 256)
+
+
+def test_a_plain_number_shares_nothing() -> None:
+    x = np.linspace(-300, 300, 77).reshape(7, 11)
+    for fmt in (catalog["int8"], catalog["fp8_e4m3"], catalog["ternary"]):
+        assert fmt.block == 1
+        assert fmt.span == (fmt.min, fmt.max)
+        assert (fmt.shared(x) == 0).all()
+        assert (fmt.encode_under(x, fmt.shared(x)) == fmt.encode(x)).all()
+
+
+def test_spans_are_of_elements_under_a_scale_of_one() -> None:
+    spans = {"mxint8": (-2, 127 / 64), "nvfp4": (-6, 6), "w4g128": (-15, 15), "block(int4,uint(6),8)": (-504, 441)}
+    assert {name: parse_format(name).span for name in spans} == spans
+    assert parse_format("block(fp4_e2m1,fp(5,2,bias=17),8)").span == (-1.5, 1.5)  # a scale's middle exponent is 2**-2

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,7 @@ from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.lower import lower
+from hwq.ptq.moments import second_moment
 from hwq.ptq.solvers import hessian, proxy_loss
 from hwq.ptq.sums import powers, term_weights
 from hwq.zoo.model import Model
@@ -53,8 +55,13 @@ class Reference:
         self.model = model
         self.values: dict[Format, np.ndarray] = {}
 
-    def units(self, fmt: Format, codes: np.ndarray) -> np.ndarray:
-        """Exact values in units of 2**lsb."""
+    def units(self, fmt: Format, codes: np.ndarray, lsb: int | None = None) -> np.ndarray:
+        """Exact values in units of 2**lsb, by default the format's."""
+        if lsb is not None:  # of which these codes are multiples, far from the ends that a format may have
+            present, place = np.unique(codes, return_inverse=True)
+            values = [Fraction(fmt.value(int(c))) / Fraction(2) ** lsb for c in present]
+            assert all(v.denominator == 1 and abs(v) < 1 << 62 for v in values)
+            return np.array([int(v) for v in values], np.int64)[place].reshape(codes.shape)
         if fmt.bits > 16:  # a two's complement accumulator
             top = 1 << fmt.bits
             return np.array([int(c) - top * (int(c) >= top // 2) for c in codes.ravel()], object).reshape(codes.shape)
@@ -96,17 +103,18 @@ class Reference:
         node, mac = layer.node, layer.datapath.mac
         state = {port: t.numpy() for (name, port), t in self.model.state.items() if name == node.name}
         rows = self.gather(node, [self.units(mac.a, codes) for codes in read[: 1 if node.op == "matmul" else None]])
-        most = [max(abs(int(v)) for v in self.units(fmt, fmt.codes())) for fmt in (mac.a, mac.w)]
+        lsb, most = mac.acc_lsb - mac.a.lsb, [max(abs(int(v)) for v in self.units(mac.a, mac.a.codes()))]
+        held = state["weight"] if "weight" in state else mac.w.codes()
+        most.append(int(abs(self.units(mac.w, held, lsb)).max()))
         assert most[0] * most[1] * rows.shape[-1] < 1 << 62
         if node.op == "matmul":
             total = rows @ self.units(mac.w, read[1])
         else:
-            weight = self.units(mac.w, state["weight"]).reshape(len(state["weight"]), -1)
+            weight = self.units(mac.w, state["weight"], lsb).reshape(len(state["weight"]), -1)
             groups = node.window.groups if node.op == "conv2d" else 1
             total = np.concatenate(
                 [part @ w.T for part, w in zip(np.split(rows, groups, -1), np.split(weight, groups), strict=True)], -1
             )
-        assert mac.acc_lsb == mac.product_lsb
         wrapped = (total + (1 << (mac.acc_bits - 1))) % (1 << mac.acc_bits) - (1 << (mac.acc_bits - 1))
         assert (wrapped == total).all(), "a certified accumulator overflowed"
         total = total.astype(object)
@@ -335,6 +343,46 @@ def test_networks_without_one_input_and_one_output_wrong() -> None:
         ptq.trace(nn.Identity(), torch.zeros(0, 3))
 
 
+def test_a_constant_equal_to_the_batch_is_no_batch_wrong() -> None:
+    for size in (2, 3):
+        net = Calls(lambda net, x, size=size: x.reshape(size, -1)).eval()
+        with pytest.raises(HwqError, match=r"^every operator must be one of .*, not reshape at 'reshape' with 0\.0%"):
+            ptq.trace(net, random_images(2, 3, 8, 8))
+
+
+def test_a_graph_that_is_not_the_network_wrong() -> None:
+    images = random_images(4, 3, 8, 8)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), nn.ReLU(inplace=True)).eval()
+    ptq.trace(net, images)
+    net[2].register_forward_hook(lambda module, read, made: 2 * made)  # tracing reads weights, not hooks
+    with pytest.raises(
+        HwqError, match=r"^the graph of a network must .*, not miss those of up to .* by .*; '2' is the "
+    ):
+        ptq.trace(net, images)
+    mode = Calls(lambda net, x: torch.relu(x) if torch.is_grad_enabled() else x).eval()  # as it is while torch.fx looks
+    with pytest.raises(HwqError, match=r"^the graph of a network must .*; all of its nodes do what torch.fx saw$"):
+        ptq.trace(mode, images)
+
+
+def test_a_graph_is_read_in_few_passes() -> None:
+    """Whatever is asked of every node of a chain of 500, the nodes are gone through a fixed number of times."""
+
+    class Counted(tuple[ptq.Node, ...]):
+        passes = 0
+
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            Counted.passes += 1
+            return super().__iter__()
+
+    names = [f"n{i}" for i in range(500)]
+    nodes = [ptq.Node(name, "relu" if i else "input", tuple(names[:i][-1:]), (3,)) for i, name in enumerate(names)]
+    graph = ptq.Graph(Counted([*nodes, ptq.Node("sum", "add", ("n499", "n499"), (3,))]))
+    assert [graph[name].name for name in names] == names
+    assert [[n.name for n in graph.consumers(name)] for name in names] == [*([n] for n in names[1:]), ["sum"]]
+    assert graph.readers() == dict.fromkeys(names, 1) | {"sum": 0}
+    assert Counted.passes <= 4
+
+
 # ---------------------------------------------------------------- scales
 
 
@@ -380,6 +428,59 @@ def test_calibrators_order(text: str) -> None:
 def test_a_scale_needs_finite_values_wrong() -> None:
     with pytest.raises(HwqError, match=r"^values to be quantized must be finite"):
         ptq.minmax(torch.tensor([[1.0, math.nan]]), hwq.parse_format("int8"))
+
+
+def test_layers_whose_values_have_no_scale_are_named_wrong(resnet: Model) -> None:
+    net = zoo.load("resnet8").net
+    with torch.no_grad():
+        net.block1.conv1.weight[0, 0, 0, 0] = math.nan
+    with pytest.raises(HwqError, match=r"^values of 'block1.conv1' must be finite, not with nan or inf among them$"):
+        ptq.Quantizer(net, resnet.calibration()[:4]).quantize(INT8)
+    engine = ptq.Quantizer(resnet.net, resnet.calibration()[:4])
+    engine.graph.state["block2.conv1", "weight"][1] = math.inf
+    with pytest.raises(HwqError, match=r"^weights of 'block2.conv1' must be finite, not with nan or inf among them$"):
+        engine.quantize(INT8)
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "linear"])
+def test_second_moments_are_of_rows_of_all_images(kind: str) -> None:
+    """Image i lights input i alone: the diagonal counts the rows that it gave to a sample of 8,192."""
+    images, size = 64, 112
+    values = torch.eye(images)[:, :, None, None].expand(images, images, size, size)
+    node = ptq.Node("layer", kind, ("x",), (1, size, size))
+    if kind == "linear":
+        node, values = ptq.Node("layer", kind, ("x",), (size * size, 1)), values.flatten(2).mT
+    moment = second_moment(node, values)
+    rows = moment[0].diagonal() * 8192 / 2
+    assert moment.shape == (1, images, images)
+    assert rows.sum() == pytest.approx(8192)
+    # 128 each in the mean, of a standard deviation of 11
+    assert rows.min() > 128 - 5 * 11.3
+    assert rows.max() < 128 + 5 * 11.3
+    assert float(((rows - 128) ** 2).mean()) ** 0.5 < 2 * 11.3
+    assert bool((second_moment(node, values) == moment).all())
+
+
+def test_second_moments_are_those_of_unfolded_windows() -> None:
+    window = ptq.Window((3, 2), (2, 1), (1, 2), (2, 3), 3)
+    values = random_images(5, 6, 11, 9)
+    rows = nn.functional.unfold(values, window.kernel, window.dilation, window.padding, window.stride)
+    height, width = (11 + 2 - 4 - 1) // 2 + 1, 9 + 4 - 3
+    assert rows.shape == (5, 6 * 6, height * width)
+    found = second_moment(ptq.Node("c", "conv2d", ("x",), (3, height, width), window), values)
+    for group, part in enumerate(rows.transpose(0, 1).flatten(1).double().split(12)):
+        torch.testing.assert_close(found[group], part @ part.T * 2 / part.shape[1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_sampled_moment_is_near_the_whole_one() -> None:
+    """Rows of a period (here of every even length to 16) and images that grow brighter leave no mark on the sample."""
+    values = random_images(200, 3, 32, 32, seed=5) * (torch.arange(200) / 100).reshape(-1, 1, 1, 1)
+    values[..., ::2] *= 3
+    values[..., ::16] *= 3
+    found = second_moment(ptq.Node("c", "conv2d", ("x",), (3, 32, 32)), values)[0]
+    rows = values.movedim(1, 0).flatten(1).double()
+    whole = rows @ rows.T * 2 / rows.shape[1]
+    assert float((found - whole).abs().max()) < 0.15 * float(whole.diagonal().mean())
 
 
 def test_a_row_of_zeros_has_scale_one() -> None:
@@ -746,6 +847,181 @@ def test_a_dead_channel_does_not_widen_the_accumulator(resnet: Model) -> None:
     whole = ptq.quantize(resnet, INT8)
     bits = [Datapath.parse(m.assignment["body"]).mac.acc_bits for m in (model, whole)]
     assert bits[0] <= bits[1] + 1
+
+
+# ---------------------------------------------------------------- formats whose blocks share scales
+
+E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+BLOCKED = [*(name for name in hwq.catalog if hwq.catalog[name].blocked), "block(int4,bf16,128)"]
+
+
+def with_body(text: str) -> dict[str, str]:
+    return INT8 | {"body": f"int8*{text} @8x8"}
+
+
+def nearest_e2m1(x: np.ndarray) -> np.ndarray:
+    """The nearest of E2M1's magnitudes, with sign; ties to the even one of its codes."""
+    codes = np.arange(8)
+    order = np.lexsort((np.broadcast_to(codes % 2, (*x.shape, 8)), abs(abs(x)[..., None] - E2M1)), axis=-1)
+    return np.sign(x) * E2M1[order[..., 0]]
+
+
+def scale_of(name: str, block: np.ndarray) -> tuple[float, float]:
+    """(scale, zero point) of one block by the format's definition, in numpy."""
+    largest = abs(block).max()
+    match name:
+        case "mxint8":
+            return 2.0 ** np.floor(np.log2(largest)), 0.0
+        case "mxfp4_e2m1":
+            return 2.0 ** (np.floor(np.log2(largest)) - 2), 0.0
+        case "nvfp4":
+            return float(np.float64(largest / 6).astype(ml_dtypes.float8_e4m3fn)), 0.0
+    low, high = min(0.0, block.min()), max(0.0, block.max())
+    scale = float(np.float16((high - low) / 15))
+    return scale, float(np.rint(-low / scale))
+
+
+def under(name: str, x: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.ndarray:
+    """Numbers rounded by themselves under a scale and a zero point."""
+    if name == "mxint8":
+        return np.clip(np.rint(x / scale * 64), -127, 127) / 64 * scale
+    if name == "w4g128":
+        return (np.clip(np.rint(x / scale) + zero, 0, 15) - zero) * scale
+    return nearest_e2m1(x / scale) * scale
+
+
+SIZES = {"mxint8": 32, "mxfp4_e2m1": 32, "nvfp4": 16, "w4g128": 128}
+
+
+def scales_of(name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and zero point of every number of rows [R, K], whose blocks lie along K."""
+    found, size = np.zeros((2, *rows.shape)), SIZES[name]
+    for r, start in itertools.product(range(len(rows)), range(0, rows.shape[1], size)):
+        found[:, r, start : start + size] = np.array(scale_of(name, rows[r, start : start + size]))[:, None]
+    return found[0], found[1]
+
+
+def reference_gptq(name: str, weight: np.ndarray, moment: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
+    """GPTQ column by column, without batches; an `order` goes with the scales of the weights themselves."""
+    static, size = scales_of(name, weight), SIZES[name]
+    nearest = under(name, weight, *static)
+    columns = np.arange(len(moment)) if order is None else order
+    damped = moment[np.ix_(columns, columns)] + 0.01 * np.diag(moment).mean() * np.eye(len(moment))
+    upper = np.linalg.cholesky(np.linalg.inv(damped)).T
+    left, out = weight[:, columns].copy(), np.zeros_like(weight)
+    for i, k in enumerate(columns):
+        if order is None and i % size == 0:
+            scale, zero = np.array([scale_of(name, row) for row in left[:, i : i + size]]).T
+        chosen = (scale, zero) if order is None else (static[0][:, k], static[1][:, k])
+        out[:, k] = under(name, left[:, i], *chosen)
+        left[:, i:] -= np.outer((left[:, i] - out[:, k]) / upper[i, i], upper[i, i:])
+
+    def loss(solved: np.ndarray) -> np.ndarray:
+        return np.einsum("rk,kl,rl->r", weight - solved, moment, weight - solved)
+
+    return np.where((loss(out) > loss(nearest))[:, None], nearest, out)
+
+
+def values_of(fmt: Format, codes: Tensor) -> np.ndarray:
+    """What codes mean, by the specification."""
+    present, place = np.unique(codes.numpy(), return_inverse=True)
+    return np.array([float(Fraction(fmt.value(int(c)))) for c in present])[place].reshape(codes.shape)
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("solver", ["rtn", "gptq", "gptq-ordered"])
+def test_solvers_of_blocks_equal_numpy(name: str, solver: str) -> None:
+    rows = random_images(900, 300, seed=1) @ random_images(300, 300, seed=2)
+    weight, moment = random_images(7, 300, seed=3).double(), hessian(rows)
+    weight[0, 32:64] *= 100  # blocks of unlike scales
+    weight[:, 64:96] *= 0.01
+    w, h = weight.numpy(), moment.numpy()
+    nearest = under(name, w, *scales_of(name, w))
+    order = np.argsort(-np.diag(h), kind="stable") if solver == "gptq-ordered" else None
+    want = nearest if solver == "rtn" else reference_gptq(name, w, h, order)
+    found = values_of(hwq.catalog[name], ptq.SOLVERS[solver](weight, moment, hwq.catalog[name]))
+    assert (found == want).all(), f"{(found != want).sum()} of {found.size} differ"
+    loss = [float(proxy_loss(weight, torch.from_numpy(x), moment).sum()) for x in (found, nearest)]
+    assert solver == "rtn" or loss[0] < 0.9 * loss[1], loss
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_blocks_of_a_network_are_consecutive_products_of_one_output(resnet: Model, name: str) -> None:
+    engine, fmt = ptq.quantizer(resnet), hwq.catalog[name]
+    model, compared = engine.quantize(with_body(name), "rtn"), 0
+    for layer in model.layers:
+        if layer.op == "conv2d" and layer.role == "body":
+            weight, codes = engine.graph.state[layer.name, "weight"], model.state[layer.name, "weight"]
+            assert codes.shape == weight.shape
+            rows = (weight.flatten(1).double() / model.state[layer.name, "weight_scale"].unsqueeze(1)).numpy()
+            found = values_of(fmt, codes.flatten(1))
+            assert (found == under(name, rows, *scales_of(name, rows))).all(), layer.name
+            compared += found.size
+    assert (
+        compared
+        == sum(w.numel() for (_, port), w in engine.graph.state.items() if port == "weight" and w.dim() == 4) - 144
+    )
+
+
+@pytest.mark.parametrize("recipe", ["gptq+bc", "gptq-ordered", "rtn+tensor", "rtn+weights-minmax"])
+def test_every_recipe_gives_the_numbers_of_a_block_one_scale(resnet: Model, recipe: str) -> None:
+    for name, element_bits in (("mxint8", 8), ("w4g128", 4)):
+        model = ptq.quantize(resnet, with_body(name), recipe)
+        for layer in model.layers:
+            if layer.role == "body" and layer.datapath is not None:
+                shared = model.state[layer.name, "weight"].flatten(1) >> element_bits
+                for block in shared.split(SIZES[name], 1):
+                    assert bool((block == block[:, :1]).all()), layer.name
+
+
+@pytest.mark.parametrize("text", BLOCKED)
+def test_every_blocked_format_quantizes_resnet8(resnet: Model, text: str) -> None:
+    model = ptq.quantize(resnet, with_body(text))
+    images, labels = resnet.test(512)
+    exact, fake = model.predict(images[:16], "exact"), model.predict(images, "fake")
+    accuracy = [float((found == labels).double().mean()) for found in (fake, resnet_float(resnet, images))]
+    printed = f"{text}: {accuracy[0]:.4f} of float's {accuracy[1]:.4f} in {model.assignment['body']}"
+    print(printed)
+    assert bool((exact == fake[:16]).all()), printed
+    assert accuracy[0] >= accuracy[1] - (0.1 if text == "w2g64" else 0.01), printed
+    bits = Datapath.parse(model.assignment["body"]).mac.acc_bits
+    assert bits <= 48, printed
+    assert max(need for layer, need in ptq.needs(model).items() if layer not in ("stem", "fc")) == bits
+
+
+@pytest.mark.parametrize("text", ["mxfp8_e5m2", *SIZES, "w2g64"])
+def test_exact_of_blocks_equals_python_integers(resnet: Model, text: str) -> None:
+    assert compare(ptq.quantize(resnet, with_body(text)), resnet.test(1)[0]) == 88_730
+
+
+def resnet_float(resnet: Model, images: Tensor) -> Tensor:
+    return ptq.predict_float(ptq.quantizer(resnet).graph, images)
+
+
+def test_a_narrow_grid_holds_every_product_of_blocks(resnet: Model) -> None:
+    """The accumulator's grid is the coarsest that has all weights of an instance, found here with fractions."""
+    model = ptq.quantize(resnet, with_body("mxint8"), "rtn")
+    places = []
+    for layer in model.layers:
+        if layer.role == "body" and layer.datapath is not None:
+            codes = model.state[layer.name, "weight"].unique().tolist()
+            places += [Fraction(layer.datapath.mac.w.value(c)) for c in codes]
+    finest = max(v.denominator for v in places)  # of an int8 activation the last place is 1
+    assert Datapath.parse(model.assignment["body"]).mac.acc_lsb == 1 - finest.bit_length()
+
+
+def test_float_weights_are_rounded_along_the_products(resnet: Model) -> None:
+    model, images = ptq.quantize(resnet, with_body("mxfp4_e2m1"), "rtn"), resnet.test(4)[0]
+    weight = ptq.quantizer(resnet).graph.state["block2.conv1", "weight"]
+    given = model.fake(images, {"block2.conv1": weight})
+    torch.testing.assert_close(given, model.fake(images), rtol=0, atol=1e-4)
+
+
+def test_terms_of_a_sum_share_a_scale_of_one() -> None:
+    held = {"mxint8": range(-6, 1), "mxfp4_e2m1": range(-1, 3), "w4g128": range(4), "nvfp4": range(-1, 3)}
+    for name, exponents in held.items():
+        assert powers(hwq.catalog[name]) == tuple(2.0**e for e in exponents), name
+    assert powers(hwq.parse_format("block(int4,uint(6),8)")) == (441,)
 
 
 # ---------------------------------------------------------------- products and the report

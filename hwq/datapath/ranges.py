@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.formats.arrays import check_codes
 
-__all__ = ["narrowest_safe", "needed", "reach", "width"]
+__all__ = ["narrowest_safe", "needed", "places", "reach", "width"]
 
 
 def narrowest_safe(mac: Mac, weights: Any) -> int:
@@ -59,12 +61,20 @@ def reach(weights: Any, fmt: Format, read: tuple[int, int], bias: Sequence[int] 
     return min(lo + min(b, 0) for lo, _, b in ends), max(hi + max(b, 0) for _, hi, b in ends)
 
 
+def places(weights: Any, fmt: Format) -> int | None:
+    """The most binary places that no number of these codes of `fmt` needs, above its `lsb`; None if all are 0."""
+    units = _units(fmt, np.unique(np.asarray(weights, dtype=np.int64)))
+    used = reduce(or_, map(abs, units.tolist()), 0)
+    return (used & -used).bit_length() - 1 if used else None
+
+
 def _units(fmt: Format, codes: Any) -> Any:
     """Each code's number in units of `2**lsb`; from a list of them where the format is narrow."""
-    if fmt.bits <= 16:
+    if fmt.bits <= 16 and max(map(abs, fmt.integer_range)) < 1 << 62:
         return fmt.integers()[codes]
-    u = fmt.unpack(fmt.code_word)
-    return np.broadcast_to(np.asarray(evaluate([u.fixed], {"code": codes})[0], dtype=object), codes.shape)
+    every, place = np.unique(codes, return_inverse=True)
+    units = np.asarray(evaluate([fmt.unpack(fmt.code_word).fixed], {"code": every})[0], dtype=object)
+    return np.broadcast_to(units, every.shape)[place].reshape(codes.shape)
 
 
 def width(low: int, high: int) -> int:

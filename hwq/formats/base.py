@@ -113,6 +113,7 @@ class Format(ABC):
     ties_by_rank: bool = False  # a tie goes to the value of even rank (the least is 0), not to the even multiple
     uneven: bool = False  # values at no regular steps, between which stochastic rounding would take a division
     blocked: bool = False  # numbers share scales, so that none is rounded alone: `pack` is refused
+    block: int = 1  # numbers, consecutive along the last axis, that are encoded together
 
     def reserved(self, code: int) -> bool:
         """True for a bit pattern that no value has."""
@@ -165,6 +166,11 @@ class Format(ABC):
         return _as_float(self, self.extremes[0])
 
     @property
+    def span(self) -> tuple[float, float]:
+        """(least, largest) number to which a scale outside of the format brings others: its ends, unless blocked."""
+        return self.min, self.max
+
+    @property
     def extremes(self) -> tuple[Fraction, Fraction]:
         """(least, largest) finite value, exactly."""
         return _extremes(self)
@@ -193,6 +199,16 @@ class Format(ABC):
         from hwq.formats.arrays import encode
 
         return encode(self, x, rounding, seed)
+
+    def shared(self, x: Any) -> Any:
+        """What the code of each element of `x` shares with those of its block, as `encode` chooses it; 0 if nothing."""
+        from hwq.formats.intake import like
+
+        return like(np.zeros(np.shape(x), dtype=np.uint8), x)
+
+    def encode_under(self, x: Any, shared: Any) -> Any:
+        """The code of each element of `x` alone, where what its block shares is given: `encode(x)` if nothing is."""
+        return self.encode(x)
 
     def decode(self, codes: Any) -> Any:
         """The value of each code: float32 where it holds every value of the format, else float64.

@@ -13,11 +13,11 @@ from hwq.bits.blocks import SHARED
 from hwq.errors import HwqError
 from hwq.formats.arrays import _mode, _noise, check_codes, holds
 from hwq.formats.arrays import decode as plain_decode
-from hwq.formats.intake import CARRIERS, as_floats, bits_of, float_bits_of, like, like_numbers
+from hwq.formats.intake import CARRIERS, as_floats, bits_of, float_bits_of, like, like_numbers, to_numpy
 from hwq.formats.rounding import STOCHASTIC, check_rounding
 from hwq.formats.scaled import Scaled
 
-__all__ = ["decode", "encode", "quantize", "texts"]
+__all__ = ["decode", "encode", "encode_under", "quantize", "texts"]
 
 
 def texts(fmt: Scaled, carrier: str, rounding: str) -> tuple[Mapping[str, Word], Word, Word, Word]:
@@ -53,6 +53,26 @@ def encode(fmt: Scaled, x: Any, rounding: str = "rne", seed: int = 1) -> Any:
     check_rounding(rounding, stochastic=True)
     raw, carrier = as_floats(*bits_of(x))
     return like(_run(fmt, raw, carrier, rounding, seed, False), x)
+
+
+@lru_cache(maxsize=256)
+def _element(fmt: Scaled, carrier: str) -> tuple[tuple[int, int], Any]:
+    """The range of what a block shares, and the text of a code under it, element by element."""
+    from hwq.bits.loops import compile_map
+
+    _, chosen, code, _ = texts(fmt, carrier, "rne")
+    inputs = {"code": CARRIERS[carrier][1], SHARED: np.int64}
+    return (chosen.lo, chosen.hi), compile_map([code], inputs, [fmt.code_dtype])
+
+
+def encode_under(fmt: Scaled, x: Any, shared: Any) -> Any:
+    raw, carrier = as_floats(*bits_of(x))
+    (low, high), run = _element(fmt, carrier)
+    given = np.broadcast_to(to_numpy(shared).astype(np.int64), raw.shape)
+    if given.size and not low <= int(given.min()) <= int(given.max()) <= high:
+        found = f"{given.min()}..{given.max()}"
+        raise HwqError(f"what blocks of {fmt} share must be {low}..{high}, not {found}; shared(x) chooses it")
+    return like(run([raw, given])[0], x)
 
 
 @lru_cache(maxsize=64)

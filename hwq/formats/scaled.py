@@ -95,6 +95,10 @@ class Scaled(Format):
         return self.factor.bits + self.scale.bits
 
     @property
+    def block(self) -> int:  # type: ignore[override]
+        return self.size
+
+    @property
     def shared_bits(self) -> int:
         """Bits that are the same in every code of a block, above the element's."""
         return self.bits - self.element.bits
@@ -129,6 +133,19 @@ class Scaled(Format):
     def extremes(self) -> tuple[Fraction, Fraction]:
         ends = [x * y for x in self.factor.extremes for y in self.scale.extremes]
         return min(ends), max(ends)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """An element's ends under one scale: a float's in the middle of its exponents, which is 1, else the largest.
+
+        What the scales of blocks can do, none outside has to: an end of the format may be 2**127 elements away. Even
+        steps of a scale are fine at their largest alone.
+        """
+        middle = self.scale.extremes[1]
+        if isinstance(self.scale, MiniFloat):
+            middle = min(middle, Fraction(2) ** ((1 << (self.scale.exp - 1)) - 1 - self.scale.offset))
+        low, high = (float(end * middle) for end in self.factor.extremes)
+        return low, high
 
     @property
     def least_positive(self) -> Fraction:
@@ -185,6 +202,15 @@ class Scaled(Format):
         from hwq.formats.blockwise import encode
 
         return encode(self, x, rounding, seed)
+
+    def shared(self, x: Any) -> Any:
+        return self.encode(x) >> self.element.bits
+
+    def encode_under(self, x: Any, shared: Any) -> Any:
+        """The code of each element of `x` under what its block shares: integers that broadcast to its shape."""
+        from hwq.formats.blockwise import encode_under
+
+        return encode_under(self, x, shared)
 
     def decode(self, codes: Any) -> Any:
         from hwq.formats.blockwise import decode

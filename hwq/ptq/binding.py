@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from torch import Tensor
+
 from hwq.datapath import Bias, Datapath, Exact, Fixed, Mac, Relu, Requant
+from hwq.datapath.ranges import places
 from hwq.datapath.stages import output_stages, pe_stages
 from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.graph import Node
 
-__all__ = ["bias_format", "certified", "for_layer", "is_exact", "result_format", "unrectified"]
+__all__ = ["bias_format", "certified", "for_layer", "is_exact", "last_place", "result_format", "unrectified"]
 
 _CODE_BITS = 63  # of a code that a torch tensor holds
 _STEPS = (Bias(), Requant(), Relu())
@@ -48,18 +51,31 @@ def is_exact(mac: Mac) -> bool:
     return mac.acc == Exact()
 
 
-def bias_format(mac: Mac) -> Format:
+def last_place(mac: Mac, weight: Tensor | None) -> int:
+    """The exponent of the grid that sums of products with these weight codes are kept on: as a rule the products' own.
+
+    Where sums of any weights would need more than 63 bits, as scales of blocks reach far, it is the coarsest one that
+    has every product with these weights, so that they are exact there. Weights of 0 alone count as 1, for the bias.
+    """
+    if weight is None or mac.acc_bits <= _CODE_BITS:
+        return mac.product_lsb
+    spare = places(weight, mac.w)
+    return mac.product_lsb + (max(0, -mac.w.lsb) if spare is None else spare)
+
+
+def bias_format(mac: Mac, weight: Tensor) -> Format:
     """The format that a bias is rounded to: the accumulator's, before that is certified at most 63 bits of it."""
-    wide = is_exact(mac) and mac.acc_bits > _CODE_BITS
-    return replace(mac, acc=Fixed(_CODE_BITS), out=None, epilogue=()).acc_format if wide else mac.acc_format
+    if not is_exact(mac) or mac.acc_bits <= _CODE_BITS:
+        return mac.acc_format
+    return replace(mac, acc=Fixed(_CODE_BITS, -last_place(mac, weight)), out=None, epilogue=()).acc_format
 
 
-def certified(datapath: Datapath, bits: int, is_result: bool) -> Datapath:
-    """`datapath` with an accumulator of `bits` on the same grid; `is_result` where the sum itself is the output."""
+def certified(datapath: Datapath, bits: int, lsb: int, is_result: bool) -> Datapath:
+    """`datapath` with an accumulator of `bits` on the grid 2**lsb; `is_result` where the sum itself is the output."""
     if bits > _CODE_BITS:
         given = f"not {bits} as {datapath}; write +fixed(n,frac)"
         raise HwqError(f"a certified accumulator must have at most {_CODE_BITS} bits, {given}")
-    mac = replace(datapath.mac, acc=Fixed(bits))
+    mac = replace(datapath.mac, acc=Fixed(bits, None if lsb == datapath.mac.product_lsb else -lsb))
     return _with(datapath, replace(mac, out=mac.acc_format) if is_result else mac)
 
 

@@ -11,15 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from hwq.errors import HwqError
 from hwq.ptq.graph import PRODUCTS, Graph, Node, Window
 
-__all__ = ["BATCH", "Builder", "Emit", "Seen"]
+__all__ = ["BATCHES", "Builder", "Emit", "Seen"]
 
 _POINT = Window()
-BATCH = 2  # with one image, a squeezed batch axis would go unseen
+BATCHES = (2, 3)  # with one image a squeezed batch axis would go unseen, with one size a constant equal to it
 
 
 class Seen(fx.Interpreter):
-    """Runs the traced module once and keeps, by fx node: the output's shape, whether its first axis is still the batch,
-    and the multiply-accumulates.
+    """Runs the traced module on batches and keeps, by fx node: the output's shape, whether its first axis is the batch
+    in every run, the multiply-accumulates, and where told to the value.
     """
 
     def __init__(self, module: fx.GraphModule) -> None:
@@ -27,14 +27,25 @@ class Seen(fx.Interpreter):
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
         self.batched: dict[fx.Node, bool] = {}
         self.macs: dict[fx.Node, int] = {}
+        self.values: dict[fx.Node, Tensor] = {}
+        self.batch, self.keeps = 0, False
+
+    def run_batch(self, images: Tensor, keeps: bool = False) -> None:
+        """Run on `images` [N, ...]; `keeps` the values, which may be many."""
+        self.batch, self.keeps = len(images), keeps
+        self.run(images)
 
     def run_node(self, n: fx.Node) -> Any:
         with FlopCounterMode(display=False) as counter:
             value = super().run_node(n)
         self.macs[n] = counter.get_total_flops() // 2
         if isinstance(value, Tensor):
-            self.shapes[n] = tuple(value.shape[1:])
-            self.batched[n] = value.shape[:1] == (BATCH,)
+            shape = tuple(value.shape[1:])
+            same = value.shape[:1] == (self.batch,) and self.shapes.get(n, shape) == shape
+            self.batched[n] = same and self.batched.get(n, True)
+            self.shapes[n] = shape
+            if self.keeps:
+                self.values[n] = value.clone()  # an operator in place may change it yet
         return value
 
     def share(self, node: fx.Node) -> float:
@@ -91,6 +102,10 @@ class Builder:
                 f"every operator must be one of {', '.join(PRODUCTS)}, maxpool, relu, reshape and batch norm, "
                 f"not {what} at {node.name!r} with {self.seen.share(node):.1%} of the MACs"
             )
+
+    def value(self, name: str) -> Tensor:
+        """The value kept for a graph node: of the last fx node that it stands for."""
+        return self.seen.values[max((x for x, held in self.alias.items() if held == name), key=self.fx_nodes.index)]
 
     def module(self, node: fx.Node) -> nn.Module:
         """The submodule that the node calls."""

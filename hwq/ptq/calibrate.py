@@ -10,7 +10,7 @@ from torch import Tensor
 from hwq.errors import HwqError
 from hwq.formats import Format
 
-__all__ = ["CALIBRATORS", "Calibrator", "least_squares", "minmax", "percentile", "squared_error"]
+__all__ = ["CALIBRATORS", "Calibrator", "check_finite", "least_squares", "minmax", "percentile", "squared_error"]
 
 _SHRINK = 0.93
 _STEPS = 32  # 0.93**31 is 0.1: a ternary grid clips a Gaussian of 3.7 sigma at a third of its range
@@ -70,11 +70,20 @@ def squared_error(x: Tensor, fmt: Format, scale: Tensor, importance: Tensor | No
 CALIBRATORS: dict[str, Calibrator] = {"minmax": minmax, "mse": least_squares, "percentile": percentile}
 
 
+def check_finite(x: Tensor, what: str) -> None:
+    """Refuse nan and inf, of which no scale can be made."""
+    if not bool(torch.isfinite(x).all()):
+        raise HwqError(f"{what} must be finite, not with nan or inf among them")
+
+
 def _covering(low: Tensor, high: Tensor, fmt: Format) -> Tensor:
-    """The least scale at which `fmt` reaches from `low` to `high` [R]; 1 where both are 0."""
-    if not bool(torch.isfinite(low).all() & torch.isfinite(high).all()):
-        raise HwqError("values to be quantized must be finite, not with nan or inf among them")
-    scale = high.double().clamp(min=0) / fmt.max
-    if fmt.min < 0:
-        scale = torch.maximum(scale, low.double().clamp(max=0) / fmt.min)
+    """The least scale at which the span of `fmt` reaches from `low` to `high` [R]; 1 where both are 0.
+
+    Of a format whose blocks have scales that is the element's: they stay near the middle of what they can be.
+    """
+    check_finite(torch.stack([low, high]), "values to be quantized")
+    least, most = fmt.span
+    scale = high.double().clamp(min=0) / most
+    if least < 0:
+        scale = torch.maximum(scale, low.double().clamp(max=0) / least)
     return torch.where(scale > 0, scale, torch.ones_like(scale))

@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hwq.datapath import Datapath, Fixed
-from hwq.datapath.ranges import needed, reach, width
-from hwq.ptq.binding import certified, is_exact
+from hwq.datapath import Datapath, Fixed, Mac
+from hwq.datapath.ranges import needed, places, reach, width
+from hwq.ptq.binding import certified, is_exact, last_place
 from hwq.ptq.graph import PRODUCTS, Graph
 from hwq.ptq.lower import Layer
 from hwq.ptq.quantized import QuantizedModel
@@ -26,17 +26,18 @@ def certify(graph: Graph, layers: tuple[Layer, ...], solved: Mapping[str, Solved
     widest of their needs.
     """
     positive = _positive(layers)
-    needs: dict[Datapath, int] = {}
+    sums: dict[Datapath, list[tuple[int, int, int]]] = {}
     for layer in layers:
         if layer.datapath is not None and is_exact(layer.datapath.mac):
             found = solved[layer.name]
-            bits = width(*_sums(graph, layer, found.weight, found.bias, positive))
-            needs[layer.datapath] = max(needs.get(layer.datapath, 0), bits)
+            reached = _sums(graph, layer, found.weight, found.bias, positive)
+            sums.setdefault(layer.datapath, []).append((last_place(layer.datapath.mac, found.weight), *reached))
+    needs = {datapath: _holding(datapath.mac, found) for datapath, found in sums.items()}
     made: dict[str, Layer] = {}
     for layer in layers:
         datapath = layer.datapath
         if datapath is not None and is_exact(datapath.mac):
-            datapath = certified(datapath, needs[datapath], layer.fmt is None)
+            datapath = certified(datapath, *needs[datapath], layer.fmt is None)
         fmt = layer.fmt or (made[layer.node.inputs[0]].fmt if datapath is None else datapath.mac.output)
         made[layer.name] = replace(layer, datapath=datapath, fmt=fmt)
     return tuple(made.values())
@@ -57,8 +58,17 @@ def needs(model: QuantizedModel) -> dict[str, int]:
         bias = torch.zeros(1, dtype=torch.float64) if codes is None else mac.acc_format.decode(codes).double()
         low, high = _sums(model.graph, layer, weight, bias, positive)
         ((_, _, depth), *_) = model.graph.products(layer.node)
-        found[layer.name] = needed(mac, low, high, depth)
+        spare = None if weight is None else places(weight, mac.w)
+        rounded = spare is not None and mac.product_lsb + spare < mac.acc_lsb
+        found[layer.name] = needed(mac, low, high, depth if rounded or weight is None else 0)
     return found
+
+
+def _holding(mac: Mac, sums: list[tuple[int, int, int]]) -> tuple[int, int]:
+    """(bits, lsb) of the narrowest accumulator for sums, each (last place, least, largest) in a product's lsb."""
+    lsb = min(place for place, _, _ in sums)
+    unit = lsb - mac.product_lsb
+    return max(width(low >> unit, high >> unit) for _, low, high in sums), lsb
 
 
 def _sums(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
 from hwq.formats import Format
-from hwq.ptq.calibrate import Calibrator
+from hwq.ptq.calibrate import Calibrator, check_finite
 from hwq.ptq.certify import certify
 from hwq.ptq.fake import accumulate, finish, on_grid
 from hwq.ptq.graph import WEIGHTED, Graph, apply, release
@@ -116,6 +116,7 @@ class Quantizer:
     def _scale(self, name: str, sample: Tensor, fmt: Format, rule: Calibrator) -> Tensor:
         key = (name, fmt, rule)
         if key not in self._scales:
+            check_finite(sample, f"values of {name!r}")
             if fmt.min >= 0 and float(sample.min()) < 0:
                 raise HwqError(
                     f"values of {name!r} must be 0 or more for {fmt}, not down to {float(sample.min()):.3g}; give the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -64,9 +65,17 @@ class Graph:
     def __getitem__(self, name: str) -> Node:
         return self._by_name[name]
 
-    @property
+    @cached_property
     def _by_name(self) -> dict[str, Node]:
         return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _readers(self) -> dict[str, list[Node]]:
+        found: dict[str, list[Node]] = {node.name: [] for node in self.nodes}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                found[name].append(node)
+        return found
 
     @property
     def input(self) -> Node:
@@ -80,7 +89,7 @@ class Graph:
 
     def consumers(self, name: str) -> list[Node]:
         """Every node that reads the value of `name`."""
-        return [node for node in self.nodes if name in node.inputs]
+        return list(self._readers[name])
 
     def products(self, node: Node) -> list[Product]:
         """The node as matrix products (M, N, K) of one image: one a group of a convolution, one a batched matrix.
@@ -124,7 +133,7 @@ class Graph:
 
     def readers(self) -> dict[str, int]:
         """How many nodes read each value."""
-        return {node.name: len(self.consumers(node.name)) for node in self.nodes}
+        return {name: len(nodes) for name, nodes in self._readers.items()}
 
     def run(self, images: Tensor) -> Tensor:
         """The network's float output [N, ...]."""

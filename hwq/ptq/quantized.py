@@ -147,7 +147,8 @@ class QuantizedModel:
             return self._held[layer.name].weight
         assert layer.datapath is not None
         scale = self.state[layer.name, "weight_scale"].to(given.dtype).reshape(-1, *[1] * (given.dim() - 1))
-        return on_grid(given / scale, layer.datapath.mac.w)
+        rows = (given / scale).flatten(1)  # blocks of a format lie along the products of an output
+        return on_grid(rows, layer.datapath.mac.w).reshape(given.shape)
 
     @cached_property
     def _held(self) -> dict[str, Held]:
@@ -157,7 +158,7 @@ class QuantizedModel:
             if layer.datapath is None:
                 continue
             mac, port = layer.datapath.mac, {key[1]: t for key, t in self.state.items() if key[0] == layer.name}
-            weight = mac.w.decode(port["weight"]) if "weight" in port else None
+            weight = mac.w.decode(port["weight"]).float() if "weight" in port else None
             bias = mac.acc_format.decode(port["bias"]).float() if "bias" in port else torch.zeros(1)
             ratio = ratio_value(port["mul"], port["shift"]).float() if "mul" in port else None
             held[layer.name] = Held(weight, bias, ratio)

@@ -11,18 +11,16 @@ from torch.nn import functional as fn
 from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.binding import bias_format, is_exact
+from hwq.ptq.calibrate import check_finite
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.fake import Held, accumulate
-from hwq.ptq.graph import Node
 from hwq.ptq.lower import Layer
+from hwq.ptq.moments import second_moment
 from hwq.ptq.recipe import Recipe
-from hwq.ptq.solvers import hessian
 from hwq.ptq.statistics import by_channel
-from hwq.ptq.sums import term_weights
+from hwq.ptq.sums import encode_terms, term_weights
 
 __all__ = ["Inputs", "Solved", "solve", "solve_sum"]
-
-_HESSIAN_ROWS = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +52,7 @@ class Solved:
         assert layer.datapath is not None
         mac = layer.datapath.mac
         ratio = None if self.mul is None or self.shift is None else ratio_value(self.mul, self.shift).float()
-        weight = None if self.weight is None else mac.w.decode(self.weight)
+        weight = None if self.weight is None else mac.w.decode(self.weight).float()
         return Held(weight, self.bias.float(), ratio)
 
 
@@ -69,20 +67,21 @@ def solve(
     assert layer.datapath is not None
     fmt, node = layer.datapath.mac.w, layer.node
     rows = weight.flatten(1).double()
-    moment = _moment(node, inputs.values[0]) if recipe.looks_at_inputs else None
+    check_finite(rows, f"weights of {layer.name!r}")
+    moment = second_moment(node, inputs.values[0]) if recipe.looks_at_inputs else None
     scale = _weight_scale(rows, fmt, moment, recipe, recipe.per_channel and out is not None)
     scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
     grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
     none = grouped.new_zeros(0)
-    solved = recipe.solver(grouped, none if moment is None else moment, fmt.quantize).reshape(weight.shape)
+    codes = recipe.solver(grouped, none if moment is None else moment, fmt).reshape(weight.shape)
     unit = inputs.scale * scale
     biased = "bias" in layer.datapath.mac.steps
     if not biased and bool(bias.any()):
         raise HwqError(f"the datapath of {layer.name!r} must add its bias, not {layer.datapath}; write ->...[bias,...]")
     if recipe.bias_correction and biased:
-        total = accumulate(layer, inputs.values, solved.to(inputs.values[0].dtype))
+        total = accumulate(layer, inputs.values, fmt.decode(codes).to(inputs.values[0].dtype))
         bias = target - by_channel(total, node.op).mean(0, dtype=torch.float64) * unit
-    return _solved(layer, fmt.encode(solved), scale, bias.double() / unit, unit, out)
+    return _solved(layer, codes, scale, bias.double() / unit, unit, out)
 
 
 def solve_sum(layer: Layer, scales: list[Tensor], out: Tensor | None) -> Solved:
@@ -95,7 +94,7 @@ def solve_sum(layer: Layer, scales: list[Tensor], out: Tensor | None) -> Solved:
         scales = scales * layer.node.window.size
     values, one = term_weights(fmt, torch.stack(scales).tolist())
     largest = max(scales) / layer.node.window.size  # 1 but for a mean
-    weight = fmt.encode(torch.tensor([values], dtype=torch.float64))
+    weight = encode_terms(fmt, torch.tensor([values], dtype=torch.float64))
     return _solved(layer, weight, torch.tensor([1 / one], dtype=torch.float64), none, (largest / one).reshape(1), out)
 
 
@@ -104,7 +103,7 @@ def _solved(
 ) -> Solved:
     assert layer.datapath is not None
     mac = layer.datapath.mac
-    grid = bias_format(mac)
+    grid = mac.acc_format if weight is None else bias_format(mac, weight)
     if is_exact(mac) and float(bias.abs().max()) > grid.max:
         largest = f"{float(bias.abs().max()):.3g}"
         raise HwqError(f"biases of {layer.name!r} must fit {grid}, not be as large as {largest}; write +fixed(n,frac)")
@@ -123,8 +122,9 @@ def _weight_scale(rows: Tensor, fmt: Format, moment: Tensor | None, recipe: Reci
         energy = moment.diagonal(dim1=-2, dim2=-1).repeat_interleave(len(rows) // len(moment), 0)
     if per_channel:
         return recipe.weights(rows, fmt, energy)
-    one = recipe.weights(rows.reshape(1, -1), fmt, None if energy is None else energy.reshape(1, -1))
-    return one.expand(len(rows)).contiguous()
+    short = (0, -rows.shape[1] % fmt.block)  # in one row of them all, blocks begin where they do in each
+    whole = None if energy is None else fn.pad(energy, short).reshape(1, -1)
+    return recipe.weights(fn.pad(rows, short).reshape(1, -1), fmt, whole).expand(len(rows)).contiguous()
 
 
 def _room_for_bias(scale: Tensor, rows: Tensor, bias: Tensor, most: float) -> Tensor:
@@ -134,17 +134,3 @@ def _room_for_bias(scale: Tensor, rows: Tensor, bias: Tensor, most: float) -> Te
     """
     largest = (rows.abs().sum(1) / scale).max() * most
     return torch.maximum(scale, bias.abs() / largest) if largest > 0 else scale
-
-
-def _moment(node: Node, values: Tensor) -> Tensor:
-    """The Hessian [groups, K, K] of a layer from the values [N, ...] it reads; about 8,192 rows spread over them."""
-    groups = node.window.groups
-    if node.op == "linear":
-        rows = values.flatten(0, -2)
-        return hessian(rows[:: max(1, len(rows) // _HESSIAN_ROWS)]).unsqueeze(0)
-    positions = node.shape[1] * node.shape[2]
-    images = values[: max(1, 4 * _HESSIAN_ROWS // positions)]
-    w = node.window
-    columns = fn.unfold(images, w.kernel, w.dilation, w.padding, w.stride)
-    rows = columns.reshape(len(images), groups, -1, columns.shape[-1]).permute(1, 0, 3, 2).flatten(1, 2)
-    return hessian(rows[:, :: max(1, rows.shape[1] // _HESSIAN_ROWS)])

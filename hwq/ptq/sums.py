@@ -17,24 +17,33 @@ from hwq.formats import Format
 from hwq.ptq.calibrate import squared_error
 from hwq.ptq.lower import Layer
 
-__all__ = ["aligned", "families", "powers", "term_weights"]
+__all__ = ["aligned", "encode_terms", "families", "powers", "term_weights"]
 
 _EXPONENTS = range(-16, 17)
 
 
 @cache
 def powers(fmt: Format) -> tuple[float, ...]:
-    """The longest run of consecutive powers of two that `fmt` holds, ascending; without any, its largest value."""
+    """The longest run of consecutive powers of two that `fmt` holds together, ascending; without any, its largest."""
     runs: list[list[float]] = [[]]
     for exponent in _EXPONENTS:
         power = math.ldexp(1.0, exponent)
-        held = float(fmt.quantize(torch.tensor([power], dtype=torch.float64))) == power
-        if held:
+        held = torch.tensor([power], dtype=torch.float64)
+        if float(fmt.decode(encode_terms(fmt, held))) == power:
             runs[-1].append(power)
         elif runs[-1]:
             runs.append([])
     longest = max(runs, key=len)
-    return tuple(longest) if longest else (fmt.max,)
+    return tuple(longest) if longest else (fmt.span[1],)
+
+
+def encode_terms(fmt: Format, values: Tensor) -> Tensor:
+    """Codes of the weights of a sum. Blocks share what gives an element its whole span, not what these few ask for.
+
+    A scale of 1 holds 1, 2 and 4 side by side, which a quotient such as 4 / 15, rounded, does not.
+    """
+    codes: Tensor = fmt.encode_under(values, fmt.shared(values.new_tensor([fmt.span[1]])))
+    return codes
 
 
 def term_weights(fmt: Format, scales: list[float]) -> tuple[list[float], float]:
