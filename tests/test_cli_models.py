@@ -168,14 +168,12 @@ def test_roles_are_checked_before_a_search(hwq: Hwq, tiny: str, tmp_path: Path, 
     (tmp_path / "space.toml").write_text(SPACE.replace(old, new))
     code, out, err = hwq("search", tiny, *options(tmp_path))
     assert (code, out) == (2, "")
-    assert re.fullmatch(
-        r"error: an assignment must have the roles first, last and may have reshape, not \S+, .*\n", err
-    )
+    assert re.fullmatch(r"error: an assignment must have the roles first, last and names of layers, not \S+, .*\n", err)
     assert not (tmp_path / "s.sqlite").exists()
 
 
 def test_an_assignment_with_a_role_of_no_layer_is_refused(tiny: str) -> None:
-    with pytest.raises(HwqError, match="must have the roles first, last and may have reshape, not first, last, midle"):
+    with pytest.raises(HwqError, match="must have the roles first, last and names of layers, not first, last, midle"):
         ptq.quantize(zoo.load(tiny), dict.fromkeys(("first", "last", "midle"), "int8*int8"))
 
 

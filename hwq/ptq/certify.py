@@ -11,7 +11,7 @@ from torch import Tensor
 from hwq.datapath import Datapath, Fixed, Mac
 from hwq.datapath.ranges import needed, places, reach, width
 from hwq.ptq.binding import certified, is_exact, last_place
-from hwq.ptq.graph import PRODUCTS, Graph
+from hwq.ptq.graph import CODES, Graph
 from hwq.ptq.lower import Layer
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.solve import Solved
@@ -38,7 +38,9 @@ def certify(graph: Graph, layers: tuple[Layer, ...], solved: Mapping[str, Solved
         datapath = layer.datapath
         if datapath is not None and is_exact(datapath.mac):
             datapath = certified(datapath, *needs[datapath], layer.fmt is None)
-        fmt = layer.fmt or (made[layer.node.inputs[0]].fmt if datapath is None else datapath.mac.output)
+        fmt = layer.fmt
+        if fmt is None and not layer.outside:
+            fmt = made[layer.node.inputs[0]].fmt if datapath is None else datapath.mac.output
         made[layer.name] = replace(layer, datapath=datapath, fmt=fmt)
     return tuple(made.values())
 
@@ -92,7 +94,7 @@ def _positive(layers: tuple[Layer, ...]) -> dict[str, bool]:
     """Which values cannot be negative: rectified ones, and what sums, moves or compares only such."""
     found: dict[str, bool] = {}
     for layer in layers:
-        inherits = layer.op in ("add", "avgpool") or layer.op not in PRODUCTS
+        inherits = layer.op in ("add", "avgpool", *CODES)
         inherited = inherits and bool(layer.node.inputs) and all(found[name] for name in layer.node.inputs)
         found[layer.name] = layer.node.relu or layer.op == "relu" or inherited
     return found

@@ -16,8 +16,8 @@ from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.calibrate import Calibrator, check_finite
 from hwq.ptq.certify import certify
-from hwq.ptq.fake import accumulate, finish, on_grid
-from hwq.ptq.graph import WEIGHTED, Graph, apply, release
+from hwq.ptq.fake import accumulate, finish, outside
+from hwq.ptq.graph import WEIGHTED, Graph, release
 from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe
@@ -26,6 +26,8 @@ from hwq.ptq.solve import Inputs, Solved, solve, solve_sum
 from hwq.ptq.statistics import observe
 from hwq.ptq.sums import aligned, families
 from hwq.ptq.tracing import trace
+
+State = dict[tuple[str, str], Tensor]
 
 __all__ = ["CALIBRATION", "Quantizer", "Subject", "quantize", "quantizer"]
 
@@ -133,18 +135,20 @@ class Quantizer:
         solved: dict[str, Solved] = {}
         left = graph.readers()
         for layer in layers:
-            read = [values[name] for name in layer.node.inputs]
-            if layer.op == "input":
-                assert layer.fmt is not None
-                values[layer.name] = on_grid(self._prefix / scales[layer.name].float(), layer.fmt)
-            elif layer.datapath is None:
-                values[layer.name] = apply(layer.node, read)
+            read = [values[name] for name in layer.node.inputs] or [self._prefix]
+            scale = float(scales.get(layer.name, 1.0))
+            if layer.datapath is None:
+                if layer.reads_reals:
+                    inputs = zip(layer.node.inputs, read, strict=True)  # what has no scale is real, or whole
+                    read = [x * float(scales[name]) if name in scales else x for name, x in inputs]
+                ports = self.graph.ports(layer.node)
+                values[layer.name] = outside(layer, read, scale, ports, len(self._prefix))
             else:
                 made = self._solve_layer(layer, read, scales, recipe)
                 held = made.held(layer)
                 solved[layer.name] = made
                 if layer is not layers[-1]:
-                    values[layer.name] = finish(layer, accumulate(layer, read, held.weight), held)
+                    values[layer.name] = finish(layer, accumulate(layer, read, held.weight), held, scale)
             release(values, layer.node, left)
         return scales, solved
 
@@ -174,15 +178,28 @@ def _assemble(
     for layer in final:
         made = solved.get(layer.name)
         if made is None or layer.datapath is None:
-            known = layer.name in scales  # else codes of a sum that are only moved
-            state[layer.name, "scale"] = scales[layer.name] if known else state[layer.node.inputs[0], "scale"]
+            state |= _outside(graph, layer, scales, state)
             continue
         ports = {"weight": made.weight, "weight_scale": made.weight_scale, "mul": made.mul, "shift": made.shift}
+        ports |= {"unit": made.unit}
         state |= {(layer.name, port): tensor for port, tensor in ports.items() if tensor is not None}
         if "bias" in layer.datapath.mac.steps:
             state[layer.name, "bias"] = layer.datapath.mac.acc_format.encode(made.bias)
         state[layer.name, "scale"] = made.scale
     return QuantizedModel(name, final, state)
+
+
+def _outside(graph: Graph, layer: Layer, scales: Mapping[str, Tensor], made: State) -> State:
+    """The scale of a value without a datapath, and what its operator holds; a constant with a format as codes."""
+    if layer.real:
+        scale = torch.ones((), dtype=torch.float64)
+    else:  # else codes of a sum that are only moved
+        known = layer.name in scales
+        scale = scales[layer.name] if known else made[layer.node.inputs[0], "scale"]
+    found = {key: held for key, held in graph.state.items() if key[0] == layer.name} | {(layer.name, "scale"): scale}
+    if layer.op == "constant" and layer.fmt is not None:
+        found[layer.name, "value"] = layer.fmt.encode(found[layer.name, "value"] / scale.float())
+    return found
 
 
 def quantize(

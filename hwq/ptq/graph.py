@@ -1,9 +1,9 @@
-"""The small language that networks are brought to: nine operators, each with its float function."""
+"""The small language that networks are brought to: a dozen operators, each with its float function."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,16 +12,20 @@ from torch import Tensor
 from torch.nn import functional as fn
 
 from hwq.errors import HwqError
+from hwq.ptq.call import Call
 
-__all__ = ["Graph", "Node", "Pair", "Product", "Window", "apply", "check_images", "release"]
+__all__ = ["Graph", "Node", "Pair", "Ports", "Product", "Window", "apply", "check_images", "rectify", "release"]
 
 Pair = tuple[int, int]
 Product = tuple[int, int, int]
+Ports = Callable[[str], "Tensor | None"]
 
 WEIGHTED = ("conv2d", "linear")
 SUMS = ("add", "avgpool")
 PRODUCTS = (*WEIGHTED, "matmul", *SUMS)  # what runs on a Mac
-CODES = ("relu", "maxpool", "reshape")  # what only compares or moves codes
+MOVES = ("reshape", "move")  # what only moves codes
+CODES = ("relu", "maxpool", *MOVES)  # what only compares or moves codes
+REAL = ("input", "constant", "host")  # what begins with real numbers
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator. `relu` says that a rectifier follows inside the node; `shape` is the output's, batch left out."""
+    """One operator; `shape` is the output's, batch left out.
+
+    `relu` says that a rectifier follows inside the node, one that ends at `most`. `call` is what a node that moves, or
+    that the host computes, runs. `whole` says of an input that it is of whole numbers, as tokens are.
+    """
 
     name: str
     op: str
@@ -50,13 +58,17 @@ class Node:
     shape: tuple[int, ...]
     window: Window = Window()
     relu: bool = False
+    most: float = math.inf
+    call: Call | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A network as nodes in order of execution, its tensors keyed by (layer, port): "weight" and "bias".
+    """A network as nodes in order of execution, its tensors keyed by (node, port).
 
-    The first node is the input, the last one the output.
+    Ports are "weight" and "bias" of a layer, "value" of a constant, and the names of arguments of a call. The first
+    node is the input, the last one the output.
     """
 
     nodes: tuple[Node, ...]
@@ -115,7 +127,7 @@ class Graph:
 
     def macs(self, node: Node) -> int:
         """Multiply-accumulates of the node for one image; 0 where it only moves or compares codes."""
-        return sum(map(math.prod, self.products(node)))
+        return sum(map(math.prod, self.products(node))) + (node.call.macs if node.call else 0)
 
     def walk(self, images: Tensor) -> Iterator[tuple[Node, Tensor, Tensor]]:
         """Every node with its float value [N, *shape] before and after its rectifier, in order.
@@ -125,11 +137,15 @@ class Graph:
         left = self.readers()
         values: dict[str, Tensor] = {}
         for node in self.nodes:
-            weight, bias = (self.state.get((node.name, port)) for port in ("weight", "bias"))
-            before = apply(node, [values[name] for name in node.inputs] or [images], weight, bias)
-            values[node.name] = torch.relu(before) if node.relu else before
+            read = [values[name] for name in node.inputs]
+            before = images if node.op == "input" else apply(node, read, self.ports(node), len(images))
+            values[node.name] = rectify(node, before)
             yield node, before, values[node.name]
             release(values, node, left)
+
+    def ports(self, node: Node) -> Callable[[str], Tensor | None]:
+        """What the node holds, by port."""
+        return lambda port: self.state.get((node.name, port))
 
     def readers(self) -> dict[str, int]:
         """How many nodes read each value."""
@@ -149,37 +165,59 @@ def release(values: dict[str, Tensor], node: Node, left: dict[str, int]) -> None
             del values[name]
 
 
-def apply(node: Node, read: list[Tensor], weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """What `node` computes of `read` in torch's arithmetic, for any meaning of the numbers."""
-    x, w = read[0], node.window
+def rectify(node: Node, x: Tensor) -> Tensor:
+    """`x` after the node's rectifier."""
+    return x.clamp(0, node.most) if node.relu else x
+
+
+def apply(node: Node, read: list[Tensor], held: Ports, images: int) -> Tensor:
+    """What `node` computes of `read` in torch's arithmetic, for any meaning of the numbers; `held` gives its tensors.
+
+    A rectifier inside the node is left out.
+    """
+    w, weight = node.window, held("weight")
     match node.op:
-        case "input":
-            return x
+        case "constant":
+            value = held("value")
+            assert value is not None
+            return value.expand(images, *value.shape)
         case "conv2d" if weight is not None:
-            return fn.conv2d(x, weight, bias, w.stride, w.padding, w.dilation, w.groups)
+            return fn.conv2d(read[0], weight, held("bias"), w.stride, w.padding, w.dilation, w.groups)
         case "linear" if weight is not None:
-            return fn.linear(x, weight, bias)
+            return fn.linear(read[0], weight, held("bias"))
         case "matmul":
-            return x @ read[1]
+            return read[0] @ read[1]
         case "add":
-            return sum(read[1:], start=x)
+            return sum(read[1:], start=read[0])
         case "avgpool":
-            return fn.avg_pool2d(x, w.kernel, w.stride, w.padding)
+            return fn.avg_pool2d(read[0], w.kernel, w.stride, w.padding)
         case "maxpool":
-            return fn.max_pool2d(x, w.kernel, w.stride, w.padding, w.dilation)
+            return fn.max_pool2d(read[0], w.kernel, w.stride, w.padding, w.dilation)
         case "relu":
-            return torch.relu(x)
+            return read[0].clamp(0, node.most)
         case "reshape":
-            return x.reshape(-1, *node.shape)
-    raise HwqError(f"an operator must be one of {', '.join((*PRODUCTS, *CODES))}, not {node.op!r}")
+            return read[0].reshape(-1, *node.shape)
+        case "move" | "host" if node.call is not None:
+            return node.call.run(read, _there(held), images)
+    raise HwqError(f"an operator must be one of {', '.join((*PRODUCTS, *CODES, *REAL))}, not {node.op!r}")
+
+
+def _there(held: Ports) -> Callable[[str], Tensor]:
+    def get(port: str) -> Tensor:
+        found = held(port)
+        assert found is not None
+        return found
+
+    return get
 
 
 def check_images(graph: Graph, images: Tensor, what: str = "images") -> None:
     """Refuse what cannot be an input of `graph`: no images, another shape, nan or inf."""
     shape = list(graph.input.shape)
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = str(images.dtype) if isinstance(images, Tensor) else type(images).__name__
-        raise HwqError(f"{what} must be a float tensor [N, {', '.join(map(str, shape))}], not {kind}")
+    whole = graph.input.whole
+    if not isinstance(images, Tensor) or images.is_floating_point() == whole:
+        kind, wanted = str(getattr(images, "dtype", type(images).__name__)), "an integer" if whole else "a float"
+        raise HwqError(f"{what} must be {wanted} tensor [N, {', '.join(map(str, shape))}], not {kind}")
     if list(images.shape[1:]) != shape:
         raise HwqError(f"{what} must have the shape [N, {', '.join(map(str, shape))}], not {list(images.shape)}")
     if len(images) == 0:

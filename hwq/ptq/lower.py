@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.binding import for_layer, result_format
-from hwq.ptq.graph import PRODUCTS, WEIGHTED, Graph, Node
+from hwq.ptq.graph import CODES, PRODUCTS, REAL, WEIGHTED, Graph, Node
 
 __all__ = ["Assignment", "Layer", "check_roles", "default_roles", "layer_graph", "lower", "parse_assignment"]
 
@@ -20,8 +21,9 @@ Assignment = Mapping[str, str | Datapath]
 class Layer:
     """A node with its number formats.
 
-    `datapath` is None where codes are only moved or compared. `fmt` is the format of the value; None says that it is
-    the sum on the accumulator's grid, because only the host reads it. Values of one `group` share their scale.
+    `datapath` is None where codes are only moved or compared, and on the host. `fmt` is the format of the value. None
+    says that only the host reads it: as the sum on the accumulator's grid where that is the network's result, else as
+    a `real` number, which a sum becomes by the scale of its channel. Values of one `group` share their scale.
     """
 
     node: Node
@@ -29,6 +31,7 @@ class Layer:
     datapath: Datapath | None
     fmt: Format | None
     group: str = ""
+    real: bool = False
 
     @property
     def name(self) -> str:
@@ -39,6 +42,16 @@ class Layer:
     def op(self) -> str:
         """The operator."""
         return self.node.op
+
+    @property
+    def outside(self) -> bool:
+        """True of what begins or stays outside of the hardware."""
+        return self.datapath is None and (self.real or self.op in REAL)
+
+    @property
+    def reads_reals(self) -> bool:
+        """True if real numbers enter, not codes."""
+        return self.outside and bool(self.node.inputs)
 
     @property
     def relu_on_codes(self) -> bool:
@@ -55,12 +68,27 @@ def default_roles(graph: Graph) -> dict[str, str]:
 
 
 def check_roles(graph: Graph, roles: Mapping[str, str], named: Collection[str]) -> None:
-    """Refuse an assignment to the roles `named`, unless they are all of `roles` and else only operators."""
+    """Refuse an assignment to the roles `named`, unless they are all of `roles` and else only operators and layers.
+
+    A layer is named by itself or by a pattern ("*.values", as in file names) which one layer or more must match.
+    """
     needed = dict.fromkeys(roles.values())
-    operators = dict.fromkeys(node.op for node in graph.nodes if node.inputs and node.name not in roles)
-    if not set(needed) <= set(named) <= {*needed, *operators}:
+    operators = dict.fromkeys(node.op for node in graph.nodes if node.op in PRODUCTS and node.name not in roles)
+    others = [name for name in named if name not in needed and name not in operators]
+    known = all(any(map(_matches(name), _products(graph))) for name in others)
+    if not set(needed) <= set(named) or not known:
         may = f" and may have {', '.join(operators)}" if operators else ""
-        raise HwqError(f"an assignment must have the roles {', '.join(needed)}{may}, not {', '.join(named)}")
+        raise HwqError(
+            f"an assignment must have the roles {', '.join(needed)}{may} and names of layers, not {', '.join(named)}"
+        )
+
+
+def _products(graph: Graph) -> list[Node]:
+    return [node for node in graph.nodes if node.op in PRODUCTS]
+
+
+def _matches(pattern: str) -> Callable[[Node], bool]:
+    return lambda node: fnmatchcase(node.name, pattern)
 
 
 def lower(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> tuple[Layer, ...]:
@@ -79,7 +107,7 @@ def lower(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> tup
         datapath, inputs = datapaths[role[node.name]], []
         for name, fmt in zip(node.inputs, _ports(node, datapath, formats[node.name]), strict=True):
             written = formats[name]
-            if fmt != written and written is not None:
+            if fmt is not None and written is not None and fmt != written:
                 bridge = Node(f"{name}:{fmt}", "add", (name,), graph[name].shape)
                 bridging = for_layer(datapath, bridge, written, fmt)
                 layers.setdefault(bridge.name, Layer(bridge, role[node.name], bridging, fmt))
@@ -88,7 +116,7 @@ def lower(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> tup
         made = replace(node, inputs=tuple(inputs))
         needed = for_layer(datapath, made, datapath.mac.a, formats[node.name]) if node.op in PRODUCTS else None
         layers[node.name] = Layer(made, role[node.name], needed, formats[node.name])
-    return _with_groups(list(layers.values()))
+    return _with_groups(_with_reals(list(layers.values())))
 
 
 def layer_graph(graph: Graph, layers: tuple[Layer, ...]) -> Graph:
@@ -104,22 +132,30 @@ def parse_assignment(assignment: Assignment) -> dict[str, Datapath]:
 
 
 def _node_roles(graph: Graph, roles: Mapping[str, str], datapaths: Mapping[str, Datapath]) -> dict[str, str]:
-    """Every node's role: its own, else one named after its operator, else that of the value it reads first."""
+    """Every node's role: the last name or pattern that matches it; else its own, else one named after its operator.
+
+    What has none of these has the role, without patterns, of the value that it reads first.
+    """
     for name in roles:
         if all(node.name != name for node in graph.nodes):
             raise HwqError(f"a role must belong to a layer of the network, not to {name!r}")
     check_roles(graph, roles, datapaths)
+    given = {*roles.values(), *(node.op for node in graph.nodes)}
+    patterns = [(name, _matches(name)) for name in reversed([*datapaths]) if name not in given]
     found: dict[str, str] = {}
     entry = next((roles[node.name] for node in graph.nodes if node.name in roles), next(iter(datapaths)))
     for node in graph.nodes:
         named = node.op if node.op in datapaths else None
         inherited = found[node.inputs[0]] if node.inputs else entry
         found[node.name] = roles.get(node.name) or named or inherited
-    return found
+    matched = {node.name: next((name for name, match in patterns if match(node)), None) for node in _products(graph)}
+    return found | {name: pattern for name, pattern in matched.items() if pattern}
 
 
 def _ports(node: Node, datapath: Datapath, own: Format | None) -> tuple[Format | None, ...]:
-    """The format that the node takes at each input; what moves codes takes that of its own value."""
+    """The format that the node takes at each input; what moves codes takes that of its own value, the host any."""
+    if node.op == "host":
+        return (None,) * len(node.inputs)
     if node.op not in PRODUCTS:
         return (own,) * len(node.inputs)
     second = datapath.mac.w if node.op == "matmul" else datapath.mac.a
@@ -136,16 +172,35 @@ def _formats(graph: Graph, role: Mapping[str, str], datapaths: Mapping[str, Data
                 wishes[name].insert(0, fmt)
     found: dict[str, Format | None] = {}
     for node in graph.nodes:
-        moves = node.inputs and node.op not in PRODUCTS
-        unread = found[node.inputs[0]] if moves else result_format(datapaths[role[node.name]])
+        if node.op in PRODUCTS:
+            unread = result_format(datapaths[role[node.name]])
+        else:
+            unread = found[node.inputs[0]] if node.op in CODES else None
         found[node.name] = wishes[node.name][0] if wishes[node.name] else unread
     return found
+
+
+def _with_reals(layers: list[Layer]) -> list[Layer]:
+    """Mark the values without a format that an operator on the host makes or reads, through whatever moves them."""
+    read: dict[str, bool] = {}
+    for layer in reversed(layers):
+        read.setdefault(layer.name, False)
+        for name in layer.node.inputs:
+            read[name] = read.get(name, False) or layer.op == "host" or (layer.op in CODES and read[layer.name])
+    real: dict[str, bool] = {}
+    for layer in layers:
+        made = layer.op in REAL or (layer.op in CODES and real[layer.node.inputs[0]])
+        real[layer.name] = layer.fmt is None and (made or read[layer.name])
+    return [replace(layer, real=real[layer.name]) for layer in layers]
 
 
 def _with_groups(layers: list[Layer]) -> tuple[Layer, ...]:
     """Join the values that must share a scale: what codes are moved or compared into has the scale of those codes."""
     group: dict[str, str] = {}
     for layer in layers:
-        moves = layer.op not in PRODUCTS and layer.node.inputs
-        group[layer.name] = group[layer.node.inputs[0]] if moves else layer.name
+        group[layer.name] = layer.name
+        if layer.op in CODES:
+            first, *others = (group[name] for name in layer.node.inputs)
+            group[layer.name] = first
+            group |= {name: first for name, of in group.items() if of in others}
     return tuple(replace(layer, group=group[layer.name]) for layer in layers)

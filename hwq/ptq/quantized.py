@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +14,8 @@ from torch import Tensor
 from hwq.errors import HwqError
 from hwq.ptq.constants import ratio_value
 from hwq.ptq.exact import compute
-from hwq.ptq.fake import Held, accumulate, finish, on_grid
-from hwq.ptq.graph import Graph, apply, check_images, release
+from hwq.ptq.fake import Held, accumulate, by_channel, finish, on_grid, outside
+from hwq.ptq.graph import Graph, Ports, apply, check_images, rectify, release
 from hwq.ptq.lower import Layer
 
 __all__ = ["Kind", "QuantizedModel"]
@@ -29,7 +30,9 @@ class QuantizedModel:
 
     `state` is keyed by (layer, port): "weight" codes [N, ...] with their real "weight_scale" [N]; "bias" codes [N] on
     the accumulator's grid; "mul" and "shift" [N], the requantizer's encoded ratios; "scale", the real step of the
-    layer's value. Only the input's and the output's "scale" are used outside of the hardware; the others explain.
+    layer's value. Only the input's and the output's "scale" are used outside of the hardware, and those where the host
+    computes; the others explain. A constant has a "value" [*shape], an operator on the host its arguments; a product
+    that the host reads as real numbers has the "unit" [N] of its sums, and the scale of a real value is 1.
     """
 
     name: str
@@ -88,9 +91,19 @@ class QuantizedModel:
         *_, (layer, codes) = self.walk_exact(images)
         return self.decode(layer, codes) * float(self.state[layer.name, "scale"])
 
+    @cached_property
+    def float_ops(self) -> list[dict[str, str | int]]:
+        """What the host computes in float: {name, op, elements, macs} of one image each."""
+        return [
+            {"name": x.name, "op": x.node.call.name, "elements": math.prod(x.node.shape), "macs": x.node.call.macs}
+            for x in self.layers
+            if x.op == "host" and x.node.call is not None
+        ]
+
     def decode(self, layer: Layer, codes: Tensor) -> Tensor:
-        """The values of a layer's codes, in units of its scale."""
-        assert layer.fmt is not None
+        """The values of a layer's codes, in units of its scale; real numbers as they are."""
+        if layer.real or layer.fmt is None:
+            return codes.double() if codes.is_floating_point() else codes
         values: Tensor = layer.fmt.decode(codes)
         return values.double()
 
@@ -110,18 +123,28 @@ class QuantizedModel:
         return float((self.predict(images, kind) == labels).double().mean())
 
     def walk_exact(self, images: Tensor) -> Iterator[tuple[Layer, Tensor]]:
-        """Every layer with its codes [N, *shape]."""
+        """Every layer with its codes [N, *shape], or with real numbers where it is `real`."""
         check_images(self.graph, images)
-        codes: dict[str, Tensor] = {}
+        values: dict[str, Tensor] = {}
         left = self.graph.readers()
         for layer in self.layers:
-            if layer.op == "input":
-                assert layer.fmt is not None
-                codes[layer.name] = layer.fmt.encode(images / self.state[layer.name, "scale"].to(images.dtype))
-            else:
-                codes[layer.name] = compute(layer, [codes[name] for name in layer.node.inputs], self.state)
-            yield layer, codes[layer.name]
-            release(codes, layer.node, left)
+            values[layer.name] = self._exact(layer, self._read(layer, values) or [images], len(images))
+            yield layer, values[layer.name]
+            release(values, layer.node, left)
+
+    def _exact(self, layer: Layer, read: list[Tensor], images: int) -> Tensor:
+        if not layer.outside:
+            codes = compute(layer, read, self.state)
+            if not layer.real or layer.datapath is None:
+                return codes
+            unit = by_channel(self.state[layer.name, "unit"], layer.node)
+            return rectify(layer.node, layer.datapath.mac.output.decode(codes).double() * unit)
+        wide = [x.double() if x.is_floating_point() and layer.op == "host" else x for x in read]
+        made = wide[0] if layer.op == "input" else apply(layer.node, wide, self._ports(layer, torch.float64), images)
+        if layer.real or layer.fmt is None:
+            return made
+        encoded: Tensor = layer.fmt.encode(made / self.state[layer.name, "scale"].to(made.dtype))
+        return encoded
 
     def walk_fake(self, images: Tensor, weights: Mapping[str, Tensor] | None = None) -> Iterator[tuple[Layer, Tensor]]:
         """Every layer with its value [N, *shape] in units of its scale; `weights` as in `fake`."""
@@ -129,18 +152,43 @@ class QuantizedModel:
         values: dict[str, Tensor] = {}
         left = self.graph.readers()
         for layer in self.layers:
-            read = [values[name] for name in layer.node.inputs]
-            if layer.op == "input":
-                assert layer.fmt is not None
-                made = on_grid(images / self.state[layer.name, "scale"].to(images.dtype), layer.fmt)
-            elif layer.datapath is None:
-                made = apply(layer.node, read)
+            read = self._read(layer, values, fake=True) or [images]
+            if layer.datapath is None:
+                made = outside(layer, read, self._scale(layer), self._ports(layer, torch.float32), len(images))
             else:
                 weight = self._weight(layer, (weights or {}).get(layer.name))
-                made = finish(layer, accumulate(layer, read, weight), self._held[layer.name])
+                made = finish(layer, accumulate(layer, read, weight), self._held[layer.name], self._scale(layer))
             values[layer.name] = made
             yield layer, made
             release(values, layer.node, left)
+
+    def _read(self, layer: Layer, values: Mapping[str, Tensor], fake: bool = False) -> list[Tensor]:
+        """What a layer reads: codes, or their values in units of their scales, or real numbers where it takes those."""
+        read = []
+        for name in layer.node.inputs:
+            source, x = self._layers[name], values[name]
+            if layer.reads_reals and not source.real:
+                x = (x if fake else self.decode(source, x)) * self._scale(source)
+            read.append(x)
+        return read
+
+    def _scale(self, layer: Layer) -> float:
+        return float(self.state[layer.name, "scale"])
+
+    def _ports(self, layer: Layer, dtype: torch.dtype) -> Ports:
+        """What an operator outside of the datapaths holds, as real numbers."""
+
+        def get(port: str) -> Tensor | None:
+            held = self.state.get((layer.name, port))
+            if held is not None and port == "value" and layer.fmt is not None:
+                held = self.decode(layer, held) * self._scale(layer)
+            return held.to(dtype) if held is not None and held.is_floating_point() else held
+
+        return get
+
+    @cached_property
+    def _layers(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
 
     def _weight(self, layer: Layer, given: Tensor | None) -> Tensor | None:
         if given is None:
@@ -161,5 +209,5 @@ class QuantizedModel:
             weight = mac.w.decode(port["weight"]).float() if "weight" in port else None
             bias = mac.acc_format.decode(port["bias"]).float() if "bias" in port else torch.zeros(1)
             ratio = ratio_value(port["mul"], port["shift"]).float() if "mul" in port else None
-            held[layer.name] = Held(weight, bias, ratio)
+            held[layer.name] = Held(weight, bias, ratio, port["unit"].float() if "unit" in port else None)
         return held

@@ -47,7 +47,7 @@ def report(
     """The record of `hwq ptq --json`: `score(predicted, labels)` of float, fake and exact network on n test images.
 
     `difference(float, exact, labels)`, where given, makes `lost`: how much of the metric the hardware loses, paired.
-    `float_ops` names operators that the host computes in float, and is empty: an unsupported operator is refused.
+    `float_ops` names the operators that the host computes in float.
     """
     images, labels = subject.test(n)
     graph = trace(subject.net, images)
@@ -60,7 +60,7 @@ def report(
         "n": len(images),
         **{kind: score(classes, labels).json() for kind, classes in predicted.items()},
         **({} if lost is None else {"lost": lost.json()}),
-        "float_ops": [],
+        "float_ops": quantized.float_ops,
         "assignment": quantized.assignment,
         "per_layer": per_layer(graph, quantized, images[:_LAYER_IMAGES]),
     }

@@ -37,7 +37,8 @@ class Solved:
     """A layer's constants before its accumulator has a width.
 
     `weight` codes, `weight_scale` [N], `bias` numbers [N] on the accumulator's grid, `mul` and `shift` [N] of the
-    requantizer (None where the sum itself is the result), and `scale` of the value.
+    requantizer (None where the sum itself is the result), and `scale` of the value. `unit` [N] is that of a sum which
+    the host reads as real numbers.
     """
 
     weight: Tensor | None
@@ -46,6 +47,7 @@ class Solved:
     mul: Tensor | None
     shift: Tensor | None
     scale: Tensor
+    unit: Tensor | None = None
 
     def held(self, layer: Layer) -> Held:
         """The same constants as numbers."""
@@ -53,7 +55,7 @@ class Solved:
         mac = layer.datapath.mac
         ratio = None if self.mul is None or self.shift is None else ratio_value(self.mul, self.shift).float()
         weight = None if self.weight is None else mac.w.decode(self.weight).float()
-        return Held(weight, self.bias.float(), ratio)
+        return Held(weight, self.bias.float(), ratio, None if self.unit is None else self.unit.float())
 
 
 def solve(
@@ -69,7 +71,7 @@ def solve(
     rows = weight.flatten(1).double()
     check_finite(rows, f"weights of {layer.name!r}")
     moment = second_moment(node, inputs.values[0]) if recipe.looks_at_inputs else None
-    scale = _weight_scale(rows, fmt, moment, recipe, recipe.per_channel and out is not None)
+    scale = _weight_scale(rows, fmt, moment, recipe, recipe.per_channel and (out is not None or layer.real))
     scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
     grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
     none = grouped.new_zeros(0)
@@ -108,6 +110,8 @@ def _solved(
         largest = f"{float(bias.abs().max()):.3g}"
         raise HwqError(f"biases of {layer.name!r} must fit {grid}, not be as large as {largest}; write +fixed(n,frac)")
     on_accumulator: Tensor = grid.decode(grid.encode(bias)).double()
+    if layer.real:
+        return Solved(weight, scale, on_accumulator, None, None, torch.ones((), dtype=torch.float64), unit)
     if out is None:
         return Solved(weight, scale, on_accumulator, None, None, unit[0])
     assert mac.requant is not None

@@ -17,7 +17,7 @@ _BATCH = 64
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Of each value a `sample` [S], extremes among it; of each weighted layer the `mean` [channels] before its relu."""
+    """Of each float value a `sample` [S], extremes among it; of each weighted layer the `mean` [N] before its relu."""
 
     sample: dict[str, Tensor]
     mean: dict[str, Tensor]
@@ -33,6 +33,8 @@ def observe(graph: Graph, images: Tensor, for_means: int) -> Statistics:
     for start in range(0, len(images), _BATCH):
         means = max(0, min(_BATCH, for_means - start))
         for node, before, value in graph.walk(images[start : start + _BATCH]):
+            if not value.is_floating_point():  # tokens and masks, which only the host reads
+                continue
             flat = value.flatten()
             # A stride that shares no factor with the shape would be better still; an odd one avoids every even period.
             stride = max(1, len(flat) // quota) | 1
@@ -42,7 +44,8 @@ def observe(graph: Graph, images: Tensor, for_means: int) -> Statistics:
                 sums[node.name] = sums.get(node.name, torch.zeros_like(total)) + total / positions(node.shape, node.op)
     count = min(for_means, len(images))
     return Statistics(
-        {name: torch.cat(kept) for name, kept in parts.items()}, {name: total / count for name, total in sums.items()}
+        {name: torch.cat(kept) for name, kept in parts.items() if kept},
+        {name: total / count for name, total in sums.items()},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ from safetensors.torch import save_file
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
 from hwq.formats import parse_format
+from hwq.ptq.call import Call
 from hwq.ptq.graph import Node, Window
 from hwq.ptq.lower import Layer
 from hwq.ptq.quantized import QuantizedModel
 
 __all__ = ["load", "save"]
 
-_VERSION = 1
+_VERSION = 2
 _SIDES = ("kernel", "stride", "padding", "dilation")
 
 
@@ -46,11 +47,12 @@ def load(path: str | Path) -> QuantizedModel:
 
 def _described(layer: Layer) -> dict[str, Any]:
     return {
-        "node": asdict(layer.node),
+        "node": asdict(replace(layer.node, call=None)) | {"call": layer.node.call and layer.node.call.json()},
         "role": layer.role,
         "datapath": None if layer.datapath is None else str(layer.datapath),
-        "format": str(layer.fmt),
+        "format": None if layer.fmt is None else str(layer.fmt),
         "group": layer.group,
+        "real": layer.real,
     }
 
 
@@ -58,6 +60,9 @@ def _layer(record: dict[str, Any]) -> Layer:
     node = record["node"]
     kernel, stride, padding, dilation = ((s[0], s[1]) for s in map(node["window"].get, _SIDES))
     window = Window(kernel, stride, padding, dilation, node["window"]["groups"])
-    made = Node(node["name"], node["op"], tuple(node["inputs"]), tuple(node["shape"]), window, node["relu"])
+    call = None if node["call"] is None else Call.from_json(node["call"])
+    inputs, shape = tuple(node["inputs"]), tuple(node["shape"])
+    made = Node(node["name"], node["op"], inputs, shape, window, node["relu"], node["most"], call, node["whole"])
     datapath = None if record["datapath"] is None else Datapath.parse(record["datapath"])
-    return Layer(made, record["role"], datapath, parse_format(record["format"]), record["group"])
+    fmt = None if record["format"] is None else parse_format(record["format"])
+    return Layer(made, record["role"], datapath, fmt, record["group"], record["real"])

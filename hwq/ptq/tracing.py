@@ -1,15 +1,17 @@
-"""From a torch module to a `Graph`: traced, batch norms folded, rectifiers fused, operators brought to nine."""
+"""From a torch module to a `Graph`: recorded, norms folded, rectifiers fused, operators brought to a dozen."""
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
 
 from hwq.errors import HwqError
-from hwq.ptq.building import BATCHES, Builder, Seen
-from hwq.ptq.emitters import EMITTERS
+from hwq.ptq.capture import ALIASES, BATCHES, EMITTERS, MOVES, Builder, Recording, bound, record
 from hwq.ptq.graph import PRODUCTS, Graph, Node
 
 __all__ = ["trace"]
@@ -17,32 +19,31 @@ __all__ = ["trace"]
 _TOLERANCE = 1e-3
 
 
-def trace(net: nn.Module, example: Tensor) -> Graph:
+def trace(net: nn.Module | ExportedProgram, example: Tensor) -> Graph:
     """The graph of `net` in eval mode for images shaped like `example` [N, ...]; its float function is that of `net`.
 
-    That is checked on images of the example, to 1e-3 of the largest output.
-    An operator outside the language is refused by name, with its share of the multiply-accumulates.
+    That is checked on images of the example, to 1e-3 of the largest output. An operator outside the language stays as
+    it is: what only moves numbers becomes a move of codes, and everything else is left to the host, in float.
     """
     if example.dim() < 2 or len(example) == 0:
         raise HwqError(f"an example must be a batch of 1 or more images [N, ...], not of shape {list(example.shape)}")
-    was_training = net.training
-    net.eval()
+    module = net.module() if isinstance(net, ExportedProgram) else net
+    training = {part: part.training for part in module.modules()}
+    if not isinstance(net, ExportedProgram):
+        module.eval()
     try:
-        module = fx.symbolic_trace(net)
-        seen = Seen(module)
+        recording = record(module, lambda size: _batch(example, size))
+        graph = _graph(recording)
         with torch.no_grad():
-            for size in BATCHES:
-                seen.run_batch(_batch(example, size))
-            builder = Builder(module, seen, EMITTERS)
-            graph = builder.build()
-            _check(net, graph, builder, _batch(example, BATCHES[-1]))
+            _check(module, graph, _batch(example, BATCHES[-1]))
     except HwqError:
         raise
     except Exception as error:  # tracing runs the user's forward: anything can come out
         reason = " ".join(str(error).split())
-        raise HwqError(f"the network must trace with torch.fx, not fail with {reason}") from error
+        raise HwqError(f"the network must run where torch records it, not fail with {reason}") from error
     finally:
-        net.train(was_training)
+        for part, was in training.items():
+            part.training = was
     return _fuse(graph)
 
 
@@ -51,15 +52,56 @@ def _batch(example: Tensor, size: int) -> Tensor:
     return example[torch.arange(size) % len(example)]
 
 
-def _check(net: nn.Module, graph: Graph, builder: Builder, images: Tensor) -> None:
-    """Refuse a graph whose outputs are not those of `net`: hooks of its modules are not in it, for one."""
-    want, found = net(images), graph.run(images)
-    if _near(found, want):
+def _graph(recording: Recording) -> Graph:
+    builder = Builder(recording)
+    for node in recording.nodes:
+        if node.op == "output":
+            returned: Any = node.args[0]
+            alone = isinstance(returned, list | tuple) and len(returned) == 1
+            return builder.finish(returned[0] if alone else returned)
+        _visit(builder, node)
+    raise HwqError("a network must return a value, not nothing")
+
+
+def _visit(b: Builder, node: fx.Node) -> None:
+    """Write one recorded node, unless it depends on no image."""
+    if node.op == "placeholder":
+        if b.nodes:
+            raise HwqError(f"a network must have one input, not a second one {node.name!r}")
+        b.add(node, "input", (), b.shape(node), name="x")
+        b.nodes[0] = replace(b.nodes[0], whole=not b.recording.is_float(node))
+    elif node.op != "call_function" or node in b.recording.constants:
         return
-    builder.seen.run_batch(images, keeps=True)
-    first = next((n.name for n, _, x in graph.walk(images) if not _near(x, builder.value(n.name))), None)
-    where = f"{first!r} is the first node that differs" if first else "all of its nodes do what torch.fx saw"
-    raise HwqError(f"the graph of a network must compute its outputs, not {_miss(found, want)}; {where}")
+    elif node.target is operator.getitem:
+        source, pick = node.args
+        assert isinstance(source, fx.Node)
+        b.call(node, "move" if _packet(source) in MOVES else "host", source, bound(source), int(str(pick)))
+    elif isinstance(node.meta.get("val"), Tensor):
+        _write(b, node)
+
+
+def _write(b: Builder, node: fx.Node) -> None:
+    packet, arguments = _packet(node), bound(node)
+    emit = EMITTERS.get(packet)
+    if packet in ALIASES or (packet in ("to", "_to_copy") and _stays_float(b, node)):
+        b.alias[node] = b.alias[next(read for read in node.all_input_nodes if b.is_value(read))]
+    elif emit is None or not emit(b, node, arguments):
+        b.call(node, "move" if packet in MOVES else "host", node, arguments)
+
+
+def _stays_float(b: Builder, node: fx.Node) -> bool:
+    return all(b.recording.is_float(x) for x in (node, *node.all_input_nodes))
+
+
+def _packet(node: fx.Node) -> str:
+    return str(node.target).removeprefix("aten.").partition(".")[0]
+
+
+def _check(net: Any, graph: Graph, images: Tensor) -> None:
+    """Refuse a graph whose outputs are not those of `net`."""
+    want, found = net(images), graph.run(images)
+    if not _near(found, want):
+        raise HwqError(f"the graph of a network must compute its outputs, not {_miss(found, want)}")
 
 
 def _near(found: Tensor, want: Tensor) -> bool:
@@ -80,13 +122,14 @@ def _miss(found: Tensor, want: Tensor) -> str:
 def _fuse(graph: Graph) -> Graph:
     """Rectifiers join the product before them where they are its only reader."""
     renamed: dict[str, str] = {}
-    nodes: list[Node] = []
+    nodes: dict[str, Node] = {}
     for node in graph.nodes:
         inputs = tuple(renamed.get(name, name) for name in node.inputs)
-        before = next((n for n in nodes if inputs and n.name == inputs[0]), None)
-        if node.op == "relu" and before and before.op in PRODUCTS and len(graph.consumers(node.inputs[0])) == 1:
-            nodes[nodes.index(before)] = replace(before, relu=True)
+        before = nodes.get(inputs[0]) if inputs else None
+        alone = node.op == "relu" and len(graph.consumers(node.inputs[0])) == 1
+        if alone and before is not None and before.op in PRODUCTS and not before.relu:
+            nodes[before.name] = replace(before, relu=True, most=node.most)
             renamed[node.name] = before.name
         else:
-            nodes.append(replace(node, inputs=inputs))
-    return Graph(tuple(nodes), graph.state)
+            nodes[node.name] = replace(node, inputs=inputs)
+    return Graph(tuple(nodes.values()), graph.state)
