@@ -23,8 +23,8 @@ from hwq.formats import Format
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.lower import lower
 from hwq.ptq.moments import second_moment
-from hwq.ptq.solvers import hessian, proxy_loss
 from hwq.ptq.sums import powers, term_weights
+from hwq.ptq.weights import Points, Rows, hessian, proxy_loss
 from hwq.zoo.model import Model
 
 torch.set_num_threads(1)
@@ -451,12 +451,12 @@ def test_gptq_is_rounding_where_inputs_are_unrelated() -> None:
     weight, fmt = random_images(3, 5, 40).double() * 3, hwq.parse_format("int4")
     diagonal = torch.diag_embed(torch.rand(3, 40, dtype=torch.float64))
     diagonal[:, 7] = 0  # an input never seen
-    assert bool((ptq.gptq(weight, diagonal, fmt.quantize) == fmt.quantize(weight)).all())
+    assert bool((ptq.gptq(Rows(weight, Points(fmt.quantize), diagonal)).codes == fmt.quantize(weight)).all())
 
 
 def test_gptq_of_two_columns_by_hand() -> None:
     weight, moment = torch.full((1, 2), 0.6, dtype=torch.float64), torch.tensor([[1, 0.9], [0.9, 1]]).double()
-    solved = ptq.gptq(weight, moment, torch.round)
+    solved = ptq.gptq(Rows(weight, Points(torch.round), moment)).codes
     assert solved.tolist() == [[1, 0]]
     assert float(proxy_loss(weight, solved, moment)) == pytest.approx(0.088)
 
@@ -467,8 +467,8 @@ def test_gptq_is_never_worse_than_rounding(name: str, text: str) -> None:
     fmt = hwq.parse_format(text)
     rows = random_images(600, 300, seed=1) @ random_images(300, 300, seed=2)
     weight, moment = random_images(9, 300, seed=3).double(), hessian(rows)
-    solved = ptq.SOLVERS[name](weight, moment, fmt.quantize)
-    nearest = ptq.rtn(weight, moment, fmt.quantize)
+    given = Rows(weight, Points(fmt.quantize), moment)
+    solved, nearest = ptq.SOLVERS[name](given).codes, ptq.rtn(given).codes
     assert bool((fmt.quantize(solved) == solved).all())
     assert bool((proxy_loss(weight, solved, moment) <= proxy_loss(weight, nearest, moment)).all())
     assert float(proxy_loss(weight, solved, moment).sum()) < 0.7 * float(proxy_loss(weight, nearest, moment).sum())
@@ -866,7 +866,7 @@ def test_solvers_of_blocks_equal_numpy(name: str, solver: str) -> None:
     nearest = under(name, w, *scales_of(name, w))
     order = np.argsort(-np.diag(h), kind="stable") if solver == "gptq-ordered" else None
     want = nearest if solver == "rtn" else reference_gptq(name, w, h, order)
-    found = values_of(hwq.catalog[name], ptq.SOLVERS[solver](weight, moment, hwq.catalog[name]))
+    found = values_of(hwq.catalog[name], ptq.SOLVERS[solver](Rows(weight, hwq.catalog[name], moment)).codes)
     assert (found == want).all(), f"{(found != want).sum()} of {found.size} differ"
     loss = [float(proxy_loss(weight, torch.from_numpy(x), moment).sum()) for x in (found, nearest)]
     assert solver == "rtn" or loss[0] < 0.9 * loss[1], loss

@@ -8,14 +8,15 @@ from hwq.ptq.lower import Assignment, Layer
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe, recipe_words
 from hwq.ptq.results import per_layer, predict_float, report
-from hwq.ptq.solvers import SOLVERS, Solver, gptq, rtn
 from hwq.ptq.store import load, save
 from hwq.ptq.tracing import trace
+from hwq.ptq.weights import SOLVERS, Answer, Rows, Solver, gptq, rtn
 
 __all__ = [
     "CALIBRATORS",
     "DEFAULT_RECIPE",
     "SOLVERS",
+    "Answer",
     "Assignment",
     "Calibrator",
     "Graph",
@@ -24,6 +25,7 @@ __all__ = [
     "QuantizedModel",
     "Quantizer",
     "Recipe",
+    "Rows",
     "Solver",
     "Subject",
     "Window",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from itertools import repeat
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -26,6 +27,7 @@ from hwq.ptq.solve import Inputs, Solved, solve, solve_sum
 from hwq.ptq.statistics import observe
 from hwq.ptq.sums import aligned, families
 from hwq.ptq.tracing import trace
+from hwq.ptq.weights import CROSS
 
 State = dict[tuple[str, str], Tensor]
 
@@ -134,7 +136,8 @@ class Quantizer:
         values: dict[str, Tensor] = {}
         solved: dict[str, Solved] = {}
         left = graph.readers()
-        for layer in layers:
+        floats = self._float_inputs(graph) if CROSS in recipe.solver.needs else repeat(None)
+        for layer, before in zip(layers, floats, strict=False):
             read = [values[name] for name in layer.node.inputs] or [self._prefix]
             scale = float(scales.get(layer.name, 1.0))
             if layer.datapath is None:
@@ -144,7 +147,7 @@ class Quantizer:
                 ports = self.graph.ports(layer.node)
                 values[layer.name] = outside(layer, read, scale, ports, len(self._prefix))
             else:
-                made = self._solve_layer(layer, read, scales, recipe)
+                made = self._solve_layer(layer, read, before, scales, recipe)
                 held = made.held(layer)
                 solved[layer.name] = made
                 if layer is not layers[-1]:
@@ -152,7 +155,17 @@ class Quantizer:
             release(values, layer.node, left)
         return scales, solved
 
-    def _solve_layer(self, layer: Layer, read: list[Tensor], scales: dict[str, Tensor], recipe: Recipe) -> Solved:
+    def _float_inputs(self, graph: Graph) -> Iterator[Tensor | None]:
+        """What every node of `graph` reads first in the float network, node after node."""
+        left, values = graph.readers(), dict[str, Tensor]()
+        for node, _, value in graph.walk(self._prefix):
+            yield values[node.inputs[0]] if node.inputs else None
+            values[node.name] = value
+            release(values, node, left)
+
+    def _solve_layer(
+        self, layer: Layer, read: list[Tensor], before: Tensor | None, scales: dict[str, Tensor], recipe: Recipe
+    ) -> Solved:
         out = scales.get(layer.name)
         entering = [scales[name] for name in layer.node.inputs]
         if layer.op not in WEIGHTED:
@@ -160,7 +173,7 @@ class Quantizer:
         assert layer.datapath is not None
         weight, bias = self.graph.state[layer.name, "weight"], self.graph.state[layer.name, "bias"]
         fmt = layer.datapath.mac.a
-        inputs = Inputs(read, entering[0], max(fmt.max, -fmt.min))
+        inputs = Inputs(read, entering[0], max(fmt.max, -fmt.min), before)
         return solve(layer, weight, bias, self.statistics.mean[layer.name], inputs, out, recipe)
 
 

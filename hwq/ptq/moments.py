@@ -1,4 +1,4 @@
-"""The second moment of what a layer reads, of a sample of rows that is spread over all images."""
+"""The rows that a layer reads, a sample of them that is spread over all images, and their second moment."""
 
 from __future__ import annotations
 
@@ -7,24 +7,29 @@ from torch import Tensor
 from torch.nn import functional as fn
 
 from hwq.ptq.graph import Node, Window
-from hwq.ptq.solvers import hessian
+from hwq.ptq.weights import hessian
 
-__all__ = ["second_moment"]
+__all__ = ["input_rows", "second_moment"]
 
 _ROWS = 8192
 _SEED = 0
 
 
 def second_moment(node: Node, values: Tensor) -> Tensor:
-    """The Hessian [groups, K, K] of a layer from the values [N, ...] it reads: of 8,192 of its rows, or of all.
+    """The Hessian [groups, K, K] of a layer from the values [N, ...] it reads."""
+    return hessian(input_rows(node, values))
+
+
+def input_rows(node: Node, values: Tensor) -> Tensor:
+    """Rows [groups, T, K] whose products with the weights a layer forms of `values` [N, ...]: 8,192 of them, or all.
 
     Every row of every image is as likely as any other to be in the sample, which is the same each time.
     """
     if node.op == "linear":
         rows = values.flatten(0, -2)
-        return hessian(rows[_sample(len(rows))]).unsqueeze(0)
+        return rows[_sample(len(rows))].unsqueeze(0)
     positions = node.shape[1] * node.shape[2]
-    return hessian(_windows(values, node.window, node.shape[2], _sample(len(values) * positions), positions))
+    return _windows(values, node.window, node.shape[2], _sample(len(values) * positions), positions)
 
 
 def _sample(count: int) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hwq.errors import HwqError
 from hwq.ptq.calibrate import CALIBRATORS, Calibrator
-from hwq.ptq.solvers import SOLVERS, Solver
+from hwq.ptq.weights import SOLVERS, Solver
 
 __all__ = ["DEFAULT_RECIPE", "Recipe", "recipe_words"]
 
@@ -23,11 +23,6 @@ class Recipe:
     weights: Calibrator = CALIBRATORS["mse"]
     per_channel: bool = True
     bias_correction: bool = False
-
-    @property
-    def looks_at_inputs(self) -> bool:
-        """True if weights depend on what enters their layer."""
-        return self.solver is not SOLVERS["rtn"]
 
     @classmethod
     def parse(cls, text: str) -> Recipe:

@@ -15,21 +15,26 @@ from hwq.ptq.calibrate import check_finite
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.fake import Held, accumulate
 from hwq.ptq.lower import Layer
-from hwq.ptq.moments import second_moment
+from hwq.ptq.moments import input_rows
 from hwq.ptq.recipe import Recipe
 from hwq.ptq.statistics import by_channel
 from hwq.ptq.sums import encode_terms, term_weights
+from hwq.ptq.weights import CROSS, Rows, hessian
 
 __all__ = ["Inputs", "Solved", "solve", "solve_sum"]
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What a layer reads on the calibration images: `values` in units of `scale`, of at most the magnitude `most`."""
+    """What a layer reads on the calibration images: `values` in units of `scale`, of at most the magnitude `most`.
+
+    `floats` is what the float network has in place of the first value, where a solver asks for it.
+    """
 
     values: list[Tensor]
     scale: Tensor
     most: float
+    floats: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,12 +75,14 @@ def solve(
     fmt, node = layer.datapath.mac.w, layer.node
     rows = weight.flatten(1).double()
     check_finite(rows, f"weights of {layer.name!r}")
-    moment = second_moment(node, inputs.values[0]) if recipe.looks_at_inputs else None
-    scale = _weight_scale(rows, fmt, moment, recipe, recipe.per_channel and (out is not None or layer.real))
+    moment, cross = _moments(layer, inputs, recipe.solver.needs)
+    by_row = recipe.per_channel and (out is not None or layer.real)
+    scale = _weight_scale(rows, fmt, moment, recipe, by_row)
     scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
     grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
-    none = grouped.new_zeros(0)
-    codes = recipe.solver(grouped, none if moment is None else moment, fmt).reshape(weight.shape)
+    answer = recipe.solver(Rows(grouped, fmt, moment, cross, one_gain=not by_row))
+    codes = answer.codes.reshape(weight.shape)
+    scale = scale if answer.gain is None else scale * answer.gain.flatten()
     unit = inputs.scale * scale
     biased = "bias" in layer.datapath.mac.steps
     if not biased and bool(bias.any()):
@@ -117,6 +124,16 @@ def _solved(
     assert mac.requant is not None
     mul, shift = encode_ratio(unit / out, mac.requant, layer.name)
     return Solved(weight, scale, on_accumulator, mul, shift, out)
+
+
+def _moments(layer: Layer, inputs: Inputs, needs: frozenset[str]) -> tuple[Tensor | None, Tensor | None]:
+    """The moments [groups, K, K] of a layer's inputs that its solver `needs`, in units of the inputs' scale."""
+    if not needs:
+        return None, None
+    rows = input_rows(layer.node, inputs.values[0])
+    if CROSS not in needs or inputs.floats is None:
+        return hessian(rows), None
+    return hessian(rows), hessian(rows, input_rows(layer.node, inputs.floats / inputs.scale.to(rows.dtype)))
 
 
 def _weight_scale(rows: Tensor, fmt: Format, moment: Tensor | None, recipe: Recipe, per_channel: bool) -> Tensor:
