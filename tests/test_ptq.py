@@ -966,12 +966,17 @@ def test_products_are_those_of_one_image(resnet: Model) -> None:
 
 def test_the_report_has_the_fields_of_the_contract(resnet: Model) -> None:
     model = ptq.quantize(resnet, INT8)
-    assert "lost" not in ptq.report(resnet, model, zoo.accuracy, 10)
-    record = ptq.report(resnet, model, zoo.accuracy, 100, zoo.difference)
+    record = ptq.report(resnet, model, 100)
     assert -0.05 < record["lost"]["low"] <= record["lost"]["value"] <= record["lost"]["high"] < 0.05
     assert [record[key] for key in ("model", "metric", "n", "float_ops")] == ["resnet8", "top-1", 100, []]
     for kind in ("float", "fake", "exact"):
         assert 0 < record[kind]["low"] < record[kind]["value"] < record[kind]["high"] < 1
+    images, _ = resnet.test(100)
+    float_, exact = ptq.float_outputs(ptq.quantizer(resnet).graph, images), model.outputs(images)
+    assert record["beside"] == zoo.TOP1.beside(float_, exact)
+    assert record["beside"]["n"] == 100
+    crops = ptq.report(resnet, model, 10, resnet.calibration()[:30])
+    assert (crops["n"], crops["beside"]["n"]) == (10, 30)
     assert [layer["name"] for layer in record["per_layer"]][:3] == ["stem", "block1.conv1", "block1.conv2"]
     for layer in record["per_layer"]:
         assert {"name", "role", "datapath", "macs", "products", "sqnr_db", "saturated"} <= layer.keys()

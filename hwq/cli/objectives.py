@@ -43,7 +43,7 @@ class Subject:
         self._score = lru_cache(maxsize=None)(self._scored)
 
     def accuracy(self, images: int) -> Measure:
-        """The share of the first `images` test images that the hardware's bits classify rightly."""
+        """The task's metric of the hardware's bits over the first `images` test items; top-1 is called accuracy."""
         from hwq.search import Measure
 
         self.model.test(images)  # refuses a number that it does not have, before anything is scored
@@ -53,7 +53,9 @@ class Subject:
         def score(assignment: Mapping[str, str]) -> Score:
             return self._score(_numerics(assignment), images)
 
-        return Measure("accuracy", unit, "high", key, score, decimals=4, interval="95 %")
+        task = self.model.task
+        name = "accuracy" if task.share else task.name
+        return Measure(name, unit, "high" if task.higher else "low", key, score, decimals=4, interval="95 %")
 
     def area(self, device: str) -> Measure:
         """What the network's instances take on a device, each as it is written as Verilog."""
@@ -107,10 +109,8 @@ class Subject:
         return self.engine.quantize(dict(assignment), self.recipe)
 
     def _scored(self, numerics: tuple[tuple[str, str], ...], images: int) -> Score:
-        from hwq.zoo import accuracy
-
-        pixels, labels = self.model.test(images)
-        return accuracy(self._quantized(numerics).predict(pixels), labels)
+        inputs, targets = self.model.test(images)
+        return self.model.task.score(self._quantized(numerics).outputs(inputs), targets)
 
     def _cycles(self, assignment: Mapping[str, str]) -> float:
         products = self._quantized(tuple(assignment.items())).products()

@@ -20,7 +20,10 @@ __all__ = ["Calibration", "Images", "ModelName", "Recipe", "print_accumulators",
 KINDS = ("float", "fake", "exact")
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or file.py:function.")]
 Images = Annotated[
-    int | None, typer.Option("--images", metavar="N", help="Test images, all committed ones by default.")
+    int | None, typer.Option("--images", metavar="N", help="Test images, or other items; a default number else.")
+]
+Crops = Annotated[
+    int | None, typer.Option("--crops", metavar="N", help="Compare outputs on N unlabelled crops of photographs.")
 ]
 Calibration = Annotated[
     int | None, typer.Option("--calibration", metavar="N", help="Calibration images, 512 or all there are by default.")
@@ -44,6 +47,7 @@ def ptq(
     first: First = None,
     last: Last = None,
     images: Images = None,
+    crops: Crops = None,
     calibration: Calibration = None,
     device: Device = "xc7",
     save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the codes as safetensors.")] = None,
@@ -67,18 +71,19 @@ def ptq(
     methods = quantization.Recipe.parse(recipe)
     subject = zoo.load(model)
     subject.test(images)
+    unlabelled = None if crops is None else subject.crops(crops)
     engine = quantization.quantizer(subject, calibration)
     assignment = {role: text for role, text in assignment.items() if role in engine.roles.values()}
     worst = [text for text, *_ in engine.products(assignment)]  # refuses what cannot be quantized, before it is
     quantized = engine.quantize(assignment, methods)
-    report = quantization.report(subject, quantized, zoo.accuracy, images, zoo.difference)
+    report = quantization.report(subject, quantized, images, unlabelled)
     report["accumulators"] = accumulators(quantized, worst, device)
     if save is not None:
         quantization.save(quantized, save)
     if as_json:
         show(report)
     else:
-        _print(report)
+        _print(report, subject.task.share)
 
 
 def accumulators(quantized: QuantizedModel, worst: Sequence[str], device: str) -> dict[str, Any]:
@@ -118,15 +123,25 @@ def _widest(quantized: QuantizedModel, needed: dict[str, int]) -> dict[str, int]
     return found
 
 
-def _print(report: dict[str, Any]) -> None:
-    print(f"{report['model']}, {report['metric']} of {report['n']} images, 95 % intervals")
-    rows = [(kind, *(f"{report[kind][part]:.2%}" for part in ("value", "low", "high"))) for kind in KINDS]
-    table(["evaluator", "value", "low", "high"], rows)
-    lost = [f"{100 * report['lost'][part]:.2f}" for part in ("value", "low", "high")]
-    print(f"the hardware loses {lost[0]} points of float, paired interval [{lost[1]}, {lost[2]}]\n")
+def _print(report: dict[str, Any], share: bool) -> None:
+    """`share`: the metric is one of 1, and printed in percent, its difference in points."""
+    print(f"{report['model']}, {report['metric']} of {report['n']} items, 95 % intervals")
+    parts, form = ("value", "low", "high"), ".2%" if share else ".4f"
+    table(["evaluator", *parts], [(kind, *(f"{report[kind][part]:{form}}" for part in parts)) for kind in KINDS])
+    lost = [f"{100 * report['lost'][part]:.2f}" if share else f"{report['lost'][part]:.4f}" for part in parts]
+    print(f"the hardware loses {lost[0]}{' points' * share} of float, paired interval [{lost[1]}, {lost[2]}]")
+    print(f"its outputs beside float's, {_beside(report['beside'])}\n")
     columns = ["name", "datapath ", "macs", "sqnr_db", "saturated"]
     table(columns, [[layer[name.strip()] for name in columns] for layer in report["per_layer"]])
     print_accumulators(report["accumulators"])
+
+
+def _beside(near: dict[str, Any]) -> str:
+    """How near outputs are, in words."""
+    words = {"agreement": "agreement {:.2%}", "kl": "KL {:.4g} nats", "cosine": "cosine {:.5f}"}
+    told = [form.format(near[key]) for key, form in words.items() if key in near]
+    noise = "no noise" if near["sqnr_db"] is None else f"SQNR {near['sqnr_db']:.1f} dB"
+    return f"n={near['n']}: {', '.join([*told, noise])}"
 
 
 def print_accumulators(saved: dict[str, Any]) -> None:

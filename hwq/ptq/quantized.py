@@ -109,12 +109,16 @@ class QuantizedModel:
 
     def predict(self, images: Tensor, kind: Kind = "exact") -> Tensor:
         """The class [N] of every image: the place of its largest output, the first one on a tie."""
+        return self.outputs(images, kind).argmax(1)
+
+    def outputs(self, images: Tensor, kind: Kind = "exact") -> Tensor:
+        """The network's output [N, ...] for all images, computed in batches."""
         check_images(self.graph, images)
         run = {"exact": self.exact, "fake": self.fake}.get(kind)
         if run is None:
             raise HwqError(f"kind must be exact or fake, not {kind!r}")
         with torch.no_grad():
-            return torch.cat([run(batch).argmax(1) for batch in torch.split(images, _BATCH)])
+            return torch.cat([run(batch) for batch in torch.split(images, _BATCH)])
 
     def evaluate(self, images: Tensor, labels: Tensor, kind: Kind = "exact") -> float:
         """The share of images [N, ...] whose class is their label [N]."""

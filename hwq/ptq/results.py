@@ -1,9 +1,8 @@
-"""What a quantization came to: accuracy by three evaluators, and every layer's share of work, noise and saturation."""
+"""What a quantization came to: the metric by three evaluators, and every layer's work, noise and saturation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +15,7 @@ from hwq.ptq.lower import layer_graph
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.tracing import trace
 
-__all__ = ["Judged", "Score", "per_layer", "report"]
+__all__ = ["Judged", "Score", "Task", "float_outputs", "per_layer", "predict_float", "report"]
 
 _BATCH = 128
 _LAYER_IMAGES = 64
@@ -25,52 +24,74 @@ _LAYER_IMAGES = 64
 class Score(Protocol):
     """A metric with its interval."""
 
+    @property
+    def n(self) -> int: ...
     def json(self) -> dict[str, float]:
         """{value, low, high}."""
 
 
-class Judged(Subject, Protocol):
-    """A subject with labelled test images."""
+class Task(Protocol):
+    """What outputs [N, ...] are judged by: against targets, and beside those of a reference network."""
 
     @property
-    def metric(self) -> str: ...
+    def name(self) -> str: ...
+    @property
+    def higher(self) -> bool: ...
+    def score(self, outputs: Tensor, targets: Tensor, /) -> Score: ...
+    def difference(self, first: Tensor, second: Tensor, targets: Tensor, /) -> Score: ...
+    def beside(self, reference: Tensor, outputs: Tensor, /) -> dict[str, float | None]: ...
+
+
+class Judged(Subject, Protocol):
+    """A subject with test inputs and a task."""
+
+    @property
+    def task(self) -> Task: ...
     def test(self, n: int | None = None) -> tuple[Tensor, Tensor]: ...
 
 
 def report(
-    subject: Judged,
-    quantized: QuantizedModel,
-    score: Callable[[Tensor, Tensor], Score],
-    n: int | None = None,
-    difference: Callable[[Tensor, Tensor, Tensor], Score] | None = None,
+    subject: Judged, quantized: QuantizedModel, n: int | None = None, crops: Tensor | None = None
 ) -> dict[str, Any]:
-    """The record of `hwq ptq --json`: `score(predicted, labels)` of float, fake and exact network on n test images.
+    """The record of `hwq ptq --json`: the task's metric of float, fake and exact network on n test items.
 
-    `difference(float, exact, labels)`, where given, makes `lost`: how much of the metric the hardware loses, paired.
-    `float_ops` names the operators that the host computes in float.
+    `lost` is how much worse exact is than float, paired. `beside` compares the hardware's outputs with the
+    float network's, on unlabelled `crops` [M, ...] where given, else on the test inputs. `float_ops` names the
+    operators that the host computes in float.
     """
-    images, labels = subject.test(n)
-    graph = trace(subject.net, images)
-    predicted = {"float": predict_float(graph, images)}
-    predicted |= {"fake": quantized.predict(images, "fake"), "exact": quantized.predict(images, "exact")}
-    lost = difference(predicted["float"], predicted["exact"], labels) if difference else None
+    inputs, targets = subject.test(n)
+    graph, task = trace(subject.net, inputs), subject.task
+    outputs = {"float": float_outputs(graph, inputs)}
+    outputs |= {"fake": quantized.outputs(inputs, "fake"), "exact": quantized.outputs(inputs, "exact")}
+    scores = {kind: task.score(made, targets) for kind, made in outputs.items()}
+    better, worse = ("float", "exact") if task.higher else ("exact", "float")  # of a network that loses
+    if crops is None:
+        beside = task.beside(outputs["float"], outputs["exact"])
+    else:
+        beside = task.beside(float_outputs(graph, crops), quantized.outputs(crops))
     return {
         "model": subject.name,
-        "metric": subject.metric,
-        "n": len(images),
-        **{kind: score(classes, labels).json() for kind, classes in predicted.items()},
-        **({} if lost is None else {"lost": lost.json()}),
+        "metric": task.name,
+        "n": scores["float"].n,
+        **{kind: score.json() for kind, score in scores.items()},
+        "lost": task.difference(outputs[better], outputs[worse], targets).json(),
+        "beside": beside,
         "float_ops": quantized.float_ops,
         "assignment": quantized.assignment,
-        "per_layer": per_layer(graph, quantized, images[:_LAYER_IMAGES]),
+        "per_layer": per_layer(graph, quantized, inputs[:_LAYER_IMAGES]),
     }
 
 
 def predict_float(graph: Graph, images: Tensor) -> Tensor:
     """The class [N] of every image by the float network."""
+    return float_outputs(graph, images).argmax(1)
+
+
+def float_outputs(graph: Graph, images: Tensor) -> Tensor:
+    """The float network's output [N, ...] for all images, computed in batches."""
     check_images(graph, images)
     with torch.no_grad():
-        return torch.cat([graph.run(batch).argmax(1) for batch in torch.split(images, _BATCH)])
+        return torch.cat([graph.run(batch) for batch in torch.split(images, _BATCH)])
 
 
 @torch.no_grad()

@@ -11,8 +11,21 @@ from hwq.errors import HwqError
 from hwq.zoo.layers import layer_weights
 from hwq.zoo.model import Data, Model
 from hwq.zoo.score import Score, accuracy, difference, wilson
+from hwq.zoo.task import TOP1, Task
 
-__all__ = ["Data", "Model", "Score", "accuracy", "difference", "layer_weights", "load", "models", "wilson"]
+__all__ = [
+    "TOP1",
+    "Data",
+    "Model",
+    "Score",
+    "Task",
+    "accuracy",
+    "difference",
+    "layer_weights",
+    "load",
+    "models",
+    "wilson",
+]
 
 _MODULES = {"resnet8": "hwq.zoo.resnet8"}
 

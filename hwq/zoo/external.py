@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from hwq.errors import HwqError
-from hwq.zoo.model import Data, Model
+from hwq.zoo.model import Data, Model, crops
+from hwq.zoo.task import TOP1, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,7 @@ class Checked:
 
     name: str
     data: Data
+    labelled: bool = True
 
     def calibration(self) -> Tensor:
         """The user's calibration images, checked."""
@@ -55,11 +57,18 @@ class Checked:
         if not isinstance(found, tuple | list) or len(found) != 2:
             raise HwqError(f"{call} of {self.name} must return (images, labels), not {_shape(found)}")
         images, labels = _images(f"the test images of {self.name}", found[0]), found[1]
-        if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+        if not isinstance(labels, Tensor):
+            raise HwqError(f"the targets of {self.name} must be a tensor, not {_shape(labels)}")
+        if self.labelled and (labels.dtype != torch.int64 or labels.shape != images.shape[:1]):
             raise HwqError(f"the labels of {self.name} must be an int64 tensor [{len(images)}], not {_shape(labels)}")
         if n is not None and len(images) != n:
             raise HwqError(f"{call} of {self.name} must return {n} images, not {len(images)}; ask for fewer")
         return images, labels
+
+    def crops(self, n: int) -> Tensor:
+        """The user's unlabelled inputs, checked."""
+        found = _run(self.name, f"crops({n})", lambda: crops(self.name, self.data, n))
+        return _images(f"the crops of {self.name}", found)
 
 
 @runtime_checkable
@@ -72,8 +81,8 @@ class _Made(Data, Protocol):
 def load(spec: str) -> Model:
     """The model that `function` in `file.py` returns, for a spec "file.py:function".
 
-    It may be a `Model`; an object with `net`, `calibration()` and `test(n)` and, if it likes, `name`, `metric`, `card`;
-    or a tuple `(net, calibration, images, labels)`. Whatever does not fit is an `HwqError` of one line.
+    It may be a `Model`; an object with `net`, `calibration()` and `test(n)` and, if it likes, `name`, `metric`, `card`,
+    `task`; or a tuple `(net, calibration, images, labels)`. Whatever does not fit is an `HwqError` of one line.
     """
     model = _model(_call(spec), spec)
     model.net.eval()
@@ -124,8 +133,16 @@ def _model(made: object, spec: str) -> Model:
         )
     if not isinstance(net, nn.Module):
         raise HwqError(f"the net of {spec} must be a torch.nn.Module, not {_shape(net)}")
-    name, metric = getattr(made, "name", spec), getattr(made, "metric", "top-1")
-    return Model(name, net, Checked(name, data), metric, getattr(made, "card", None))
+    name, task = getattr(made, "name", spec), getattr(made, "task", TOP1)
+    if not isinstance(task, Task):
+        raise HwqError(f"the task of {spec} must be a hwq.zoo.Task, not {_shape(task)}")
+    task = replace(task, name=getattr(made, "metric", task.name))
+    return Model(name, net, Checked(name, data, _labelled(task)), getattr(made, "card", None), task)
+
+
+def _labelled(task: Task) -> bool:
+    """True where the task's targets are labels of classes."""
+    return task.items is TOP1.items
 
 
 def _run(name: str, what: str, function: Callable[[], object]) -> object:
@@ -157,6 +174,8 @@ def _check(model: Model) -> None:
             logits = model.net(held[:1])
     except (Exception, SystemExit) as error:
         raise HwqError(f"the net of {name} must map its calibration images, not raise {_line(error)}") from error
+    if not _labelled(model.task):
+        return
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != 1:
         raise HwqError(f"the net of {name} must return logits [N, classes], not {_shape(logits)}")
     if not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
