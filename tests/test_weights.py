@@ -349,7 +349,7 @@ def assigned(weights: str) -> dict[str, str]:
 
 
 def error_of(model: ptq.QuantizedModel, engine: ptq.Quantizer, evaluate: Callable[[Tensor], Tensor]) -> float:
-    images = engine._prefix
+    images = engine.calibrated.prefix
     return float((evaluate(images) - engine.graph.run(images)).square().mean())
 
 
@@ -380,10 +380,10 @@ def test_solvers_are_given_the_float_inputs_beside_the_quantized_ones(small: ptq
         given.append(rows)
         return Answer(rows.grid.encode(rows.weight))
 
-    recipe = ptq.Recipe(Solver(watch, frozenset({HESSIAN, CROSS})))
+    recipe = ptq.Recipe(solver=Solver(watch, frozenset({HESSIAN, CROSS})))
     model = small.quantize(assigned("int(3)"), recipe)
-    fake = {layer.name: value for layer, value in model.walk_fake(small._prefix)}
-    floats = {node.name: value for node, _, value in small.graph.walk(small._prefix)}
+    fake = {layer.name: value for layer, value in model.walk_fake(small.calibrated.prefix)}
+    floats = {node.name: value for node, _, value in small.graph.walk(small.calibrated.prefix)}
     weighted = [layer for layer in model.layers if layer.op in ("conv2d", "linear")]
     assert len(given) == len(weighted) == 3
     for rows, layer in zip(given, weighted, strict=True):

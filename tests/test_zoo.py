@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import fx, nn
 
-from hwq import zoo
+from hwq import ptq, zoo
 from hwq.errors import HwqError
 from hwq.zoo import fashion_mnist
 from hwq.zoo.resnet8 import WEIGHTS
@@ -76,7 +76,7 @@ def test_size_is_the_cards(resnet8: zoo.Model, card: Callable[[str], str]) -> No
         macs += out[0].numel() * layer.weight[0].numel()
 
     layers = dict(resnet8.net.named_modules())
-    handles = [layers[name].register_forward_hook(count) for name in resnet8.roles()]
+    handles = [layers[name].register_forward_hook(count) for name in ptq.quantizer(resnet8, 4).roles]
     resnet8.net(torch.zeros(1, 1, 28, 28))
     for handle in handles:
         handle.remove()
@@ -98,7 +98,7 @@ def test_traces_to_the_same_function(resnet8: zoo.Model) -> None:
 
 
 def test_roles(resnet8: zoo.Model) -> None:
-    roles = resnet8.roles()
+    roles = ptq.quantizer(resnet8, 4).roles
     assert list(roles) == [
         *("stem", "block1.conv1", "block1.conv2"),
         *("block2.conv1", "block2.conv2", "block2.shortcut"),
@@ -106,18 +106,6 @@ def test_roles(resnet8: zoo.Model) -> None:
     ]
     assert (roles["stem"], roles["fc"]) == ("first", "last")
     assert {role for layer, role in roles.items() if layer not in ("stem", "fc")} == {"body"}
-
-
-def test_roles_wrong() -> None:
-    class Branches(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x if x.sum() > 0 else -x
-
-    data = fashion_mnist.FashionMnist()
-    with pytest.raises(HwqError, match=r"^odd must trace with torch\.fx, not fail with .*control flow"):
-        zoo.Model("odd", Branches(), data).roles()
-    with pytest.raises(HwqError, match=r"^bare must have a Conv2d or Linear layer, not none$"):
-        zoo.Model("bare", nn.ReLU(), data).roles()
 
 
 # The images

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hwq import zoo
+from hwq import ptq, zoo
 from hwq.errors import HwqError
 
 torch.set_num_threads(1)
@@ -84,7 +84,7 @@ def test_external(user: str, function: str) -> None:
     assert images.shape == (2, 1, 4, 4)
     assert labels.tolist() == [0, 2]
     assert model.test(1)[1].tolist() == [0]
-    assert model.roles() == {"0": "first", "3": "last"}
+    assert ptq.quantizer(model, 4).roles == {"0": "first", "3": "last"}
     assert model.card is None
     assert model.metric == {"Whole": "top-1 of three"}.get(function, "top-1")
     assert model.name == {"model": "mine"}.get(function, f"{user}:{function}")

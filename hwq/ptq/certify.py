@@ -14,7 +14,7 @@ from hwq.ptq.binding import certified, is_exact, last_place
 from hwq.ptq.graph import CODES, Graph
 from hwq.ptq.lower import Layer
 from hwq.ptq.quantized import QuantizedModel
-from hwq.ptq.solve import Solved
+from hwq.ptq.solved import Solved
 
 __all__ = ["certify", "needs"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from itertools import repeat
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -14,20 +13,17 @@ from torch import Tensor, nn
 
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
-from hwq.formats import Format
-from hwq.ptq.calibrate import Calibrator, check_finite
+from hwq.ptq.calibrated import Calibrated
 from hwq.ptq.certify import certify
-from hwq.ptq.fake import accumulate, finish, outside
-from hwq.ptq.graph import WEIGHTED, Graph, release
+from hwq.ptq.graph import Graph
 from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower
+from hwq.ptq.network import solve_network
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe
 from hwq.ptq.sharing import share
-from hwq.ptq.solve import Inputs, Solved, solve, solve_sum
-from hwq.ptq.statistics import observe
-from hwq.ptq.sums import aligned, families
+from hwq.ptq.solved import Solved
 from hwq.ptq.tracing import trace
-from hwq.ptq.weights import CROSS
+from hwq.ptq.transforms import Transform
 
 State = dict[tuple[str, str], Tensor]
 
@@ -35,25 +31,24 @@ __all__ = ["CALIBRATION", "Quantizer", "Subject", "quantize", "quantizer"]
 
 CALIBRATION = 512  # images at most, where the caller does not say
 _KEPT_CONSTANTS = 64  # solved networks, each a copy of the weights
-_PREFIX_IMAGES = 256  # run through the quantized prefix for Hessians and bias correction
+_KEPT_TRANSFORMED = 4
 
 
 class Subject(Protocol):
-    """What can be quantized: a network with a name, calibration images [N, ...] and the role of each weighted layer."""
+    """What can be quantized: a network with a name, and calibration inputs [N, ...]."""
 
     @property
     def name(self) -> str: ...
     @property
     def net(self) -> nn.Module: ...
     def calibration(self) -> Tensor: ...
-    def roles(self) -> Mapping[str, str]: ...
 
 
 class Quantizer:
     """A calibrated network. Its float statistics serve every assignment; `quantize` is the inner loop of a search.
 
     Members: `name`, `images` it was calibrated on, `graph` (traced, batch norms folded), `roles` {layer: role},
-    `statistics` of the float values.
+    `calibrated` with the statistics of its float values.
     """
 
     def __init__(
@@ -64,10 +59,10 @@ class Quantizer:
         self.name, self.images = name, len(calibration)
         self.graph = trace(net, calibration)
         self.roles = default_roles(self.graph) if roles is None else dict(roles)
-        self._prefix = calibration[:_PREFIX_IMAGES]
-        self.statistics = observe(self.graph, calibration, len(self._prefix))
-        self._scales: dict[tuple[str, Format, Calibrator], Tensor] = {}
-        self._constants = lru_cache(maxsize=_KEPT_CONSTANTS)(self._solve)
+        self.calibrated = Calibrated(self.graph, calibration)
+        self._images = calibration
+        self._transformed = lru_cache(maxsize=_KEPT_TRANSFORMED)(self._transform)
+        self._constants = lru_cache(maxsize=_KEPT_CONSTANTS)(solve_network)
 
     def check_roles(self, named: Collection[str]) -> None:
         """Refuse an assignment to the roles `named` unless it has the network's, and else only its operators."""
@@ -94,87 +89,21 @@ class Quantizer:
         """
         recipe = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
         layers = lower(self.graph, self.roles, assignment)
-        scales, solved = self._constants(tuple(map(_numerics, layers)), recipe)
-        return _assemble(self.name, layer_graph(self.graph, layers), layers, solved, scales)
+        calibrated = self.calibrated
+        if recipe.transforms:
+            seen = tuple(map(_numerics, layers)) if any(made.sees_formats for made in recipe.transforms) else ()
+            calibrated = self._transformed(recipe.transforms, seen)
+            layers = lower(calibrated.graph, self.roles, assignment)
+        scales, solved = self._constants(calibrated, tuple(map(_numerics, layers)), recipe)
+        return _assemble(self.name, layer_graph(calibrated.graph, layers), layers, solved, scales)
 
-    def _value_scales(self, layers: tuple[Layer, ...], rule: Calibrator) -> dict[str, Tensor]:
-        """The scale of every value that has a format."""
-        members: dict[str, list[Layer]] = {}
-        for layer in layers:
-            if layer.fmt is not None:
-                members.setdefault(layer.group, []).append(layer)
-        samples = {group: self._sample(tuple(map(self._observed, made))) for group, made in members.items()}
-        formats = {group: made[0].fmt for group, made in members.items() if made[0].fmt is not None}
-        scales = {group: self._scale(group, samples[group], fmt, rule) for group, fmt in formats.items()}
-        for family, spread in families(layers):
-            scales |= aligned(family, spread, scales, formats, samples)
-        return {layer.name: scales[group] for group, made in members.items() for layer in made}
-
-    def _observed(self, layer: Layer) -> str:
-        """The name under which the layer's value was observed; a conversion has the value that it converts."""
-        return layer.name if layer.name in self.statistics.sample else layer.node.inputs[0]
-
-    def _sample(self, names: tuple[str, ...]) -> Tensor:
-        return torch.cat([self.statistics.sample[name] for name in names]).unsqueeze(0)
-
-    def _scale(self, name: str, sample: Tensor, fmt: Format, rule: Calibrator) -> Tensor:
-        key = (name, fmt, rule)
-        if key not in self._scales:
-            check_finite(sample, f"values of {name!r}")
-            if fmt.min >= 0 and float(sample.min()) < 0:
-                raise HwqError(
-                    f"values of {name!r} must be 0 or more for {fmt}, not down to {float(sample.min()):.3g}; give the "
-                    f"layers that read them a signed activation format"
-                )
-            self._scales[key] = rule(sample, fmt)[0]
-        return self._scales[key]
-
-    def _solve(self, layers: tuple[Layer, ...], recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Solved]]:
-        """The scale of every value, and the constants of every product on what the layers before it give."""
-        scales = self._value_scales(layers, recipe.activations)
-        graph = layer_graph(self.graph, layers)
-        values: dict[str, Tensor] = {}
-        solved: dict[str, Solved] = {}
-        left = graph.readers()
-        floats = self._float_inputs(graph) if CROSS in recipe.solver.needs else repeat(None)
-        for layer, before in zip(layers, floats, strict=False):
-            read = [values[name] for name in layer.node.inputs] or [self._prefix]
-            scale = float(scales.get(layer.name, 1.0))
-            if layer.datapath is None:
-                if layer.reads_reals:
-                    inputs = zip(layer.node.inputs, read, strict=True)  # what has no scale is real, or whole
-                    read = [x * float(scales[name]) if name in scales else x for name, x in inputs]
-                ports = self.graph.ports(layer.node)
-                values[layer.name] = outside(layer, read, scale, ports, len(self._prefix))
-            else:
-                made = self._solve_layer(layer, read, before, scales, recipe)
-                held = made.held(layer)
-                solved[layer.name] = made
-                if layer is not layers[-1]:
-                    values[layer.name] = finish(layer, accumulate(layer, read, held.weight), held, scale)
-            release(values, layer.node, left)
-        return scales, solved
-
-    def _float_inputs(self, graph: Graph) -> Iterator[Tensor | None]:
-        """What every node of `graph` reads first in the float network, node after node."""
-        left, values = graph.readers(), dict[str, Tensor]()
-        for node, _, value in graph.walk(self._prefix):
-            yield values[node.inputs[0]] if node.inputs else None
-            values[node.name] = value
-            release(values, node, left)
-
-    def _solve_layer(
-        self, layer: Layer, read: list[Tensor], before: Tensor | None, scales: dict[str, Tensor], recipe: Recipe
-    ) -> Solved:
-        out = scales.get(layer.name)
-        entering = [scales[name] for name in layer.node.inputs]
-        if layer.op not in WEIGHTED:
-            return solve_sum(layer, entering, out)
-        assert layer.datapath is not None
-        weight, bias = self.graph.state[layer.name, "weight"], self.graph.state[layer.name, "bias"]
-        fmt = layer.datapath.mac.a
-        inputs = Inputs(read, entering[0], max(fmt.max, -fmt.min), before)
-        return solve(layer, weight, bias, self.statistics.mean[layer.name], inputs, out, recipe)
+    @torch.no_grad()
+    def _transform(self, transforms: tuple[Transform, ...], layers: tuple[Layer, ...]) -> Calibrated:
+        """The network after `transforms`, calibrated; `layers` where one of them looks at formats."""
+        graph = self.graph
+        for transform in transforms:
+            graph = transform(graph, self.calibrated.prefix, layers)
+        return Calibrated(graph, self._images)
 
 
 def _numerics(layer: Layer) -> Layer:
@@ -233,7 +162,7 @@ def quantizer(subject: Subject, images: int | None = None) -> Quantizer:
         if images is not None and not 1 <= images <= len(held):
             raise HwqError(f"calibration images of {subject.name} must be 1..{len(held)}, not {images}")
         count = min(CALIBRATION, len(held)) if images is None else images
-        made = kept.get(count) or Quantizer(subject.net, held[:count], subject.roles(), subject.name)
+        made = kept.get(count) or Quantizer(subject.net, held[:count], name=subject.name)
         kept |= {images: made, count: made}
     return kept[images]
 

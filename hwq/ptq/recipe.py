@@ -1,42 +1,69 @@
-"""Recipes: a short text such as "gptq+bc" that says which methods a quantization is made of."""
+"""Recipes: which published methods a quantization is made of, as words ("gptq+bc") or as a TOML file of passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
 
 from hwq.errors import HwqError
 from hwq.ptq.calibrate import CALIBRATORS, Calibrator
-from hwq.ptq.weights import SOLVERS, Solver
+from hwq.ptq.solved import Solved
+from hwq.ptq.transforms import TRANSFORMS, Transform
+from hwq.ptq.unit import Unit
+from hwq.ptq.weights import CROSS, SOLVERS, Solver
 
-__all__ = ["DEFAULT_RECIPE", "Recipe", "recipe_words"]
+__all__ = ["DEFAULT_RECIPE", "Recipe", "Reconstruction", "recipe_names", "recipe_words"]
 
 DEFAULT_RECIPE = "gptq+bc"
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a quantization is made of, one field a decision; each word of a recipe's text changes one field."""
+class Reconstruction(Protocol):
+    """Better constants {layer: constants} for the products of a unit, which is cut at the level `unit`."""
 
+    @property
+    def unit(self) -> str: ...
+    def __call__(self, unit: Unit) -> dict[str, Solved]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a quantization is made of, one field a decision; each word of a recipe's text changes one field.
+
+    In order: `transforms` rewrite the float network; `activations` and `weights` find scales; `solver` finds the codes
+    of a layer, `bias_correction` its bias, and `reconstruction` improves the codes of a unit of layers together.
+    """
+
+    transforms: tuple[Transform, ...] = ()
     solver: Solver = SOLVERS["rtn"]
     activations: Calibrator = CALIBRATORS["mse"]
     weights: Calibrator = CALIBRATORS["mse"]
     per_channel: bool = True
     bias_correction: bool = False
+    reconstruction: Reconstruction | None = None
+
+    @property
+    def unit(self) -> str:
+        """The level at which the network is cut."""
+        return "net" if self.reconstruction is None else self.reconstruction.unit
+
+    @property
+    def looks_at_floats(self) -> bool:
+        """True if a pass asks what the float network has in place of a quantized value."""
+        return CROSS in self.solver.needs or self.reconstruction is not None
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
-        """The recipe of words joined by "+", applied from left to right."""
-        recipe = cls()
-        words = text.split("+")
-        for word in words:
-            if word not in _WORDS:
-                raise HwqError(f"a recipe must be words of {', '.join(recipe_words())} joined by +, not {text!r}")
-            recipe = _WORDS[word](recipe)
-        for kind in (SOLVERS, CALIBRATORS):
-            if len(named := [word for word in words if word in kind]) > 1:
-                raise HwqError(f"a recipe must have at most one of {', '.join(kind)}, not {' and '.join(named)}")
-        return recipe
+        """The recipe of words joined by "+", of a packaged recipe's name, or of a TOML file."""
+        if text.endswith(".toml"):
+            return _from_file(Path(text))
+        if text in recipe_names():
+            return _packaged(text)
+        return _of_words(text)
 
 
 def recipe_words() -> tuple[str, ...]:
@@ -44,18 +71,80 @@ def recipe_words() -> tuple[str, ...]:
     return tuple(_WORDS)
 
 
-def _solve(solver: Solver) -> Callable[[Recipe], Recipe]:
-    return lambda recipe: replace(recipe, solver=solver)
+@lru_cache
+def recipe_names() -> tuple[str, ...]:
+    """The packaged recipes."""
+    folder = resources.files("hwq.ptq") / "recipes"
+    return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
 
 
-def _observe(rule: Calibrator) -> Callable[[Recipe], Recipe]:
-    return lambda recipe: replace(recipe, activations=rule)
+@lru_cache
+def _packaged(name: str) -> Recipe:
+    file = resources.files("hwq.ptq") / "recipes" / f"{name}.toml"
+    return _of_table(tomllib.loads(file.read_text()), name)
 
 
-_WORDS: dict[str, Callable[[Recipe], Recipe]] = {
-    **{name: _solve(solver) for name, solver in SOLVERS.items()},
-    **{name: _observe(rule) for name, rule in CALIBRATORS.items()},
-    "bc": lambda recipe: replace(recipe, bias_correction=True),
-    "tensor": lambda recipe: replace(recipe, per_channel=False),
-    "weights-minmax": lambda recipe: replace(recipe, weights=CALIBRATORS["minmax"]),
+def _from_file(path: Path) -> Recipe:
+    try:
+        return _of_table(tomllib.loads(path.read_text()), str(path))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise HwqError(f"a recipe must be a TOML file with passes = [...], not {path}: {error}") from error
+
+
+@lru_cache
+def _of_words(text: str) -> Recipe:
+    return _of_passes(text.split("+"), {}, repr(text))
+
+
+def _of_table(table: Mapping[str, Any], what: str) -> Recipe:
+    passes = table.get("passes")
+    if not isinstance(passes, list) or not all(isinstance(word, str) for word in passes):
+        raise HwqError(f"recipe {what} must have passes = [words], not {passes!r}")
+    options = {key: value for key, value in table.items() if key not in ("title", "source", "passes")}
+    for word, given in options.items():
+        if word not in passes or not isinstance(given, dict):
+            raise HwqError(f"recipe {what} must have tables of options named after its passes, not {word!r}")
+    return _of_passes(passes, options, what)
+
+
+def _of_passes(words: list[str], options: Mapping[str, dict[str, Any]], what: str) -> Recipe:
+    recipe = Recipe()
+    for word in words:
+        if word not in _WORDS:
+            others = f" joined by +, or one of {', '.join(recipe_names())}" if recipe_names() else " joined by +"
+            raise HwqError(f"a recipe must be words of {', '.join(recipe_words())}{others}, not {what}")
+        try:
+            made = _WORDS[word].make(**options.get(word, {}))
+        except TypeError as error:
+            raise HwqError(f"options of {word!r} in recipe {what} must be those it has, not: {error}") from error
+        recipe = _WORDS[word].put(recipe, made)
+    for kind in (SOLVERS, CALIBRATORS):
+        if len(named := [word for word in words if word in kind]) > 1:
+            raise HwqError(f"a recipe must have at most one of {', '.join(kind)}, not {' and '.join(named)}")
+    return recipe
+
+
+@dataclass(frozen=True)
+class _Word:
+    """`make` gives what a word stands for, of the options it has in a file; `put` gives it its place in a recipe."""
+
+    make: Callable[..., Any]
+    put: Callable[[Recipe, Any], Recipe]
+
+
+def _set(field: str, made: object) -> _Word:
+    return _Word(lambda: made, lambda recipe, value: replace(recipe, **{field: value}))
+
+
+def _transform(make: Callable[..., Transform]) -> _Word:
+    return _Word(make, lambda recipe, made: replace(recipe, transforms=(*recipe.transforms, made)))
+
+
+_WORDS: dict[str, _Word] = {
+    **{name: _transform(make) for name, make in TRANSFORMS.items()},
+    **{name: _set("solver", solver) for name, solver in SOLVERS.items()},
+    **{name: _set("activations", rule) for name, rule in CALIBRATORS.items()},
+    "bc": _set("bias_correction", True),
+    "tensor": _set("per_channel", False),
+    "weights-minmax": _set("weights", CALIBRATORS["minmax"]),
 }

@@ -12,16 +12,17 @@ from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.binding import bias_format, is_exact
 from hwq.ptq.calibrate import check_finite
-from hwq.ptq.constants import encode_ratio, ratio_value
-from hwq.ptq.fake import Held, accumulate
+from hwq.ptq.constants import encode_ratio
+from hwq.ptq.fake import accumulate
 from hwq.ptq.lower import Layer
 from hwq.ptq.moments import input_rows
 from hwq.ptq.recipe import Recipe
+from hwq.ptq.solved import Solved
 from hwq.ptq.statistics import by_channel
 from hwq.ptq.sums import encode_terms, term_weights
 from hwq.ptq.weights import CROSS, Rows, hessian
 
-__all__ = ["Inputs", "Solved", "solve", "solve_sum"]
+__all__ = ["Inputs", "solve", "solve_sum"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,32 +36,6 @@ class Inputs:
     scale: Tensor
     most: float
     floats: Tensor | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Solved:
-    """A layer's constants before its accumulator has a width.
-
-    `weight` codes, `weight_scale` [N], `bias` numbers [N] on the accumulator's grid, `mul` and `shift` [N] of the
-    requantizer (None where the sum itself is the result), and `scale` of the value. `unit` [N] is that of a sum which
-    the host reads as real numbers.
-    """
-
-    weight: Tensor | None
-    weight_scale: Tensor
-    bias: Tensor
-    mul: Tensor | None
-    shift: Tensor | None
-    scale: Tensor
-    unit: Tensor | None = None
-
-    def held(self, layer: Layer) -> Held:
-        """The same constants as numbers."""
-        assert layer.datapath is not None
-        mac = layer.datapath.mac
-        ratio = None if self.mul is None or self.shift is None else ratio_value(self.mul, self.shift).float()
-        weight = None if self.weight is None else mac.w.decode(self.weight).float()
-        return Held(weight, self.bias.float(), ratio, None if self.unit is None else self.unit.float())
 
 
 def solve(

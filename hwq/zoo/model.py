@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -61,22 +60,6 @@ class Model:
     def crops(self, n: int) -> Tensor:
         """n unlabelled inputs, where the model has such; else refused."""
         return crops(self.name, self.data, n)
-
-    def roles(self) -> Mapping[str, str]:
-        """Layer name -> role: the first Conv2d or Linear in traced order is "first", the last "last", others "body"."""
-        from torch import fx, nn
-
-        try:
-            nodes = fx.symbolic_trace(self.net).graph.nodes
-        except (Exception, SystemExit) as error:  # tracing runs the user's forward: anything can come out
-            reason = " ".join(str(error).split())
-            raise HwqError(f"{self.name} must trace with torch.fx, not fail with {reason}") from error
-        modules = dict(self.net.named_modules())
-        called = [str(node.target) for node in nodes if node.op == "call_module"]
-        layers = [name for name in dict.fromkeys(called) if isinstance(modules[name], nn.Conv2d | nn.Linear)]
-        if not layers:
-            raise HwqError(f"{self.name} must have a Conv2d or Linear layer, not none")
-        return dict.fromkeys(layers, "body") | {layers[-1]: "last"} | {layers[0]: "first"}
 
 
 def crops(name: str, data: Data, n: int) -> Tensor:
