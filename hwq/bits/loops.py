@@ -27,6 +27,7 @@ __all__ = [
     "from_wide",
     "loop_body",
     "parallel",
+    "pieces",
     "threads",
     "to_wide",
 ]
@@ -159,7 +160,8 @@ def compile_scan(
     """An ordered recurrence: for k = 0 .. K-1, `state = after(state, row[m, k], column[k, n])`, from zeros.
 
     `state` names the state words that `after` reads and replaces; `rows` and `columns` map variable names to dtypes.
-    The function takes the arrays [M, K] and [K, N] in those orders and returns each state [M, N] in its `array_dtype`.
+    The function takes the arrays [..., M, K] and [..., K, N] in those orders, leading axes alike, and returns each
+    state [..., M, N] in its `array_dtype`.
     """
     return _scan(  # type: ignore[no-any-return]
         tuple(state.items()),
@@ -177,28 +179,32 @@ def _scan(state: tuple[tuple[str, Word], ...], after: tuple[Word, ...], rows: Na
     own = loads[len(rows) + len(columns) :]
     stores = [(word, pointer, index, dtype) for word, (_, pointer, index, dtype) in zip(after, own, strict=True)]
     body, pointers = loop_body(loads, stores), [pointer for _, pointer, _, _ in loads]
-    function = compile_function(_scan_source(body, pointers), 4 + len(pointers), body.widest <= 64)
+    function = compile_function(_scan_source(body, pointers), 5 + len(pointers), body.widest <= 64)
 
     def run(by_row: Arrays, by_column: Arrays) -> list[np.ndarray[Any, Any]]:
         a = [np.ascontiguousarray(x, dtype=d) for x, (_, d) in zip(by_row, rows, strict=True)]
         w = [np.ascontiguousarray(x, dtype=d) for x, (_, d) in zip(by_column, columns, strict=True)]
-        (m, k), n = a[0].shape, w[0].shape[1]
-        out = [np.zeros((m, n), dtype=d) for _, d in kept]
+        (m, k), n = a[0].shape[-2:], w[0].shape[-1]
+        out = [np.zeros((*a[0].shape[:-1], n), dtype=d) for _, d in kept]
         addresses = [x.ctypes.data for x in (*a, *w, *out)]
         if n and k:
-            parallel(lambda lo, hi: function(lo, hi, k, n, *addresses), m, max(1, CHUNK // (k * n)))
+            grain = max(1, CHUNK // (k * n))
+            parallel(lambda lo, hi: function(lo, hi, m, k, n, *addresses), out[0].size // n, grain)
         return out
 
     return run
 
 
 def _scan_source(body: Expr, pointers: list[str]) -> str:
-    """Loops m, k, n: the innermost runs over independent sums, so that it can be vectorised and order is kept."""
+    """Loops m, k, n: the innermost runs over independent sums, so that it can be vectorised and order is kept.
+
+    m counts through the rows of all leading axes, and every `%M` of them meet columns of their own.
+    """
     arguments = ", ".join(f"ptr noalias %{p}" for p in pointers)
     return "\n".join(
         [
             *body.tables,
-            f"define void @kernel(i64 %first, i64 %last, i64 %K, i64 %N, {arguments}) {{",
+            f"define void @kernel(i64 %first, i64 %last, i64 %M, i64 %K, i64 %N, {arguments}) {{",
             "entry:",
             "  %some = icmp slt i64 %first, %last",
             "  br i1 %some, label %row, label %done",
@@ -206,11 +212,14 @@ def _scan_source(body: Expr, pointers: list[str]) -> str:
             "  %m = phi i64 [ %first, %entry ], [ %m1, %rowend ]",
             "  %mK = mul nsw i64 %m, %K",
             "  %mN = mul nsw i64 %m, %N",
+            "  %group = udiv i64 %m, %M",
+            "  %gK = mul nsw i64 %group, %K",
             "  br label %term",
             "term:",
             "  %k = phi i64 [ 0, %row ], [ %k1, %termend ]",
             "  %mk = add nsw i64 %mK, %k",
-            "  %kN = mul nsw i64 %k, %N",
+            "  %gk = add nsw i64 %gK, %k",
+            "  %kN = mul nsw i64 %gk, %N",
             "  br label %loop",
             "loop:",
             "  %n = phi i64 [ 0, %term ], [ %n1, %loop ]",
@@ -258,3 +267,8 @@ def parallel(span: Callable[[int, int], None], n: int, grain: int = CHUNK) -> No
         return
     edges = [n * j // workers for j in range(workers + 1)]
     list(_pool(workers).map(span, edges[:-1], edges[1:]))
+
+
+def pieces(groups: int, rows: int, many: int, most: int) -> list[tuple[slice, slice]]:
+    """Slices that cover [groups, rows]: `many` groups of at most `most` rows each, group after group."""
+    return [(slice(g, g + many), slice(at, at + most)) for g in range(0, groups, many) for at in range(0, rows, most)]

@@ -19,7 +19,7 @@ from hwq.datapath.spec import Mac
 from hwq.datapath.steps import State, finish, parameters, state
 from hwq.formats import Format
 
-__all__ = ["Sums", "finished", "result_dtype", "summed"]
+__all__ = ["Sums", "embedded", "embedding", "finished", "has_special", "result_dtype", "summed"]
 
 Ints = np.ndarray[Any, Any]
 Multiply = Callable[[Ints, Ints], Ints]
@@ -27,7 +27,7 @@ Multiply = Callable[[Ints, Ints], Ints]
 
 @dataclass(frozen=True)
 class Sums:
-    """The sums [M, N] before the epilogue (they may still have to wrap), and sticky flags (nan, +inf, -inf), if any."""
+    """Sums before the epilogue (they may still have to wrap), and sticky flags (nan, +inf, -inf) of each, if any."""
 
     total: Ints
     flags: tuple[Ints, ...] = ()
@@ -39,7 +39,8 @@ def embedding(fmt: Format) -> Word:
     return fmt.unpack(fmt.code_word).fixed.within(*fmt.integer_range)
 
 
-def _embedded(fmt: Format, codes: Ints, dtype: Any) -> Ints:
+def embedded(fmt: Format, codes: Ints, dtype: Any) -> Ints:
+    """The codes' numbers in units of `2**lsb`."""
     return mapped([embedding(fmt)], codes, [dtype])[0]
 
 
@@ -49,14 +50,19 @@ def _special(fmt: Format) -> Word:
     return u.nan | u.inf
 
 
+def has_special(mac: Mac, a: Ints, w: Ints) -> bool:
+    """True if any code of either operand stands for nan or an infinity."""
+    return mac.has_nan and any(_has_special(fmt, codes) for fmt, codes in ((mac.a, a), (mac.w, w)))
+
+
 def _has_special(fmt: Format, codes: Ints) -> bool:
     special = _special(fmt)
     return not special.constant and bool(mapped([special], codes, [np.uint8])[0].any())
 
 
 def summed(mac: Mac, path: paths.Path, a: Ints, w: Ints, multiply: Multiply) -> Sums:
-    """The accumulators of codes a [M, K] and w [N, K], computed along that path."""
-    special = mac.has_nan and (_has_special(mac.a, a) or _has_special(mac.w, w))
+    """The accumulators [G, M, N] of codes a [G, M, K] and w [G, N, K], computed along that path."""
+    special = has_special(mac, a, w)
     if path.name == paths.ORDERED:
         return Sums(*ordered(mac, a, w, special))
     if path.name in (paths.ADDITIONS32, paths.ADDITIONS64):
@@ -67,12 +73,12 @@ def summed(mac: Mac, path: paths.Path, a: Ints, w: Ints, multiply: Multiply) -> 
     if path.name == paths.LIMBS:
         return Sums(_joined(mac, *limb_sums(mac, a, w, multiply)), flags)
     dtype = {paths.INT8: np.int8, paths.FLOAT64: np.float64}.get(path.name, np.float32)
-    x, y = _embedded(mac.a, a, dtype), _embedded(mac.w, w, dtype)
-    if path.chunk >= a.shape[1]:
+    x, y = embedded(mac.a, a, dtype), embedded(mac.w, w, dtype)
+    if path.chunk >= a.shape[-1]:
         return Sums(multiply(x, y), flags)
-    total = np.zeros((a.shape[0], w.shape[0]))
-    for k in range(0, a.shape[1], path.chunk):
-        total += multiply(x[:, k : k + path.chunk], y[:, k : k + path.chunk])
+    total = np.zeros((*a.shape[:-1], w.shape[-2]))
+    for k in range(0, a.shape[-1], path.chunk):
+        total += multiply(x[..., k : k + path.chunk], y[..., k : k + path.chunk])
     return Sums(total, flags)
 
 
@@ -80,10 +86,10 @@ def _groups(mac: Mac, a: Ints, w: Ints, multiply: Multiply) -> Sums:
     """The exact sums of groups, along their own fastest path, rounded or saturated into the sum in order."""
     exact, now = replace(mac, acc=Exact(), out=None, epilogue=(), tree=1, k=mac.group_terms), state(mac)
     now = replace(now, group=const(0), phase=const(0))
-    found = [np.zeros((a.shape[0], w.shape[0]), array_dtype(word)) for word in now.words.values()]
-    for k in range(0, a.shape[1], mac.tree):
-        x, y = a[:, k : k + mac.tree], w[:, k : k + mac.tree]
-        group = summed(exact, next(paths.candidates(exact, x.shape[1], False)), x, y, multiply)
+    found = [np.zeros((*a.shape[:-1], w.shape[-2]), array_dtype(word)) for word in now.words.values()]
+    for k in range(0, a.shape[-1], mac.tree):
+        x, y = a[..., k : k + mac.tree], w[..., k : k + mac.tree]
+        group = summed(exact, next(paths.candidates(exact, x.shape[-1], False)), x, y, multiply)
         found = flushed(mac, now, found, group.total, group.flags)
     return Sums(found[0], tuple(x.astype(np.uint8) for x in found[1:]))
 
@@ -108,12 +114,12 @@ def _flags(mac: Mac, a: Ints, w: Ints, multiply: Multiply) -> tuple[Ints, ...]:
     (nan_a, inf_a, zero_a, pos_a, neg_a), (nan_w, inf_w, zero_w, pos_w, neg_w) = (
         _kinds(fmt, codes) for fmt, codes in ((mac.a, a), (mac.w, w))
     )
-    nan = np.logical_or.outer(nan_a.any(1), nan_w.any(1))
+    nan = np.logical_or(nan_a.any(-1, keepdims=True), nan_w.any(-1, keepdims=True).mT)
     if not mac.has_inf:
         return (nan.astype(np.uint8),)
 
     def met(*pairs: tuple[Ints, Ints]) -> Ints:
-        left, right = (np.concatenate(side, axis=1).astype(np.float32) for side in zip(*pairs, strict=True))
+        left, right = (np.concatenate(side, axis=-1).astype(np.float32) for side in zip(*pairs, strict=True))
         return multiply(left, right) > 0
 
     nan = nan | met((inf_a, zero_w), (zero_a, inf_w))
@@ -154,7 +160,7 @@ def _finish_text(mac: Mac, wide: bool, special: bool) -> tuple[tuple[str, ...], 
 
 
 def finished(mac: Mac, sums: Sums, given: dict[str, Ints], dtype: np.dtype[Any]) -> Ints:
-    """The result codes [M, N] of sums and per-channel parameters; Python ints where `dtype` is V."""
+    """The result codes of sums [..., N] and per-channel parameters [N]; Python ints where `dtype` is V."""
     names, code = _finish_text(mac, sums.total.dtype.kind == "V", bool(sums.flags))
     arrays = dict(zip(names, (sums.total, *sums.flags), strict=True))
     arrays |= {name: x for name, x in given.items() if x.ndim > 1}  # of each result

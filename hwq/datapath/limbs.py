@@ -88,10 +88,10 @@ def _limbs(side: _Side, window: tuple[int, int], bits: int) -> dict[int, Ints]:
 def limb_sums(
     mac: Mac, a: Ints, w: Ints, multiply: Callable[[Ints, Ints], Ints]
 ) -> tuple[tuple[Ints, ...], tuple[int, ...]]:
-    """Parts [M, N] as int64 and their shifts: the accumulators are `sum(part << shift)`."""
+    """Parts [G, M, N] as int64 and their shifts: the accumulators are `sum(part << shift)`."""
     sides = _side(mac.a, a), _side(mac.w, w)
     spans = _window(sides[0]), _window(sides[1])
-    bits = cut(spans[0][1] - spans[0][0], spans[1][1] - spans[1][0], a.shape[1])
+    bits = cut(spans[0][1] - spans[0][0], spans[1][1] - spans[1][0], a.shape[-1])
     left, right = (_limbs(side, span, b) for side, span, b in zip(sides, spans, bits, strict=True))
     parts: dict[int, Ints] = {}
     for i, x in left.items():

@@ -34,9 +34,8 @@ def compute(layer: Layer, read: list[Tensor], state: State) -> Tensor:
         case "linear":
             out = matmul(mac, read[0], weight, params)
         case "matmul":
-            rows, columns = read[0].flatten(0, -3), read[1].mT.flatten(0, -3)
             one = Params(*(None if p is None else p.reshape(()) for p in (bias, mul, shift)))  # for all columns
-            out = torch.stack([matmul(mac, a, b, one) for a, b in zip(rows, columns, strict=True)])
+            out = matmul(mac, read[0], read[1].mT, one)
         case _:
             zero = int(mac.a.encode(torch.zeros(1)))
             out = matmul(mac, terms(node, read, zero).contiguous(), weight, params)
