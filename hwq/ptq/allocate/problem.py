@@ -23,8 +23,8 @@ class Problem:
 
     `loss` [L, K] adds up over layers; `cost` [L, K, R] too, and `shared` [K, R] is paid once for a choice that any
     layer has, as the area of an array that runs all of its layers. `budget` [R]. Layers of one tuple in `ties` get the
-    same choice, as branches that meet in a sum. `pair` [L, L], symmetric, is what two layers lose beyond the sum of both
-    where neither has choice 0.
+    same choice, as branches that meet in a sum. `pair` [L, L], symmetric, is what two layers lose beyond the sum of
+    both where neither has choice 0.
     """
 
     loss: Floats
@@ -67,7 +67,7 @@ class Problem:
     @property
     def choices(self) -> int:
         """K."""
-        return self.loss.shape[1]
+        return int(self.loss.shape[1])
 
     @cached_property
     def groups(self) -> list[list[int]]:

@@ -56,7 +56,7 @@ def greedy(problem: Problem) -> Places:
 def _hull(cost: Floats, loss: Floats) -> tuple[int, list[tuple[float, int]]]:
     """The choice of least loss, and the (loss added per cost saved, choice) of each step down the lower convex hull."""
     at = min(range(len(cost)), key=lambda k: (loss[k], cost[k]))
-    start, steps = at, []
+    start, steps = at, list[tuple[float, int]]()
     while True:
         cheaper = [k for k in range(len(cost)) if cost[k] < cost[at]]
         if not cheaper:
