@@ -15,6 +15,7 @@ from hwq.ptq.graph import CODES, PRODUCTS, REAL, WEIGHTED, Graph, Node
 __all__ = ["Assignment", "Layer", "check_roles", "default_roles", "layer_graph", "lower", "parse_assignment"]
 
 Assignment = Mapping[str, str | Datapath]
+PROBABILITIES = "probabilities"
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,14 @@ def default_roles(graph: Graph) -> dict[str, str]:
 def check_roles(graph: Graph, roles: Mapping[str, str], named: Collection[str]) -> None:
     """Refuse an assignment to the roles `named`, unless they are all of `roles` and else only operators and layers.
 
-    A layer is named by itself or by a pattern ("*.values", as in file names) which one layer or more must match.
+    Operators are those of the graph, and "probabilities" the products that read what a softmax gives. A layer is named
+    by itself or by a pattern ("*.values", as in file names) which one layer or more must match.
     """
     needed = dict.fromkeys(roles.values())
-    operators = dict.fromkeys(node.op for node in graph.nodes if node.op in PRODUCTS and node.name not in roles)
-    others = [name for name in named if name not in needed and name not in operators]
-    known = all(any(map(_matches(name), _products(graph))) for name in others)
+    others = [node for node in _products(graph) if node.name not in roles]
+    operators = dict.fromkeys(kind for node in others for kind in _kinds(graph, node))
+    patterns = [name for name in named if name not in needed and name not in operators]
+    known = all(any(map(_matches(name), _products(graph))) for name in patterns)
     if not set(needed) <= set(named) or not known:
         may = f" and may have {', '.join(operators)}" if operators else ""
         raise HwqError(
@@ -85,6 +88,16 @@ def check_roles(graph: Graph, roles: Mapping[str, str], named: Collection[str]) 
 
 def _products(graph: Graph) -> list[Node]:
     return [node for node in graph.nodes if node.op in PRODUCTS]
+
+
+def _kinds(graph: Graph, node: Node) -> tuple[str, ...]:
+    """The operator, after a name for what is particular about it: a product that reads the result of a softmax."""
+    if node.op != "matmul":
+        return (node.op,)
+    read = graph[node.inputs[0]]
+    while read.op in CODES:
+        read = graph[read.inputs[0]]
+    return (PROBABILITIES, "matmul") if read.call is not None and read.call.name.endswith("softmax") else ("matmul",)
 
 
 def _matches(pattern: str) -> Callable[[Node], bool]:
@@ -140,12 +153,12 @@ def _node_roles(graph: Graph, roles: Mapping[str, str], datapaths: Mapping[str, 
         if all(node.name != name for node in graph.nodes):
             raise HwqError(f"a role must belong to a layer of the network, not to {name!r}")
     check_roles(graph, roles, datapaths)
-    given = {*roles.values(), *(node.op for node in graph.nodes)}
+    given = {*roles.values(), *(kind for node in graph.nodes for kind in _kinds(graph, node))}
     patterns = [(name, _matches(name)) for name in reversed([*datapaths]) if name not in given]
     found: dict[str, str] = {}
     entry = next((roles[node.name] for node in graph.nodes if node.name in roles), next(iter(datapaths)))
     for node in graph.nodes:
-        named = node.op if node.op in datapaths else None
+        named = next((kind for kind in _kinds(graph, node) if kind in datapaths), None)
         inherited = found[node.inputs[0]] if node.inputs else entry
         found[node.name] = roles.get(node.name) or named or inherited
     matched = {node.name: next((name for name, match in patterns if match(node)), None) for node in _products(graph)}
