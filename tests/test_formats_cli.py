@@ -260,7 +260,7 @@ def test_the_layers_weights_are_the_models() -> None:
     assert weights.shape == (64, 64 * 9) and weights.dtype == np.float32
     with pytest.raises(HwqError, match=r"^a layer of resnet8 must be one of block1\.conv1, .+, not 'x'$"):
         layer_weights("resnet8", "x")
-    with pytest.raises(HwqError, match=r"^packaged weights are those of resnet8, not 'x'$"):
+    with pytest.raises(HwqError, match=r"^packaged weights are those of resnet8, tinydepth, vit_tiny, not 'x'$"):
         layer_weights("x", "fc")
 
 

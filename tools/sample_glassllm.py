@@ -39,6 +39,7 @@ def write(net: GlassLM, count: int, length: int) -> Tensor:
     random = torch.Generator().manual_seed(SEED)
     ids = torch.full((count, 1), NEWLINE)
     while ids.shape[1] < length:
+        net.read(ids.shape[1])
         shares = torch.cat([net(part)[:, -1].softmax(-1) for part in ids.split(128)])
         ids = torch.cat([ids, torch.multinomial(shares, 1, generator=random)], 1)
     return ids

