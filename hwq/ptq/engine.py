@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
 from hwq.formats import Format
-from hwq.ptq.calibrate import Calibrator, check_finite
 from hwq.ptq.certify import certify
 from hwq.ptq.fake import accumulate, finish, on_grid
 from hwq.ptq.graph import WEIGHTED, Graph, apply, release
 from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe
+from hwq.ptq.scales import Calibrator, check_finite
 from hwq.ptq.sharing import share
 from hwq.ptq.solve import Inputs, Solved, solve, solve_sum
 from hwq.ptq.statistics import observe

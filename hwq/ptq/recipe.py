@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hwq.errors import HwqError
-from hwq.ptq.calibrate import CALIBRATORS, Calibrator
+from hwq.ptq.scales import CALIBRATORS, Calibrator
 from hwq.ptq.weights import SOLVERS, Solver
 
 __all__ = ["DEFAULT_RECIPE", "Recipe", "recipe_words"]
@@ -52,10 +52,14 @@ def _observe(rule: Calibrator) -> Callable[[Recipe], Recipe]:
     return lambda recipe: replace(recipe, activations=rule)
 
 
+def _weigh(rule: Calibrator) -> Callable[[Recipe], Recipe]:
+    return lambda recipe: replace(recipe, weights=rule)
+
+
 _WORDS: dict[str, Callable[[Recipe], Recipe]] = {
     **{name: _solve(solver) for name, solver in SOLVERS.items()},
     **{name: _observe(rule) for name, rule in CALIBRATORS.items()},
     "bc": lambda recipe: replace(recipe, bias_correction=True),
     "tensor": lambda recipe: replace(recipe, per_channel=False),
-    "weights-minmax": lambda recipe: replace(recipe, weights=CALIBRATORS["minmax"]),
+    **{f"weights-{name}": _weigh(CALIBRATORS[name]) for name in ("fpcs", "minmax", "pnorm")},
 }

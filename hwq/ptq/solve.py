@@ -11,12 +11,12 @@ from torch.nn import functional as fn
 from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.binding import bias_format, is_exact
-from hwq.ptq.calibrate import check_finite
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.fake import Held, accumulate
 from hwq.ptq.lower import Layer
 from hwq.ptq.moments import input_rows
 from hwq.ptq.recipe import Recipe
+from hwq.ptq.scales import check_finite
 from hwq.ptq.statistics import by_channel
 from hwq.ptq.sums import encode_terms, term_weights
 from hwq.ptq.weights import CROSS, Rows, hessian
