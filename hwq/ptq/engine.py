@@ -134,7 +134,7 @@ class Quantizer:
         values: dict[str, Tensor] = {}
         solved: dict[str, Solved] = {}
         left = graph.readers()
-        floats = self._float_inputs(graph) if CROSS in recipe.solver.needs else repeat(None)
+        floats = self._float_inputs(graph) if CROSS in recipe.needs else repeat(None)
         for layer, before in zip(layers, floats, strict=False):
             read = [values[name] for name in layer.node.inputs]
             if layer.op == "input":

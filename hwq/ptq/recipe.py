@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hwq.errors import HwqError
 from hwq.ptq.scales import CALIBRATORS, Calibrator
-from hwq.ptq.weights import SOLVERS, Solver
+from hwq.ptq.weights import CROSS, HESSIAN, SOLVERS, Solver
 
 __all__ = ["DEFAULT_RECIPE", "Recipe", "recipe_words"]
 
@@ -23,6 +23,12 @@ class Recipe:
     weights: Calibrator = CALIBRATORS["mse"]
     per_channel: bool = True
     bias_correction: bool = False
+    refit: bool = False
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The moments of a layer's inputs that its weights are made of."""
+        return self.solver.needs | (frozenset({HESSIAN, CROSS}) if self.refit else frozenset())
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
@@ -60,6 +66,7 @@ _WORDS: dict[str, Callable[[Recipe], Recipe]] = {
     **{name: _solve(solver) for name, solver in SOLVERS.items()},
     **{name: _observe(rule) for name, rule in CALIBRATORS.items()},
     "bc": lambda recipe: replace(recipe, bias_correction=True),
+    "refit": lambda recipe: replace(recipe, refit=True),
     "tensor": lambda recipe: replace(recipe, per_channel=False),
     **{f"weights-{name}": _weigh(CALIBRATORS[name]) for name in ("fpcs", "minmax", "pnorm")},
 }

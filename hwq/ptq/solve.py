@@ -11,6 +11,7 @@ from torch.nn import functional as fn
 from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.binding import bias_format, is_exact
+from hwq.ptq.compensate import mean_error, refit
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.fake import Held, accumulate
 from hwq.ptq.lower import Layer
@@ -73,7 +74,10 @@ def solve(
     fmt, node = layer.datapath.mac.w, layer.node
     rows = weight.flatten(1).double()
     check_finite(rows, f"weights of {layer.name!r}")
-    moment, cross = _moments(layer, inputs, recipe.solver.needs)
+    moment, cross = _moments(layer, inputs, recipe.needs)
+    if recipe.refit and moment is not None and cross is not None:
+        rows = refit(rows.reshape(len(moment), -1, rows.shape[1]), moment, cross).flatten(0, 1)
+        cross = moment  # what the refitted weights are worth is counted on the inputs that they were refitted to
     by_row = recipe.per_channel and out is not None
     scale = _weight_scale(rows, fmt, moment, recipe, by_row)
     scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
@@ -87,7 +91,7 @@ def solve(
         raise HwqError(f"the datapath of {layer.name!r} must add its bias, not {layer.datapath}; write ->...[bias,...]")
     if recipe.bias_correction and biased:
         total = accumulate(layer, inputs.values, fmt.decode(codes).to(inputs.values[0].dtype))
-        bias = target - by_channel(total, node.op).mean(0, dtype=torch.float64) * unit
+        bias = mean_error(target / unit, by_channel(total, node.op)) * unit
     return _solved(layer, codes, scale, bias.double() / unit, unit, out)
 
 
