@@ -143,11 +143,12 @@ class Quantizer:
             elif layer.datapath is None:
                 values[layer.name] = apply(layer.node, read)
             else:
-                made = self._solve_layer(layer, read, before, scales, recipe)
+                made, total = self._solve_layer(layer, read, before, scales, recipe)
                 held = made.held(layer)
                 solved[layer.name] = made
                 if layer is not layers[-1]:
-                    values[layer.name] = finish(layer, accumulate(layer, read, held.weight), held)
+                    total = accumulate(layer, read, held.weight) if total is None else total
+                    values[layer.name] = finish(layer, total, held)
             release(values, layer.node, left)
         return scales, solved
 
@@ -161,11 +162,11 @@ class Quantizer:
 
     def _solve_layer(
         self, layer: Layer, read: list[Tensor], before: Tensor | None, scales: dict[str, Tensor], recipe: Recipe
-    ) -> Solved:
+    ) -> tuple[Solved, Tensor | None]:
         out = scales.get(layer.name)
         entering = [scales[name] for name in layer.node.inputs]
         if layer.op not in WEIGHTED:
-            return solve_sum(layer, entering, out)
+            return solve_sum(layer, entering, out), None
         assert layer.datapath is not None
         weight, bias = self.graph.state[layer.name, "weight"], self.graph.state[layer.name, "bias"]
         fmt = layer.datapath.mac.a

@@ -7,17 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["empirical", "mean_error", "retuned"]
+__all__ = ["empirical", "retuned"]
 
 _TURNS = 8
-
-
-def mean_error(target: Tensor, products: Tensor) -> Tensor:
-    """The bias [N] at which `products` [T, N], which have none, have the mean `target` [N] (bias correction).
-
-    With the products of one layer at a time, on what the quantized layers before it give, this is Brevitas' rule.
-    """
-    return target - products.mean(0, dtype=torch.float64)
 
 
 def empirical(bias: Tensor, target: Tensor, mean: Callable[[Tensor], Tensor], turns: int = _TURNS) -> Tensor:
