@@ -1,6 +1,5 @@
 """Post-training quantization: trace, calibrate, solve, score in torch floats or in the hardware's bits."""
 
-from hwq.ptq.calibrate import CALIBRATORS, Calibrator, least_squares, minmax, percentile
 from hwq.ptq.certify import needs
 from hwq.ptq.engine import Quantizer, Subject, quantize, quantizer
 from hwq.ptq.graph import Graph, Node, Window
@@ -8,6 +7,7 @@ from hwq.ptq.lower import Assignment, Layer
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe, recipe_words
 from hwq.ptq.results import float_outputs, per_layer, predict_float, report
+from hwq.ptq.scales import CALIBRATORS, Calibrator, least_squares, minmax, percentile
 from hwq.ptq.store import load, save
 from hwq.ptq.tracing import trace
 from hwq.ptq.weights import SOLVERS, Answer, Rows, Solver, gptq, rtn

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from hwq.errors import HwqError
 from hwq.formats import Format
-from hwq.ptq.calibrate import Calibrator, check_finite
 from hwq.ptq.graph import Graph
 from hwq.ptq.lower import Layer
+from hwq.ptq.scales import Calibrator, check_finite
 from hwq.ptq.statistics import observe
 from hwq.ptq.sums import aligned, families
 

@@ -40,10 +40,11 @@ def solve_network(
                 scale = float(scales.get(layer.name, 1.0))
                 values[layer.name] = outside(layer, [calibrated.prefix], scale, graph.ports(layer.node), 0)
                 continue
+            total = None
             if layer.datapath is not None:
-                solved[layer.name] = _solve_layer(calibrated, layer, values, floats, scales, recipe)
+                solved[layer.name], total = _solve_layer(calibrated, layer, values, floats, scales, recipe)
             if layer is not layers[-1] or recipe.reconstruction is not None:
-                values[layer.name] = step(graph, layer, values, scales, solved.get(layer.name))
+                values[layer.name] = step(graph, layer, values, scales, solved.get(layer.name), total=total)
         if recipe.reconstruction is not None and any(layer.op in WEIGHTED for layer in unit):
             own = {layer.name: solved[layer.name] for layer in unit if layer.name in solved}
             target = floats[unit[-1].name]
@@ -71,10 +72,11 @@ def _solve_layer(
     floats: Mapping[str, Tensor],
     scales: Mapping[str, Tensor],
     recipe: Recipe,
-) -> Solved:
+) -> tuple[Solved, Tensor | None]:
+    """The layer's constants, and its sums where bias correction has made them."""
     out, entering = scales.get(layer.name), [scales[name] for name in layer.node.inputs]
     if layer.op not in WEIGHTED:
-        return solve_sum(layer, entering, out)
+        return solve_sum(layer, entering, out), None
     assert layer.datapath is not None
     weight, bias = (calibrated.graph.state[layer.name, port] for port in ("weight", "bias"))
     fmt, first = layer.datapath.mac.a, layer.node.inputs[0]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hwq.errors import HwqError
-from hwq.ptq.calibrate import CALIBRATORS, Calibrator
+from hwq.ptq.scales import CALIBRATORS, Calibrator
 from hwq.ptq.solved import Solved
 from hwq.ptq.transforms import TRANSFORMS, Transform
 from hwq.ptq.unit import Unit
-from hwq.ptq.weights import CROSS, SOLVERS, Solver
+from hwq.ptq.weights import CROSS, HESSIAN, SOLVERS, Solver
 
 __all__ = ["DEFAULT_RECIPE", "Recipe", "Reconstruction", "recipe_names", "recipe_words"]
 
@@ -44,7 +44,13 @@ class Recipe:
     weights: Calibrator = CALIBRATORS["mse"]
     per_channel: bool = True
     bias_correction: bool = False
+    refit: bool = False
     reconstruction: Reconstruction | None = None
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The moments of a layer's inputs that its weights are made of."""
+        return self.solver.needs | (frozenset({HESSIAN, CROSS}) if self.refit else frozenset())
 
     @property
     def unit(self) -> str:
@@ -54,7 +60,7 @@ class Recipe:
     @property
     def looks_at_floats(self) -> bool:
         """True if a pass asks what the float network has in place of a quantized value."""
-        return CROSS in self.solver.needs or self.reconstruction is not None
+        return CROSS in self.needs or self.reconstruction is not None
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
@@ -146,5 +152,6 @@ _WORDS: dict[str, _Word] = {
     **{name: _set("activations", rule) for name, rule in CALIBRATORS.items()},
     "bc": _set("bias_correction", True),
     "tensor": _set("per_channel", False),
-    "weights-minmax": _set("weights", CALIBRATORS["minmax"]),
+    "refit": _set("refit", True),
+    **{f"weights-{name}": _set("weights", CALIBRATORS[name]) for name in ("fpcs", "minmax", "pnorm")},
 }

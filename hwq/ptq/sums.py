@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from hwq.formats import Format
-from hwq.ptq.calibrate import squared_error
 from hwq.ptq.lower import Layer
+from hwq.ptq.scales import squared_error
 
 __all__ = ["aligned", "encode_terms", "families", "powers", "term_weights"]
 

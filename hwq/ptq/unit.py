@@ -53,14 +53,19 @@ def step(
     scales: Mapping[str, Tensor],
     solved: Solved | None,
     weight: Tensor | None = None,
+    total: Tensor | None = None,
 ) -> Tensor:
-    """A layer's value in units of its scale, of those before it; `weight` replaces that of the solved codes."""
+    """A layer's value in units of its scale, of those before it; `weight` replaces that of the solved codes.
+
+    `total` are its sums, where they are known.
+    """
     read, scale = [values[name] for name in layer.node.inputs], float(scales.get(layer.name, 1.0))
     if layer.datapath is not None:
         assert solved is not None
         held = solved.held(layer)
         held = held if weight is None else replace(held, weight=weight)
-        return finish(layer, accumulate(layer, read, held.weight), held, scale)
+        total = accumulate(layer, read, held.weight) if total is None else total
+        return finish(layer, total, held, scale)
     if layer.reads_reals:
         inputs = zip(layer.node.inputs, read, strict=True)  # what has no scale is real, or whole
         read = [x * float(scales[name]) if name in scales else x for name, x in inputs]

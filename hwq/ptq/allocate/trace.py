@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hwq.formats import Format
 from hwq.ptq.allocate.problem import Floats
-from hwq.ptq.calibrate import least_squares
 from hwq.ptq.graph import Graph
+from hwq.ptq.scales import least_squares
 
 __all__ = ["hessian_traces", "traced"]
 

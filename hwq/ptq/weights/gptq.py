@@ -43,20 +43,25 @@ def _columns(rows: Rows, fixed: Tensor | None = None) -> Tensor:
     """GPTQ's codes; `fixed` [..., R, K] is what each weight shares with its block, unless that waits for its turn."""
     moment, grid = given(rows.hessian, HESSIAN), rows.grid
     left, upper = rows.weight.to(moment.dtype, copy=True), _upper(moment)
-    codes, width = torch.empty_like(grid.encode(rows.weight)), rows.weight.shape[-1]
+    codes, points, width = torch.empty_like(grid.encode(rows.weight)), torch.empty_like(left), left.shape[-1]
+    alone = grid.block == 1  # nothing is shared: points are found at once, and their codes of all at the end
     step = max(1, _BATCH // grid.block) * grid.block  # whole blocks: their weights must be up to date
     for start in range(0, width, step):
         stop = min(start + step, width)
         errors = torch.zeros_like(left[..., start:stop])
         for i in range(start, stop):
-            if fixed is None and i % grid.block == 0:
-                chosen = grid.shared(left[..., i : i + grid.block])[..., 0]
-            codes[..., i] = grid.encode_under(left[..., i], chosen if fixed is None else fixed[..., i])
-            error = (left[..., i] - grid.decode(codes[..., i])) / upper[..., i, i].unsqueeze(-1)
+            if alone:
+                points[..., i] = grid.quantize(left[..., i])
+            else:
+                if fixed is None and i % grid.block == 0:
+                    chosen = grid.shared(left[..., i : i + grid.block])[..., 0]
+                codes[..., i] = grid.encode_under(left[..., i], chosen if fixed is None else fixed[..., i])
+                points[..., i] = grid.decode(codes[..., i])
+            error = (left[..., i] - points[..., i]) / upper[..., i, i].unsqueeze(-1)
             left[..., i:stop] -= error.unsqueeze(-1) * upper[..., i, i:stop].unsqueeze(-2)
             errors[..., i - start] = error
         left[..., stop:] -= errors @ upper[..., start:stop, stop:]
-    return codes
+    return grid.encode(points) if alone else codes
 
 
 def _upper(hessian: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class Grid(Protocol):
     """Where weights may go, as a `Format` says it: `block` numbers, consecutive along the last axis, may share a scale.
 
     `encode` chooses what the numbers [..., K] of each block share and rounds them; `shared` is that choice,
-    `encode_under` the rounding of numbers by themselves when it has been made. `decode` says what codes stand for.
+    `encode_under` the rounding of numbers by themselves when it has been made. `decode` says what codes stand for, and
+    `quantize` is both at once.
     """
 
     @property
@@ -43,6 +44,7 @@ class Grid(Protocol):
     def shared(self, x: Any) -> Any: ...
     def encode_under(self, x: Any, shared: Any) -> Any: ...
     def decode(self, codes: Any) -> Any: ...
+    def quantize(self, x: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,10 @@ class Points:
     def decode(self, codes: Tensor) -> Tensor:
         """The points themselves."""
         return codes
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """The points nearest to `x`."""
+        return self.encode(x)
 
 
 @dataclass(frozen=True, eq=False)
