@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwq.cli.console import PRICED, Json, check_folder, parse_datapath, show, table
+from hwq.cli.console import PRICED, Json, check_folder, fail, parse_datapath, show, table
 from hwq.cli.objectives import UNCOUNTED
+from hwq.errors import HwqError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Calibration", "Images", "ModelName", "Recipe", "print_accumulators", "register"]
 
 KINDS = ("float", "fake", "exact")
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model of the zoo, or file.py:function.")]
+MODEL = "A model of the zoo, or file.py:function."
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)]
 Images = Annotated[
     int | None, typer.Option("--images", metavar="N", help="Test images, or other items; a default number else.")
 ]
@@ -28,10 +30,17 @@ Crops = Annotated[
 Calibration = Annotated[
     int | None, typer.Option("--calibration", metavar="N", help="Calibration images, 512 or all there are by default.")
 ]
-Recipe = Annotated[str, typer.Option("--recipe", metavar="R", help="Methods joined by +, such as rtn or gptq+bc.")]
-Text = Annotated[str, typer.Option("--datapath", metavar="DP", help="The datapath of every layer, in quotes.")]
+Recipe = Annotated[
+    str | None,
+    typer.Option("--recipe", metavar="R", help="Methods joined by +, such as gptq+bc; or a TOML file."),
+]
+Text = Annotated[str | None, typer.Option("--datapath", metavar="DP", help="The datapath of every layer, in quotes.")]
 First = Annotated[str | None, typer.Option("--first", metavar="DP", help="Another one for the first layer.")]
 Last = Annotated[str | None, typer.Option("--last", metavar="DP", help="Another one for the last layer.")]
+Matrix = Annotated[
+    str | None, typer.Option("--matrix", metavar="FILE", help="A table of methods: builtin, or a TOML file of rows.")
+]
+Store = Annotated[Path, typer.Option("--store", metavar="FILE", help="Where rows of --matrix are kept.")]
 Device = Annotated[str, typer.Option("--device", "-d", metavar="D", help=f"Whose prices: {PRICED}.")]
 
 
@@ -41,9 +50,9 @@ def register(app: typer.Typer) -> None:
 
 
 def ptq(
-    model: ModelName,
-    datapath: Text,
-    recipe: Recipe,
+    model: Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL)] = None,
+    datapath: Text = None,
+    recipe: Recipe = None,
     first: First = None,
     last: Last = None,
     images: Images = None,
@@ -51,9 +60,19 @@ def ptq(
     calibration: Calibration = None,
     device: Device = "xc7",
     save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the codes as safetensors.")] = None,
+    matrix: Matrix = None,
+    store: Store = Path("matrix.jsonl"),
     as_json: Json = False,
 ) -> None:
-    """Quantize a model and score it: float, fake-quantized, and exactly as the hardware computes."""
+    """Quantize a model and score it: float, fake-quantized, and exactly as the hardware computes.
+
+    With --matrix many methods on many models instead: `hwq ptq --matrix builtin`, or a TOML file of your own.
+    """
+    if matrix is not None:
+        _matrix(matrix, store, as_json)
+        return
+    if model is None or datapath is None or recipe is None:
+        raise HwqError("hwq ptq needs a MODEL, --datapath and --recipe, or --matrix")
     texts = {
         "first": datapath if first is None else first,
         "body": datapath,
@@ -84,6 +103,20 @@ def ptq(
         show(report)
     else:
         _print(report, subject.task.share)
+
+
+def _matrix(matrix: str, store: Path, as_json: bool) -> None:
+    """The table of methods; a check that fails where one falls behind rounding without a word why."""
+    from hwq.cli.matrix import cases, markdown, run
+
+    check_folder("--store", store)
+    records = run(cases(None if matrix == "builtin" else Path(matrix)), store)
+    if as_json:
+        show(records)
+    else:
+        print(markdown(records), end="")
+    if any(record["behind"] and not record["why"] for record in records):
+        raise fail()
 
 
 def accumulators(quantized: QuantizedModel, worst: Sequence[str], device: str) -> dict[str, Any]:

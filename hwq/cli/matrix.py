@@ -1,0 +1,250 @@
+"""`hwq ptq --matrix`: every published method on the networks that it is for, scored exactly and priced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwq.cli.console import progress
+from hwq.cli.objectives import code_digest
+from hwq.errors import HwqError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hwq.ptq import QuantizedModel
+    from hwq.zoo import Model
+
+__all__ = ["Case", "cases", "markdown", "run"]
+
+DEVICES = ("xc7", "nangate45")
+_SOLVED = ("bits", "formats", "datapath", "ptq", "zoo", "costmodel")  # the packages whose code decides a row
+_BASE = "rtn"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row: a method for a model in formats; `why` says what is known of one that falls behind rounding."""
+
+    model: str
+    formats: str
+    assignment: tuple[tuple[str, str], ...]
+    method: str
+    images: int
+    calibration: int
+    crops: int = 0
+    why: str = ""
+
+    @property
+    def key(self) -> str:
+        """What identifies the row's result: everything that decides it, `why` apart."""
+        said = [self.model, self.assignment, self.method, self.images, self.calibration, self.crops]
+        return hashlib.sha256(json.dumps([said, code_digest(_SOLVED)]).encode()).hexdigest()[:16]
+
+
+def cases(path: Path | None = None) -> list[Case]:
+    """The rows of a TOML file, by default of the packaged one, rounding before the other methods of each formats."""
+    text = (resources.files("hwq.cli") / "matrix.toml").read_text() if path is None else _text(path)
+    found: list[Case] = []
+    try:
+        for block in tomllib.loads(text)["on"]:
+            assignment = tuple(block["assignment"].items())
+            sizes = (block["images"], block["calibration"], block.get("crops", 0))
+            for method in (_BASE, *(word for word in block["methods"] if word != _BASE)):
+                why = block.get("why", {}).get(method, "")
+                found.append(Case(block["model"], block["formats"], assignment, method, *sizes, why))
+    except (KeyError, TypeError, AttributeError, tomllib.TOMLDecodeError) as error:
+        raise HwqError(f"a matrix must have [[on]] tables with model, formats, ..., not fail with {error!r}") from error
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HwqError(f"a matrix must be a TOML file, not {path}: {error}") from error
+
+
+def run(rows: list[Case], store: Path) -> list[dict[str, Any]]:
+    """A record a row; those that `store` has are not made again, and each is kept as soon as it is made."""
+    kept = _kept(store)
+    todo = [case for case in rows if case.key not in kept]
+    with progress("methods", len(todo)) as tick, store.open("a") as file:
+        for case in todo:
+            kept[case.key] = _row(case)
+            file.write(json.dumps({"key": case.key, **kept[case.key]}) + "\n")
+            file.flush()
+            tick(f"{case.model} {case.formats} {case.method}")
+    bases = {(case.model, case.formats): kept[case.key] for case in rows if case.method == _BASE}
+    return [_judged(case, kept[case.key], bases[case.model, case.formats]) for case in rows]
+
+
+def _kept(store: Path) -> dict[str, dict[str, Any]]:
+    if not store.is_file():
+        return {}
+    found = {}
+    for number, line in enumerate(store.read_text().splitlines(), 1):
+        try:
+            record = json.loads(line)
+            found[record.pop("key")] = record
+        except (ValueError, KeyError, AttributeError) as error:
+            raise HwqError(f"line {number} of {store} must be a record, not {line[:40]!r}; delete the line") from error
+    return found
+
+
+def _row(case: Case) -> dict[str, Any]:
+    from hwq import ptq
+
+    subject = _subject(case.model)
+    engine = ptq.quantizer(subject, case.calibration)
+    roles = set(engine.roles.values())
+    assignment = {role: text for role, text in case.assignment if role in roles or role not in ("first", "last")}
+    recipe = ptq.Recipe.parse(case.method)
+    began = time.process_time()
+    model = engine.quantize(assignment, recipe)
+    seconds = time.process_time() - began
+    inputs, targets = subject.test(case.images)
+    task, outputs = subject.task, model.outputs(inputs)
+    floats = _floats(case.model, case.images, 0)
+    record: dict[str, Any] = {
+        "metric": task.name,
+        "n": task.score(outputs, targets).n,
+        "float": task.score(floats, targets).json(),
+        "exact": task.score(outputs, targets).json(),
+        "items": [round(x, 9) for x in task.items(outputs, targets).double().tolist()],
+        "higher": task.higher,
+        "share": task.share,
+        "beside": task.beside(floats, outputs),
+        "calibration_s": round(seconds, 1),
+        "float_ops": len(model.float_ops),
+        "hardware": _hardware(model),
+    }
+    if case.crops:
+        unlabelled = subject.crops(case.crops)
+        record["beside"] = task.beside(_floats(case.model, 0, case.crops), model.outputs(unlabelled))
+    return record
+
+
+@cache
+def _subject(name: str) -> Model:
+    from hwq import zoo
+
+    return zoo.load(name)
+
+
+@cache
+def _floats(name: str, images: int, crops: int) -> Tensor:
+    """The float network's outputs for test items, or for unlabelled crops."""
+    from hwq import ptq
+
+    subject = _subject(name)
+    inputs = subject.crops(crops) if crops else subject.test(images)[0]
+    return ptq.float_outputs(ptq.quantizer(subject).graph, inputs)
+
+
+def _hardware(model: QuantizedModel) -> dict[str, Any]:
+    """What the network's instances take on each device, and the energy of its products for one image."""
+    from hwq.costmodel import estimate
+
+    told: dict[str, Any] = {}
+    for device in DEVICES:
+        cost = estimate(model.instances, device)
+        field, *_ = cost.figures
+        told[device] = {field: cost.figures[field].json()}
+    told[DEVICES[-1]]["energy_nj"] = _energy(model, DEVICES[-1])
+    return told
+
+
+def _energy(model: QuantizedModel, device: str) -> float | None:
+    """Nanojoules of an image's products under streams of normal numbers; None where an element is not modelled."""
+    total = 0.0
+    for text, rows, columns, depth in model.products():
+        each = _per_mac(text, device)
+        if each is None:
+            return None
+        total += each * rows * columns * depth
+    return total / 1000
+
+
+@cache
+def _per_mac(text: str, device: str) -> float | None:
+    from hwq.costmodel.energy import energy
+    from hwq.datapath import Datapath
+
+    try:
+        return energy(Datapath.parse(text), device).pj_per_mac.value
+    except HwqError:
+        return None
+
+
+def _judged(case: Case, found: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The record beside that of rounding: what the method gains, paired, and what it takes more."""
+    import numpy as np
+
+    from hwq.zoo.score import matched, mean
+
+    better, worse = (found, base) if found["higher"] else (base, found)
+    first, second = (np.asarray(record["items"]) for record in (better, worse))
+    gain = matched(first.astype(bool), second.astype(bool)) if found["share"] else mean(first - second)
+    more = {}
+    for device, figures in found["hardware"].items():
+        for field, value in figures.items():
+            then = base["hardware"][device][field]
+            values = [x["value"] if isinstance(x, dict) else x for x in (value, then)]
+            more[f"{device} {field}"] = None if None in values else round(values[0] - values[1], 1)
+    behind = gain.high < 0
+    return {
+        "model": case.model,
+        "formats": case.formats,
+        "method": case.method,
+        **{key: found[key] for key in ("metric", "share", "n", "float")},
+        "rtn": base["exact"],
+        **{key: found[key] for key in ("exact", "beside", "calibration_s", "float_ops", "hardware")},
+        "gain": gain.json(),
+        "more": more,
+        "host_ops_more": found["float_ops"] - base["float_ops"],
+        "behind": behind,
+        "why": case.why,
+    }
+
+
+def markdown(records: list[dict[str, Any]]) -> str:
+    """The records as a table; the metric in percent where it is a share."""
+    lines = [
+        "| model | formats | method | metric (n) | float | rtn | method [95 %] | gain over rtn, paired | beside float "
+        "| CPU s | more LUT (xc7) | more um2, nJ an image (nangate45) | |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for record in records:
+        form = "{:.2%}".format if record["share"] else "{:.4f}".format
+        exact, gain, more = record["exact"], record["gain"], record["more"]
+        host = f"; {record['host_ops_more']:+d} operators on the host" if record["host_ops_more"] else ""
+        cells = [
+            record["model"],
+            record["formats"],
+            record["method"],
+            f"{record['metric']} ({record['n']:,})",
+            form(record["float"]["value"]),
+            form(record["rtn"]["value"]),
+            f"{form(exact['value'])} [{form(exact['low'])}, {form(exact['high'])}]",
+            f"{form(gain['value'])} [{form(gain['low'])}, {form(gain['high'])}]",
+            ", ".join(f"{key} {value:.4g}" for key, value in record["beside"].items() if value is not None),
+            f"{record['calibration_s']:.0f}",
+            _signed(more.get("xc7 lut")),
+            f"{_signed(more.get('nangate45 area_um2'))}, {_signed(more.get('nangate45 energy_nj'))}",
+            (record["why"] or ("**behind rtn**" if record["behind"] else "")) + host,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _signed(value: float | None) -> str:
+    return "not modelled" if value is None else f"{value:+,.0f}"

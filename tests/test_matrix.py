@@ -1,0 +1,86 @@
+"""The table of methods: rows kept and judged, and what is wrong with its files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hwq.cli import matrix
+from hwq.cli.main import run
+from hwq.errors import HwqError
+
+ROWS = """
+[[on]]
+model = "resnet8"
+formats = "W3A8"
+assignment = { first = "int8*int8", body = "int8*int(3)", last = "int8*int8" }
+images = 100
+calibration = 64
+methods = ["gptq+bc"]
+"""
+Hwq = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def hwq(capsys: pytest.CaptureFixture[str]) -> Hwq:
+    """(exit code, standard output, standard error) of one command line, run in this process."""
+
+    def called(*arguments: str) -> tuple[int, str, str]:
+        code = run(list(arguments))
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return called
+
+
+def test_rows_are_kept_and_judged_against_rounding(hwq: Hwq, tmp_path: Path) -> None:
+    (tmp_path / "rows.toml").write_text(ROWS)
+    store = tmp_path / "rows.jsonl"
+    code, out, _ = hwq("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(store), "--json")
+    assert code == 0
+    first, second = json.loads(out)
+    assert (first["method"], second["method"]) == ("rtn", "gptq+bc")
+    assert first["gain"]["value"] == 0
+    assert second["gain"]["value"] == pytest.approx(second["exact"]["value"] - second["rtn"]["value"])
+    assert set(second["hardware"]) == {"xc7", "nangate45"}
+    assert second["hardware"]["nangate45"]["energy_nj"] > 0
+    kept = store.read_text()
+    code, out, _ = hwq("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(store))
+    assert (code, store.read_text()) == (0, kept)
+    assert out.count("| resnet8 | W3A8 |") == 2
+
+
+def test_a_method_behind_rounding_fails_without_a_reason(hwq: Hwq, tmp_path: Path) -> None:
+    (tmp_path / "rows.toml").write_text(ROWS.replace('"gptq+bc"', '"tensor+rtn"'))
+    options = ("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(tmp_path / "s.jsonl"))
+    code, out, _ = hwq(*options)
+    assert code == 1
+    assert "**behind rtn**" in out
+    (tmp_path / "rows.toml").write_text(
+        ROWS.replace('["gptq+bc"]', '["tensor+rtn"]\nwhy = { "tensor+rtn" = "one scale" }')
+    )
+    code, out, _ = hwq(*options)
+    assert code == 0
+    assert "| one scale |" in out
+
+
+def test_the_packaged_rows_can_be_read() -> None:
+    from hwq import ptq
+
+    rows = matrix.cases()
+    assert len({case.key for case in rows}) == len(rows) > 10
+    for case in rows:
+        ptq.Recipe.parse(case.method)
+
+
+def test_files_wrong(hwq: Hwq, tmp_path: Path) -> None:
+    with pytest.raises(HwqError, match=r"^a matrix must be a TOML file, not "):
+        matrix.cases(tmp_path / "none.toml")
+    (tmp_path / "odd.toml").write_text("[[on]]\nmodel = 'resnet8'\n")
+    with pytest.raises(HwqError, match=r"^a matrix must have \[\[on\]\] tables with model, formats, .*'assignment'"):
+        matrix.cases(tmp_path / "odd.toml")
+    (tmp_path / "store.jsonl").write_text("{\n")
+    with pytest.raises(HwqError, match=r"^line 1 of .* must be a record"):
+        matrix.run([], tmp_path / "store.jsonl")
+    assert hwq("ptq", "resnet8")[2].startswith("error: hwq ptq needs a MODEL, --datapath and --recipe, or --matrix")
