@@ -3,8 +3,16 @@
 from collections.abc import Callable
 
 from hwq.ptq.transforms.base import Transform
+from hwq.ptq.transforms.equalize import equalize
+from hwq.ptq.transforms.fold import fold
+from hwq.ptq.transforms.smooth import smooth, smooth_shifted
 
 __all__ = ["TRANSFORMS", "Transform"]
 
 # What makes a transform of the options it has in a recipe.
-TRANSFORMS: dict[str, Callable[..., Transform]] = {}
+TRANSFORMS: dict[str, Callable[..., Transform]] = {
+    "fold": fold,
+    "equalize": equalize,
+    "smooth": smooth,
+    "smooth-shift": smooth_shifted,
+}
