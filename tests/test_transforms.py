@@ -7,10 +7,14 @@ import torch
 from subjects import HEADS, WIDTH, Mobile, Transformer, doubled, mobile, random_images, transformer
 from torch import Tensor, nn
 
+import hwq
 from hwq import ptq, zoo
 from hwq.errors import HwqError
 from hwq.ptq.sites import KINDS, Site, links, sites
 from hwq.ptq.transforms import TRANSFORMS
+from hwq.ptq.transforms.awq import rounded_weight
+from hwq.ptq.transforms.noise import steps
+from hwq.ptq.transforms.reparam import common
 from hwq.ptq.transforms.rewrite import affine, input_range
 
 torch.set_num_threads(1)
@@ -55,6 +59,10 @@ CHANGES = {  # which subjects a word changes; the others have nothing for it
     "equalize": {"mobile", "resnet8"},
     "smooth": {"layer norms", "rms norms"},
     "smooth-shift": {"layer norms", "rms norms"},
+    "awq": {"layer norms", "rms norms", "mobile", "resnet8"},
+    "reparam": {"layer norms", "rms norms"},
+    "lift": {"layer norms", "rms norms"},
+    "noise": {"layer norms"},  # behind the GELUs of the other one no noise is best
 }
 
 
@@ -71,7 +79,7 @@ def test_every_word_is_tested() -> None:
     assert set(CHANGES) == set(TRANSFORMS)
 
 
-@pytest.mark.parametrize("words", ["smooth+equalize", "fold+smooth", "smooth-shift+fold", "equalize+smooth"])
+@pytest.mark.parametrize("words", ["smooth+equalize", "fold+smooth", "smooth-shift+fold", "equalize+awq", "lift+noise"])
 @pytest.mark.parametrize("name", ["layer norms", "mobile"])
 def test_two_transforms_compose(words: str, name: str) -> None:
     graph, images = SUBJECTS[name]()
@@ -267,6 +275,101 @@ def test_shifted_channels_have_no_mean() -> None:
         assert float(mean.abs().max()) < 1e-10 * float(values[link.source].abs().max())
 
 
+def test_awq_finds_the_power_of_least_error_and_none_among_them() -> None:
+    graph, images = transformer()
+    layers = layers_of(graph, "int8*int3")
+    by_name = {layer.name: layer for layer in layers}
+    made = TRANSFORMS["awq"](kinds=["norms"])(graph, images, layers)
+    values = {node.name: value for node, _, value in graph.walk(images)}
+    gains = 0
+    for link in links(graph, "norms"):
+        factor = affine(graph, link)[0] / affine(made, link)[0]
+        gains += float((factor - 1).abs().max()) > 1e-3
+        error = {}
+        for which, by_column in (("plain", torch.ones_like(factor)), ("scaled", factor)):
+            total = 0.0
+            for name, _ in link.targets:
+                weight = graph.state[name, "weight"]
+                near = rounded_weight(weight * by_column, by_name[name], ptq.least_squares) / by_column
+                total += float((values[graph[name].inputs[0]] @ (near - weight).T).square().sum())
+            error[which] = total
+        assert error["scaled"] <= error["plain"] * (1 + 1e-9)
+    assert gains > 0
+    one = TRANSFORMS["awq"](points=1)(graph, images, layers)  # r = 0 alone
+    assert not changed(graph, one)
+
+
+def test_channels_of_one_range_have_the_codes_of_a_scale_each() -> None:
+    """The example of the reference, C.14: codes under scales (.1, .4) and zero points (3, 8), and under .25 and 6."""
+    scale, zero = (torch.tensor(x, dtype=torch.float64) for x in ([0.1, 0.4], [3.0, 8.0]))
+    x = torch.tensor([[0.33, -1.9], [0.04, 0.21], [-0.26, 0.61]], dtype=torch.float64)
+    steps_of = 15
+    ratio, offset = common(-zero * scale, scale * steps_of, scale.mean() * steps_of, torch.tensor(-6 * 0.25))
+    torch.testing.assert_close(ratio, torch.tensor([0.4, 1.6], dtype=torch.float64))
+    torch.testing.assert_close(offset, torch.tensor([0.75, -0.5], dtype=torch.float64))
+    codes = ((x / ratio - offset) / 0.25).round() + 6
+    assert codes.tolist() == [[6, 3], [3, 9], [0, 10]]
+    assert codes.tolist() == ((x / scale).round() + zero).tolist()
+
+
+@pytest.mark.parametrize("centre", ["mean", "median"])
+def test_reparameterized_channels_have_one_range(centre: str) -> None:
+    graph, images = transformer()
+    made = TRANSFORMS["reparam"](centre=centre)(graph, images, ())
+    values = {node.name: value.flatten(0, -2) for node, _, value in made.walk(images)}
+    before = {node.name: value.flatten(0, -2) for node, _, value in graph.walk(images)}
+    assert miss(graph, made, images) < 1e-10
+    for link in links(made, "norms"):
+        low, high = values[link.source].amin(0), values[link.source].amax(0)
+        spans = before[link.source].amax(0) - before[link.source].amin(0)
+        shared = spans.mean() if centre == "mean" else spans.median()
+        torch.testing.assert_close(high, shared.expand(WIDTH) / 2)
+        torch.testing.assert_close(low, -high)
+    again = TRANSFORMS["reparam"](centre=centre)(made, images, ())
+    assert all(torch.allclose(x, again.state[key], rtol=1e-9, atol=1e-12) for key, x in made.state.items())
+
+
+def test_centres_of_ranges_wrong() -> None:
+    with pytest.raises(HwqError, match=r"^the centre of ranges must be one of mean, median, not 'mode'$"):
+        TRANSFORMS["reparam"](centre="mode")
+    with pytest.raises(HwqError, match=r"^the shape of noise must be one of uniform, normal, not 'pink'$"):
+        TRANSFORMS["noise"](shape="pink")
+
+
+def test_lifted_functions_are_positive() -> None:
+    graph, images = transformer()
+    made = TRANSFORMS["lift"]()(graph, images, ())
+    lifted = [node for node in made.nodes if node.name.endswith(":lifted")]
+    assert len(lifted) == 2
+    assert dict(lifted[0].call.arguments)["other"] == pytest.approx(0.16997124, abs=2e-6)
+    values = {node.name: value for node, _, value in made.walk(4 * images)}
+    assert all(0 < float(values[node.name].min()) < 0.1 for node in lifted)
+    unsigned = {**dict.fromkeys(("first", "body", "last"), "int8*int8"), "*.down": "uint8*int8"}
+    small = ptq.Quantizer(Transformer().eval(), random_images(48, 7, 6))
+    with pytest.raises(HwqError, match="must be 0 or more for uint8"):
+        small.quantize(unsigned, "rtn")
+    assert {record["op"] for record in small.quantize(unsigned, "lift+rtn").float_ops} > {"gelu", "add"}
+
+
+def test_noise_helps_where_values_lie_between_grid_points() -> None:
+    """The three numbers of the reference, C.29: of an offset f from the grid, f^2 plain, 1/12 with uniform noise."""
+    noise = torch.rand(1 << 18, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
+    for offset, plain in ((0.1, 0.01), (0.3, 0.09), (0.4, 0.16)):
+        x = torch.full_like(noise, 3 + offset)
+        assert float((x.round() - x).square().mean()) == pytest.approx(plain)
+        assert float(((x + noise).round() - noise - x).square().mean()) == pytest.approx(1 / 12, rel=0.02)
+
+
+def test_noise_begins_with_none() -> None:
+    candidates = list(steps(torch.rand(4).double(), 2.0, 8, 1.0, hwq.parse_format("int4")))
+    assert not bool(candidates[0].any())
+    assert len(candidates) == 45
+    graph, images = transformer()
+    made = TRANSFORMS["noise"]()(graph, images, layers_of(graph))
+    assert any(node.name.endswith(":noise") for node in made.nodes)  # behind GELU, visible as a node
+    assert sum(node.op == "host" for node in made.nodes) - sum(node.op == "host" for node in graph.nodes) <= 2
+
+
 # ---------------------------------------------------------------- quantized
 
 
@@ -291,7 +394,14 @@ ASSIGNMENT = dict.fromkeys(("first", "body", "last"), "int6*int6")
 
 @pytest.mark.parametrize(
     ("recipe", "plain", "gain"),
-    [("smooth+rtn", "rtn", 2.0), ("smooth-shift+rtn", "rtn", 2.0), ("smoothquant", "minmax+weights-minmax+rtn", 2.0)],
+    [
+        ("smooth+rtn", "rtn", 2.0),
+        ("smooth-shift+rtn", "rtn", 2.0),
+        ("reparam+rtn", "rtn", 2.0),
+        ("awq+rtn", "rtn", 0.0),
+        ("noise+rtn", "rtn", -0.5),
+        ("smoothquant", "minmax+weights-minmax+rtn", 2.0),
+    ],
 )
 def test_planted_outliers_cost_less_when_transformed(
     recipe: str, plain: str, gain: float, engine: ptq.Quantizer
