@@ -15,7 +15,7 @@ ROWS = """
 model = "resnet8"
 formats = "W3A8"
 assignment = { first = "int8*int8", body = "int8*int(3)", last = "int8*int8" }
-images = 100
+images = 300
 calibration = 64
 methods = ["gptq+bc"]
 """
@@ -52,13 +52,13 @@ def test_rows_are_kept_and_judged_against_rounding(hwq: Hwq, tmp_path: Path) -> 
 
 
 def test_a_method_behind_rounding_fails_without_a_reason(hwq: Hwq, tmp_path: Path) -> None:
-    (tmp_path / "rows.toml").write_text(ROWS.replace('"gptq+bc"', '"tensor+rtn"'))
+    (tmp_path / "rows.toml").write_text(ROWS.replace('"gptq+bc"', '"tensor+weights-minmax"'))
     options = ("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(tmp_path / "s.jsonl"))
     code, out, _ = hwq(*options)
     assert code == 1
     assert "**behind rtn**" in out
     (tmp_path / "rows.toml").write_text(
-        ROWS.replace('["gptq+bc"]', '["tensor+rtn"]\nwhy = { "tensor+rtn" = "one scale" }')
+        ROWS.replace('["gptq+bc"]', '["tensor+weights-minmax"]\nwhy = { "tensor+weights-minmax" = "one scale" }')
     )
     code, out, _ = hwq(*options)
     assert code == 0

@@ -4,7 +4,7 @@
 
 Every fp(e,m) and int(n) of 3 to 8 bits: the same format for weights and activations, and as weights beside int8 and
 fp(4,3) activations. First and last layer stay int8*int8. Each point is scored by the hardware's own arithmetic and
-costs the LUT of one multiply-accumulate, a sixteenth of a 16x16 array's row, on xc7. Points that the store has are kept.
+costs the LUT of a multiply-accumulate of a 16x16 array on xc7. Points that the store has are kept.
 """
 
 from __future__ import annotations

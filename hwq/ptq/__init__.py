@@ -8,6 +8,7 @@ from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe, recipe_words
 from hwq.ptq.results import float_outputs, per_layer, predict_float, report
 from hwq.ptq.scales import CALIBRATORS, Calibrator, least_squares, minmax, percentile
+from hwq.ptq.sites import Link, Site, links, sites
 from hwq.ptq.store import load, save
 from hwq.ptq.tracing import trace
 from hwq.ptq.weights import SOLVERS, Answer, Rows, Solver, gptq, rtn
@@ -21,17 +22,20 @@ __all__ = [
     "Calibrator",
     "Graph",
     "Layer",
+    "Link",
     "Node",
     "QuantizedModel",
     "Quantizer",
     "Recipe",
     "Rows",
+    "Site",
     "Solver",
     "Subject",
     "Window",
     "float_outputs",
     "gptq",
     "least_squares",
+    "links",
     "load",
     "minmax",
     "needs",
@@ -44,5 +48,6 @@ __all__ = [
     "report",
     "rtn",
     "save",
+    "sites",
     "trace",
 ]

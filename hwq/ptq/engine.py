@@ -88,12 +88,12 @@ class Quantizer:
         of an array and its cuts change no constant, which are solved once for all of them.
         """
         recipe = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
-        layers = lower(self.graph, self.roles, assignment)
         calibrated = self.calibrated
         if recipe.transforms:
-            seen = tuple(map(_numerics, layers)) if any(made.sees_formats for made in recipe.transforms) else ()
+            looks = any(made.sees_formats for made in recipe.transforms)
+            seen = tuple(map(_numerics, lower(self.graph, self.roles, assignment))) if looks else ()
             calibrated = self._transformed(recipe.transforms, seen)
-            layers = lower(calibrated.graph, self.roles, assignment)
+        layers = lower(calibrated.graph, self.roles, assignment)
         scales, solved = self._constants(calibrated, tuple(map(_numerics, layers)), recipe)
         return _assemble(self.name, layer_graph(calibrated.graph, layers), layers, solved, scales)
 
@@ -128,7 +128,7 @@ def _assemble(
         if "bias" in layer.datapath.mac.steps:
             state[layer.name, "bias"] = layer.datapath.mac.acc_format.encode(made.bias)
         state[layer.name, "scale"] = made.scale
-    return QuantizedModel(name, final, state)
+    return QuantizedModel(name, final, state, graph)
 
 
 def _outside(graph: Graph, layer: Layer, scales: Mapping[str, Tensor], made: State) -> State:

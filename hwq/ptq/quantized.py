@@ -38,6 +38,7 @@ class QuantizedModel:
     name: str
     layers: tuple[Layer, ...]
     state: Mapping[tuple[str, str], Tensor]
+    reference: Graph | None = None
 
     @cached_property
     def graph(self) -> Graph:

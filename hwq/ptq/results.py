@@ -78,7 +78,7 @@ def report(
         "beside": beside,
         "float_ops": quantized.float_ops,
         "assignment": quantized.assignment,
-        "per_layer": per_layer(graph, quantized, inputs[:_LAYER_IMAGES]),
+        "per_layer": per_layer(quantized.reference or graph, quantized, inputs[:_LAYER_IMAGES]),
     }
 
 
