@@ -1,6 +1,7 @@
 """Transforms: the float function stays to 1e-10 in double precision, and what a paper promises of its factors holds."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,12 +11,14 @@ from torch import Tensor, nn
 import hwq
 from hwq import ptq, zoo
 from hwq.errors import HwqError
+from hwq.ptq.recipe import recipe_names
 from hwq.ptq.sites import KINDS, Site, links, sites
 from hwq.ptq.transforms import TRANSFORMS
 from hwq.ptq.transforms.awq import rounded_weight
 from hwq.ptq.transforms.noise import steps
 from hwq.ptq.transforms.reparam import common
 from hwq.ptq.transforms.rewrite import affine, input_range
+from hwq.ptq.transforms.rotate import orthogonal
 
 torch.set_num_threads(1)
 
@@ -59,7 +62,7 @@ CHANGES = {  # which subjects a word changes; the others have nothing for it
     "equalize": {"mobile", "resnet8"},
     "smooth": {"layer norms", "rms norms"},
     "smooth-shift": {"layer norms", "rms norms"},
-    "awq": {"layer norms", "rms norms", "mobile", "resnet8"},
+    "awq": {"layer norms", "rms norms"},
     "reparam": {"layer norms", "rms norms"},
     "lift": {"layer norms", "rms norms"},
     "noise": {"layer norms"},  # behind the GELUs of the other one no noise is best
@@ -76,11 +79,13 @@ def test_the_float_function_stays(word: str, name: str) -> None:
 
 
 def test_every_word_is_tested() -> None:
-    assert set(CHANGES) == set(TRANSFORMS)
+    assert {*CHANGES, "rotate", "polish"} == {*TRANSFORMS}
 
 
-@pytest.mark.parametrize("words", ["smooth+equalize", "fold+smooth", "smooth-shift+fold", "equalize+awq", "lift+noise"])
-@pytest.mark.parametrize("name", ["layer norms", "mobile"])
+@pytest.mark.parametrize(
+    "words", ["smooth+equalize", "fold+smooth", "smooth-shift+fold", "equalize+awq", "lift+noise", "rotate+smooth"]
+)
+@pytest.mark.parametrize("name", ["layer norms"])
 def test_two_transforms_compose(words: str, name: str) -> None:
     graph, images = SUBJECTS[name]()
     made = graph
@@ -370,6 +375,121 @@ def test_noise_begins_with_none() -> None:
     assert sum(node.op == "host" for node in made.nodes) - sum(node.op == "host" for node in graph.nodes) <= 2
 
 
+def test_rotations_are_orthogonal_and_spread_outliers() -> None:
+    """B.13: of a one-hot vector of length 64 max / rms is 8 before and 1 after."""
+    for width in (1, 2, 6, 15, 64, 192):
+        matrix = orthogonal(width, torch.Generator().manual_seed(1))
+        torch.testing.assert_close(matrix @ matrix.T, torch.eye(width, dtype=torch.float64))
+    one = torch.zeros(64, dtype=torch.float64)
+    one[5] = 1
+    for x, ratio in ((one, 8.0), (one @ orthogonal(64, torch.Generator().manual_seed(1)), 1.0)):
+        assert float(x.abs().max() / x.square().mean().sqrt()) == pytest.approx(ratio)
+
+
+@pytest.mark.parametrize("name", ["layer norms", "rms norms"])
+@pytest.mark.parametrize("heads", [True, False])
+def test_streams_are_rotated(name: str, heads: bool) -> None:
+    graph, images = SUBJECTS[name]()
+    made = TRANSFORMS["rotate"](heads=heads)(graph, images, ())
+    assert miss(graph, made, images) < 1e-10
+    assert not [node for node in made.nodes if node.call is not None and node.call.name == "layer_norm"]
+    assert [node.name for node in made.nodes] == [node.name for node in graph.nodes]  # nothing is left to run
+    for port in ("embed", "blocks.0.out", "blocks.1.down"):
+        assert not torch.allclose(made.state[port, "weight"], graph.state[port, "weight"], atol=1e-3)
+    moment = graph.state["blocks.0.up", "weight"]
+    assert moment.shape == made.state["blocks.0.up", "weight"].shape
+
+
+class Tokens(nn.Module):
+    """A class token before the places, windows, and what `way` does to the stream between norms."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.token, self.way = nn.Conv2d(3, 12, 4, 4), nn.Parameter(torch.randn(1, 1, 12)), way
+        self.norm1, self.norm2, self.one = nn.LayerNorm(12), nn.LayerNorm(12), nn.Linear(12, 12)
+        self.two, self.head = nn.Linear(12, 12), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
+        x = x + self.one(self.norm1(x))
+        match self.way:
+            case "post":
+                x = self.norm2(x)
+                return self.head(self.norm1(x + self.two(x))[:, 0])
+            case "direct":
+                return self.head(x[:, 0])
+            case "gelu":
+                x = x + nn.functional.gelu(self.two(self.norm2(x)))
+            case "result":
+                return x
+            case "channels":
+                x = x + x.flip(2)
+            case "rolled":
+                x = x.roll(1, 1)[:, 1:]
+        return self.head(self.norm2(x)[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("way", "obstacle"),
+    [
+        ("pre", ""),
+        ("rolled", ""),
+        ("post", "whose norm 'norm2' has gains that stay"),
+        ("direct", "that 'head' reads with its mean"),
+        ("gelu", "that 'gelu' makes or reads"),
+        ("result", "that is the network's result"),
+        ("channels", "whose channels change places at 'flip'"),
+    ],
+)
+def test_what_else_a_stream_meets(way: str, obstacle: str) -> None:
+    images = random_images(4, 3, 8, 8)
+    net = Tokens(way).eval()
+    with torch.no_grad():
+        net.norm2.weight *= 2
+    graph = doubled(ptq.trace(net, images))
+    if obstacle:
+        with pytest.raises(HwqError, match=f"^a network must have a residual stream to rotate, not one {obstacle};"):
+            TRANSFORMS["rotate"]()(graph, images.double(), ())
+    else:
+        assert miss(graph, TRANSFORMS["rotate"]()(graph, images.double(), ()), images.double()) < 1e-10
+
+
+def test_convolutional_networks_have_no_stream() -> None:
+    graph, images = mobile()
+    with pytest.raises(HwqError, match=r"residual stream to rotate, not one without norms; leave rotate out$"):
+        TRANSFORMS["rotate"]()(graph, images, ())
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_polished_values_come_back(name: str) -> None:
+    graph, images = SUBJECTS[name]()
+    made = TRANSFORMS["polish"](above=1.0)(graph, images, ())
+    stored = [node.name for node in made.nodes if node.name.endswith(":polished")]
+    assert miss(graph, made, images) < 1e-10
+    assert stored
+    values = {node.name: value for node, _, value in made.walk(images)}
+    for node in stored:
+        x, phi = values[node.removesuffix(":polished")], values[node]
+        assert bool((x.sign() == phi.sign()).all())  # odd
+        a = made.state[f"{node.removesuffix(':polished')}:part", "other"]
+        torch.testing.assert_close(phi, x.sign() * (x.abs() + a).log2().sub(a.log2()) * math.log(2))
+    assert [node.name for node in TRANSFORMS["polish"](above=1e9)(graph, images, ()).nodes] == [
+        node.name for node in graph.nodes
+    ]
+
+
+def test_polished_values_are_stored_in_few_bits(engine: ptq.Quantizer) -> None:
+    """Behind norms with outliers 4 bits on a logarithmic scale keep more than 4 bits on an even one."""
+    images, net = random_images(48, 7, 6), Transformer().eval()
+    wide = dict.fromkeys(("first", "body", "last"), "int8*int8")
+    polished = engine.quantize(wide | {"*:polished": "int4*int8"}, "polish+rtn")
+    even = engine.quantize(wide | {"*.qkv.0": "int4*int8", "*.up": "int4*int8"}, "rtn")
+    assert sqnr(polished, net, images) > sqnr(even, net, images) + 2
+    assert {record["op"] for record in polished.float_ops} > {"log1p", "expm1", "sign", "abs"}
+
+
 # ---------------------------------------------------------------- quantized
 
 
@@ -398,8 +518,9 @@ ASSIGNMENT = dict.fromkeys(("first", "body", "last"), "int6*int6")
         ("smooth+rtn", "rtn", 2.0),
         ("smooth-shift+rtn", "rtn", 2.0),
         ("reparam+rtn", "rtn", 2.0),
-        ("awq+rtn", "rtn", 0.0),
-        ("noise+rtn", "rtn", -0.5),
+        ("rotate+rtn", "rtn", 2.0),
+        ("awq+rtn", "rtn", 2.0),
+        ("noise+rtn", "rtn", 0.5),
         ("smoothquant", "minmax+weights-minmax+rtn", 2.0),
     ],
 )
@@ -419,6 +540,28 @@ def test_unequal_channels_cost_less_when_equalized(recipe: str, plain: str, mobi
     images, net = random_images(48, 3, 12, 12), Mobile().eval()
     before, after = (sqnr(mobile_engine.quantize(ASSIGNMENT, word), net, images) for word in (plain, recipe))
     assert after > before, (before, after)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_packaged_recipes_run(name: str, engine: ptq.Quantizer) -> None:
+    """On a network with outliers none is worse than codes to nearest."""
+    images, net = random_images(48, 7, 6), Transformer().eval()
+    wide = dict.fromkeys(("first", "body", "last"), "int8*int8")
+    assert sqnr(engine.quantize(wide, name), net, images) > sqnr(engine.quantize(wide, "rtn+minmax"), net, images) - 1
+
+
+def test_convolutions_between_layers_may_be_scaled_by_awq() -> None:
+    graph, images = mobile()
+    made = TRANSFORMS["awq"](kinds=["layers"])(graph, images, layers_of(graph))
+    assert miss(graph, made, images) < 1e-10
+    assert changed(graph, made)
+
+
+def test_options_that_a_word_has_not_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('passes = ["smooth", "rtn"]\n[smooth]\nbeta = 1\n')
+    with pytest.raises(HwqError, match=r"^options of 'smooth' in recipe .* must be those it has, not: .*'beta'"):
+        ptq.Recipe.parse(str(file))
 
 
 def test_reports_compare_with_the_transformed_network(engine: ptq.Quantizer) -> None:

@@ -8,7 +8,9 @@ from hwq.ptq.transforms.equalize import equalize
 from hwq.ptq.transforms.fold import fold
 from hwq.ptq.transforms.lift import lift
 from hwq.ptq.transforms.noise import noise
+from hwq.ptq.transforms.polish import polish
 from hwq.ptq.transforms.reparam import reparam
+from hwq.ptq.transforms.rotate import rotate
 from hwq.ptq.transforms.smooth import smooth, smooth_shifted
 
 __all__ = ["TRANSFORMS", "Transform"]
@@ -23,4 +25,6 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
     "reparam": reparam,
     "lift": lift,
     "noise": noise,
+    "rotate": rotate,
+    "polish": polish,
 }

@@ -21,12 +21,13 @@ __all__ = ["awq"]
 _LEAST = 1e-4
 
 
-def awq(points: int = 20, kinds: Sequence[str] = ("norms", "values", "layers"), weights: str = "mse") -> Transform:
+def awq(points: int = 20, kinds: Sequence[str] = ("norms", "values"), weights: str = "mse") -> Transform:
     """s = mean|x|^r, brought to a geometric middle of 1, with the r in 0, 1/points, ... of least error.
 
     AWQ (arXiv 2306.00978); the error is that of the products, of weights rounded to nearest in the layer's own format
     with scales found by `weights`. r = 0 changes nothing, so that the result is never worse than rounding on the images
-    searched on. Absent: the search for a clipped range, which the rule for scales has already.
+    searched on. It does not see activations rounded, on which it is hard between convolutions ("layers"). Absent: the
+    search for a clipped range, which the rule for scales has already.
     """
     chosen, rule = tuple(kinds), CALIBRATORS[weights]
 
