@@ -8,6 +8,7 @@ own rounding, wrapping or saturation, which is not modelled. What the host compu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,9 @@ from hwq.formats import Format
 from hwq.ptq.graph import Node, Ports, apply
 from hwq.ptq.lower import Layer
 
-__all__ = ["Held", "accumulate", "by_channel", "finish", "highest", "on_grid", "outside", "terms"]
+__all__ = ["Held", "Rounder", "accumulate", "by_channel", "finish", "highest", "on_grid", "outside", "terms"]
+
+Rounder = Callable[[Tensor, Format], Tensor]  # what brings numbers to the values of a format
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,25 +67,27 @@ def accumulate(layer: Layer, read: list[Tensor], weight: Tensor | None) -> Tenso
     return apply(node, read, {"weight": weight}.get, len(read[0]))
 
 
-def finish(layer: Layer, total: Tensor, held: Held, scale: float = 1.0) -> Tensor:
+def finish(layer: Layer, total: Tensor, held: Held, scale: float = 1.0, rounder: Rounder = on_grid) -> Tensor:
     """Bias, requantize, rectify and round a sum, as the epilogue does; without a ratio the sum is the result.
 
-    `scale` is that of the value, in which the end of a rectifier is measured.
+    `scale` is that of the value, in which the end of a rectifier is measured; a `rounder` may leave some unrounded.
     """
     total = total + by_channel(held.bias, layer.node)
     for factor in (held.ratio, held.unit):
         total = total if factor is None else total * by_channel(factor, layer.node)
     if layer.node.relu:
         total = total.clamp(0, layer.node.most / scale)
-    return on_grid(total, layer.fmt) if held.ratio is not None and layer.fmt is not None else total
+    return rounder(total, layer.fmt) if held.ratio is not None and layer.fmt is not None else total
 
 
-def outside(layer: Layer, read: list[Tensor], scale: float, held: Ports, images: int) -> Tensor:
+def outside(
+    layer: Layer, read: list[Tensor], scale: float, held: Ports, images: int, rounder: Rounder = on_grid
+) -> Tensor:
     """The value of a layer without a datapath: codes moved or compared, or what the host made, on the grid."""
     if not layer.outside:
         return apply(replace(layer.node, most=highest(layer, scale)), read, held, images)
     made = read[0] if layer.op == "input" else apply(layer.node, read, held, images)
-    return made if layer.real or layer.fmt is None else on_grid(made / scale, layer.fmt)
+    return made if layer.real or layer.fmt is None else rounder(made / scale, layer.fmt)
 
 
 def highest(layer: Layer, scale: float) -> float:

@@ -11,9 +11,10 @@ from hwq.ptq.calibrated import Calibrated
 from hwq.ptq.fake import outside
 from hwq.ptq.graph import WEIGHTED, Graph, apply, rectify, release
 from hwq.ptq.lower import Layer, layer_graph
+from hwq.ptq.progress import watch
 from hwq.ptq.recipe import Recipe
 from hwq.ptq.sites import units
-from hwq.ptq.solve import Inputs, solve, solve_sum
+from hwq.ptq.solve import Inputs, corrected, solve, solve_sum
 from hwq.ptq.solved import Solved
 from hwq.ptq.unit import Unit, step
 
@@ -31,30 +32,61 @@ def solve_network(
     floats: dict[str, Tensor] = {}
     solved: dict[str, Solved] = {}
     left = graph.readers()
-    for unit in units(layers, recipe.unit):
-        entering, real = dict(values), dict(floats)
-        for layer in unit:
-            if recipe.looks_at_floats:
-                floats[layer.name] = _float(graph, layer, floats, calibrated.prefix)
-            if layer.op == "input":
-                scale = float(scales.get(layer.name, 1.0))
-                values[layer.name] = outside(layer, [calibrated.prefix], scale, graph.ports(layer.node), 0)
-                continue
-            total = None
-            if layer.datapath is not None:
-                solved[layer.name], total = _solve_layer(calibrated, layer, values, floats, scales, recipe)
-            if layer is not layers[-1] or recipe.reconstruction is not None:
-                values[layer.name] = step(graph, layer, values, scales, solved.get(layer.name), total=total)
-        if recipe.reconstruction is not None and any(layer.op in WEIGHTED for layer in unit):
-            own = {layer.name: solved[layer.name] for layer in unit if layer.name in solved}
-            target = floats[unit[-1].name]
-            solved |= recipe.reconstruction(Unit(graph, unit, entering, real, target, scales, own))
+    cut = units(layers, recipe.unit)
+    with watch("reconstruct", sum(_has_weights(unit) for unit in cut) if recipe.reconstruction else 0) as tick:
+        for unit in cut:
+            entering, real = dict(values), dict(floats)
             for layer in unit:
-                values[layer.name] = step(graph, layer, values, scales, solved.get(layer.name))
-        for layer in unit:
-            release(values, layer.node, left)
-        floats = {name: x for name, x in floats.items() if name in values}
+                if recipe.looks_at_floats:
+                    floats[layer.name] = _float(graph, layer, floats, calibrated.prefix)
+                if layer.op == "input":
+                    scale = float(scales.get(layer.name, 1.0))
+                    values[layer.name] = outside(layer, [calibrated.prefix], scale, graph.ports(layer.node), 0)
+                    continue
+                total = None
+                if layer.datapath is not None:
+                    solved[layer.name], total = _solve_layer(calibrated, layer, values, floats, scales, recipe)
+                if layer is not layers[-1] or recipe.reconstruction is not None:
+                    values[layer.name] = _value(graph, layer, values, scales, solved, total)
+            if recipe.reconstruction is not None and _has_weights(unit):
+                own = {layer.name: solved[layer.name] for layer in unit if layer.name in solved}
+                target = floats[unit[-1].name]
+                solved |= recipe.reconstruction(Unit(graph, unit, entering, real, target, scales, own))
+                tick(unit[-1].name)
+                for layer in unit:
+                    if recipe.bias_correction and layer.op in WEIGHTED:
+                        solved[layer.name] = _correct(calibrated, layer, values, scales, solved[layer.name])
+                    values[layer.name] = _value(graph, layer, values, scales, solved)
+            for layer in unit:
+                release(values, layer.node, left)
+            floats = {name: x for name, x in floats.items() if name in values}
     return scales, solved
+
+
+def _has_weights(unit: tuple[Layer, ...]) -> bool:
+    return any(layer.op in WEIGHTED for layer in unit)
+
+
+def _value(
+    graph: Graph,
+    layer: Layer,
+    values: Mapping[str, Tensor],
+    scales: Mapping[str, Tensor],
+    solved: Mapping[str, Solved],
+    total: Tensor | None = None,
+) -> Tensor:
+    """The layer's value in units of its scale; `total` are its sums, where they are known."""
+    made = solved.get(layer.name)
+    return step(graph, layer, values, scales, None if made is None else made.held(layer), total=total)
+
+
+def _correct(
+    calibrated: Calibrated, layer: Layer, values: Mapping[str, Tensor], scales: Mapping[str, Tensor], made: Solved
+) -> Solved:
+    """The layer's constants with the bias for its new weights."""
+    read = [values[name] for name in layer.node.inputs]
+    target = calibrated.statistics.mean[layer.name]
+    return corrected(layer, made, read, target, scales[layer.node.inputs[0]])
 
 
 def _float(graph: Graph, layer: Layer, floats: Mapping[str, Tensor], images: Tensor) -> Tensor:

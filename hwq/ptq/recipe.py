@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hwq.errors import HwqError
+from hwq.ptq.reconstruct import RECONSTRUCTIONS
 from hwq.ptq.scales import CALIBRATORS, Calibrator
 from hwq.ptq.solved import Solved
 from hwq.ptq.transforms import TRANSFORMS, Transform
@@ -124,7 +125,7 @@ def _of_passes(words: list[str], options: Mapping[str, dict[str, Any]], what: st
         except TypeError as error:
             raise HwqError(f"options of {word!r} in recipe {what} must be those it has, not: {error}") from error
         recipe = _WORDS[word].put(recipe, made)
-    for kind in (SOLVERS, CALIBRATORS):
+    for kind in (SOLVERS, CALIBRATORS, RECONSTRUCTIONS):
         if len(named := [word for word in words if word in kind]) > 1:
             raise HwqError(f"a recipe must have at most one of {', '.join(kind)}, not {' and '.join(named)}")
     return recipe
@@ -142,6 +143,10 @@ def _set(field: str, made: object) -> _Word:
     return _Word(lambda: made, lambda recipe, value: replace(recipe, **{field: value}))
 
 
+def _reconstruction(make: Callable[..., Reconstruction]) -> _Word:
+    return _Word(make, lambda recipe, made: replace(recipe, reconstruction=made))
+
+
 def _transform(make: Callable[..., Transform]) -> _Word:
     return _Word(make, lambda recipe, made: replace(recipe, transforms=(*recipe.transforms, made)))
 
@@ -150,6 +155,7 @@ _WORDS: dict[str, _Word] = {
     **{name: _transform(make) for name, make in TRANSFORMS.items()},
     **{name: _set("solver", solver) for name, solver in SOLVERS.items()},
     **{name: _set("activations", rule) for name, rule in CALIBRATORS.items()},
+    **{name: _reconstruction(make) for name, make in RECONSTRUCTIONS.items()},
     "bc": _set("bias_correction", True),
     "tensor": _set("per_channel", False),
     "refit": _set("refit", True),

@@ -10,20 +10,18 @@ from torch.nn import functional as fn
 
 from hwq.errors import HwqError
 from hwq.formats import Format
-from hwq.ptq.binding import bias_format, is_exact
 from hwq.ptq.compensate import refit
-from hwq.ptq.constants import encode_ratio
 from hwq.ptq.fake import accumulate
 from hwq.ptq.lower import Layer
 from hwq.ptq.moments import input_rows
 from hwq.ptq.recipe import Recipe
 from hwq.ptq.scales import check_finite
-from hwq.ptq.solved import Solved
+from hwq.ptq.solved import Solved, assembled
 from hwq.ptq.statistics import channel_means
 from hwq.ptq.sums import encode_terms, term_weights
 from hwq.ptq.weights import CROSS, Rows, hessian
 
-__all__ = ["Inputs", "solve", "solve_sum"]
+__all__ = ["Inputs", "corrected", "solve", "solve_sum"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +65,27 @@ def solve(
     biased = "bias" in layer.datapath.mac.steps
     if not biased and bool(bias.any()):
         raise HwqError(f"the datapath of {layer.name!r} must add its bias, not {layer.datapath}; write ->...[bias,...]")
-    total = None
+    bias, total = bias.double() / unit, None
     if recipe.bias_correction and biased:
-        total = accumulate(layer, inputs.values, fmt.decode(codes).to(inputs.values[0].dtype))
-        bias = target - channel_means(total, node.op) * unit
-    return _solved(layer, codes, scale, bias.double() / unit, unit, out), total
+        bias, total = _corrected(layer, codes, inputs.values, target / unit)
+    return assembled(layer, codes, scale, bias, unit, out), total
+
+
+def corrected(layer: Layer, made: Solved, values: list[Tensor], target: Tensor, entering: Tensor) -> Solved:
+    """`made` with the bias at which the mean of the sum is `target` [N]; `values` enter in units of `entering`."""
+    assert layer.datapath is not None and made.weight is not None
+    if "bias" not in layer.datapath.mac.steps:
+        return made
+    unit = entering * made.weight_scale
+    bias, _ = _corrected(layer, made.weight, values, target / unit)
+    return assembled(layer, made.weight, made.weight_scale, bias, unit, None if made.mul is None else made.scale)
+
+
+def _corrected(layer: Layer, codes: Tensor, values: list[Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
+    """The bias [N] that brings the mean of the sum to `target` [N], in units of the sum, and the sums without it."""
+    assert layer.datapath is not None
+    total = accumulate(layer, values, layer.datapath.mac.w.decode(codes).to(values[0].dtype))
+    return target - channel_means(total, layer.op), total
 
 
 def solve_sum(layer: Layer, scales: list[Tensor], out: Tensor | None) -> Solved:
@@ -79,32 +93,13 @@ def solve_sum(layer: Layer, scales: list[Tensor], out: Tensor | None) -> Solved:
     assert layer.datapath is not None
     fmt, none = layer.datapath.mac.w, torch.zeros(1, dtype=torch.float64)
     if layer.op == "matmul":
-        return _solved(layer, None, scales[1].reshape(1), none, scales[0] * scales[1].reshape(1), out)
+        return assembled(layer, None, scales[1].reshape(1), none, scales[0] * scales[1].reshape(1), out)
     if layer.op == "avgpool":
         scales = scales * layer.node.window.size
     values, one = term_weights(fmt, torch.stack(scales).tolist())
     largest = max(scales) / layer.node.window.size  # 1 but for a mean
     weight = encode_terms(fmt, torch.tensor([values], dtype=torch.float64))
-    return _solved(layer, weight, torch.tensor([1 / one], dtype=torch.float64), none, (largest / one).reshape(1), out)
-
-
-def _solved(
-    layer: Layer, weight: Tensor | None, scale: Tensor, bias: Tensor, unit: Tensor, out: Tensor | None
-) -> Solved:
-    assert layer.datapath is not None
-    mac = layer.datapath.mac
-    grid = mac.acc_format if weight is None else bias_format(mac, weight)
-    if is_exact(mac) and float(bias.abs().max()) > grid.max:
-        largest = f"{float(bias.abs().max()):.3g}"
-        raise HwqError(f"biases of {layer.name!r} must fit {grid}, not be as large as {largest}; write +fixed(n,frac)")
-    on_accumulator: Tensor = grid.decode(grid.encode(bias)).double()
-    if layer.real:
-        return Solved(weight, scale, on_accumulator, None, None, torch.ones((), dtype=torch.float64), unit)
-    if out is None:
-        return Solved(weight, scale, on_accumulator, None, None, unit[0])
-    assert mac.requant is not None
-    mul, shift = encode_ratio(unit / out, mac.requant, layer.name)
-    return Solved(weight, scale, on_accumulator, mul, shift, out)
+    return assembled(layer, weight, torch.tensor([1 / one], dtype=torch.float64), none, (largest / one).reshape(1), out)
 
 
 def _moments(layer: Layer, inputs: Inputs, needs: frozenset[str]) -> tuple[Tensor | None, Tensor | None]:
