@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwq.cli.console import PRICED, Json, check_folder, parse_datapath, show, table
+from hwq.cli.console import PRICED, Json, check_folder, parse_datapath, progress, show, table
 from hwq.cli.objectives import UNCOUNTED
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def ptq(
         check_folder("--save", save)
     from hwq import ptq as quantization
     from hwq import zoo
+    from hwq.ptq.progress import watched
 
     methods = quantization.Recipe.parse(recipe)
     subject = zoo.load(model)
@@ -75,7 +76,8 @@ def ptq(
     engine = quantization.quantizer(subject, calibration)
     assignment = {role: text for role, text in assignment.items() if role in engine.roles.values()}
     worst = [text for text, *_ in engine.products(assignment)]  # refuses what cannot be quantized, before it is
-    quantized = engine.quantize(assignment, methods)
+    with watched(progress):
+        quantized = engine.quantize(assignment, methods)
     report = quantization.report(subject, quantized, images, unlabelled)
     report["accumulators"] = accumulators(quantized, worst, device)
     if save is not None:
