@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from hwq.ptq.unit import Unit
 from hwq.zoo import Model
 
 WORDS = sorted(RECONSTRUCTIONS)
+RECIPES = sorted(name for name in recipe_names() if Recipe.parse(name).reconstruction is not None)
 SCALAR = ["int4", "int2", "ternary", "binary", "fp4_e2m1", "fp8_e4m3", "nf4"]
 ROLES = {"first": "int8*int8", "body": "int8*int(3)", "last": "int8*int8"}
 
@@ -402,6 +404,21 @@ def test_bias_correction_follows(toy: ptq.Quantizer) -> None:
     torch.testing.assert_close(got.double(), mean["head"], rtol=0, atol=1e-4)
 
 
+def test_a_whole_network_is_a_unit(toy: ptq.Quantizer) -> None:
+    made = Reconstruct(soft="adaquant", unit="net", iterations=80)
+    images = toy.calibrated.prefix
+    wanted = toy.graph.run(images)
+    errors = [
+        float(
+            (toy.quantize(ROLES, replace(Recipe.parse("rtn"), reconstruction=how)).fake(images) - wanted)
+            .square()
+            .mean()
+        )
+        for how in (None, made)
+    ]
+    assert errors[1] < 0.8 * errors[0]
+
+
 def test_every_unit_is_ticked_and_an_interrupt_leaves_nothing(toy: ptq.Quantizer) -> None:
     seen: list[str] = []
 
@@ -450,4 +467,36 @@ def test_a_recipe_has_one_reconstruction() -> None:
     with pytest.raises(HwqError, match=r"a recipe must have at most one of .*, not adaround and lsq"):
         Recipe.parse("adaround+lsq")
     assert Recipe.parse("gptq+bc+qdrop").reconstruction == Reconstruct(unit="block", drop=0.5)
-    assert recipe_names()
+    assert len(RECIPES) >= 10
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_packaged_recipes_run(toy: ptq.Quantizer, name: str) -> None:
+    """Shortened, on a toy: what leaves a unit is no worse than what entered, and the hardware computes it."""
+    recipe = Recipe.parse(name)
+    assert isinstance(recipe.reconstruction, Reconstruct)
+    assert recipe.bias_correction
+    short = replace(recipe, reconstruction=replace(recipe.reconstruction, iterations=3, batch=8))
+    images = normal(8, 1, 8, 8, seed=8).float()
+    model = toy.quantize(ROLES, short)
+    assert float((model.exact(images) - model.fake(images)).abs().max()) < 0.05
+
+
+def test_options_of_a_file_reach_the_loop(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('passes = ["qdrop", "bc"]\n[qdrop]\ndrop = 0.25\niterations = 7\nunit = "layer"\n')
+    assert Recipe.parse(str(file)).reconstruction == Reconstruct(unit="layer", drop=0.25, iterations=7)
+    file.write_text('passes = ["qdrop"]\n[qdrop]\ndropped = 0.25\n')
+    with pytest.raises(HwqError, match=r"options of 'qdrop' in recipe .* must be those it has, not: .*dropped"):
+        Recipe.parse(str(file))
+
+
+def test_two_bits_of_resnet8_are_worth_more_than_solved(resnet: Model) -> None:
+    """On 1,000 test images a few iterations of FlexRound gain more on GPTQ than either's interval."""
+    images, labels = resnet.test(1000)
+    assignment = ROLES | {"body": "int8*int(2)"}
+    solved = ptq.quantize(resnet, assignment, "gptq+bc")
+    layers = Reconstruct(soft="flexround", iterations=60)
+    learned = ptq.quantize(resnet, assignment, replace(Recipe.parse("rtn+bc"), reconstruction=layers))
+    gained = zoo.difference(learned.predict(images), solved.predict(images), labels)
+    assert gained.low > 0

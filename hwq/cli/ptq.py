@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hwq.cli.console import PRICED, Json, check_folder, fail, parse_datapath, show, table
+from hwq.cli.console import PRICED, Json, check_folder, fail, parse_datapath, progress, show, table
 from hwq.cli.objectives import UNCOUNTED
 from hwq.errors import HwqError
 
@@ -86,6 +86,7 @@ def ptq(
         check_folder("--save", save)
     from hwq import ptq as quantization
     from hwq import zoo
+    from hwq.ptq.progress import watched
 
     methods = quantization.Recipe.parse(recipe)
     subject = zoo.load(model)
@@ -94,7 +95,8 @@ def ptq(
     engine = quantization.quantizer(subject, calibration)
     assignment = {role: text for role, text in assignment.items() if role in engine.roles.values()}
     worst = [text for text, *_ in engine.products(assignment)]  # refuses what cannot be quantized, before it is
-    quantized = engine.quantize(assignment, methods)
+    with watched(progress):
+        quantized = engine.quantize(assignment, methods)
     report = quantization.report(subject, quantized, images, unlabelled)
     report["accumulators"] = accumulators(quantized, worst, device)
     if save is not None:
