@@ -2,6 +2,7 @@
 
 from hwq.ptq.certify import needs
 from hwq.ptq.engine import Quantizer, Subject, quantize, quantizer
+from hwq.ptq.exchange import export_onnx, load, save
 from hwq.ptq.graph import Graph, Node, Window
 from hwq.ptq.lower import Assignment, Layer
 from hwq.ptq.quantized import QuantizedModel
@@ -9,7 +10,6 @@ from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe, recipe_words
 from hwq.ptq.results import float_outputs, per_layer, predict_float, report
 from hwq.ptq.scales import CALIBRATORS, Calibrator, least_squares, minmax, percentile
 from hwq.ptq.sites import Link, Site, links, sites
-from hwq.ptq.store import load, save
 from hwq.ptq.tracing import trace
 from hwq.ptq.weights import SOLVERS, Answer, Rows, Solver, gptq, rtn
 
@@ -32,6 +32,7 @@ __all__ = [
     "Solver",
     "Subject",
     "Window",
+    "export_onnx",
     "float_outputs",
     "gptq",
     "least_squares",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from hashlib import sha256
+from importlib.metadata import version
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -27,7 +29,7 @@ from hwq.ptq.transforms import Transform
 
 State = dict[tuple[str, str], Tensor]
 
-__all__ = ["CALIBRATION", "Quantizer", "Subject", "quantize", "quantizer"]
+__all__ = ["CALIBRATION", "Quantizer", "Subject", "assemble", "quantize", "quantizer"]
 
 CALIBRATION = 512  # images at most, where the caller does not say
 _KEPT_CONSTANTS = 64  # solved networks, each a copy of the weights
@@ -87,6 +89,7 @@ class Quantizer:
         accumulator gets the width that the layer's weights certify, one width for all layers of one datapath. The size
         of an array and its cuts change no constant, which are solved once for all of them.
         """
+        origin = self._origin(recipe)
         recipe = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
         calibrated = self.calibrated
         if recipe.transforms:
@@ -95,7 +98,18 @@ class Quantizer:
             calibrated = self._transformed(recipe.transforms, seen)
         layers = lower(calibrated.graph, self.roles, assignment)
         scales, solved = self._constants(calibrated, tuple(map(_numerics, layers)), recipe)
-        return _assemble(self.name, layer_graph(calibrated.graph, layers), layers, solved, scales)
+        return assemble(self.name, layer_graph(calibrated.graph, layers), layers, solved, scales, origin)
+
+    def _origin(self, recipe: str | Recipe) -> dict[str, str]:
+        """Where a quantization is from, for whoever finds its file."""
+        named = recipe if isinstance(recipe, str) else "a Recipe of Python"
+        versions = {name: version(name) for name in ("hwq", "torch")}
+        return {"recipe": named, **versions, "calibration images": str(self.images), "calibration sha256": self._digest}
+
+    @cached_property
+    def _digest(self) -> str:
+        held = self._images.detach().cpu().contiguous()
+        return sha256(f"{held.dtype} {list(held.shape)} ".encode() + held.numpy().tobytes()).hexdigest()
 
     @torch.no_grad()
     def _transform(self, transforms: tuple[Transform, ...], layers: tuple[Layer, ...]) -> Calibrated:
@@ -111,8 +125,13 @@ def _numerics(layer: Layer) -> Layer:
     return layer if layer.datapath is None else replace(layer, datapath=Datapath(layer.datapath.mac))
 
 
-def _assemble(
-    name: str, graph: Graph, layers: tuple[Layer, ...], solved: dict[str, Solved], scales: dict[str, Tensor]
+def assemble(
+    name: str,
+    graph: Graph,
+    layers: tuple[Layer, ...],
+    solved: Mapping[str, Solved],
+    scales: Mapping[str, Tensor],
+    origin: Mapping[str, str],
 ) -> QuantizedModel:
     """Certify the accumulators and put every tensor under its (layer, port)."""
     final = certify(graph, share(layers), solved)
@@ -128,7 +147,7 @@ def _assemble(
         if "bias" in layer.datapath.mac.steps:
             state[layer.name, "bias"] = layer.datapath.mac.acc_format.encode(made.bias)
         state[layer.name, "scale"] = made.scale
-    return QuantizedModel(name, final, state, graph)
+    return QuantizedModel(name, final, state, graph, origin)
 
 
 def _outside(graph: Graph, layer: Layer, scales: Mapping[str, Tensor], made: State) -> State:

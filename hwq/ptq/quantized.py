@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -33,12 +33,14 @@ class QuantizedModel:
     layer's value. Only the input's and the output's "scale" are used outside of the hardware, and those where the host
     computes; the others explain. A constant has a "value" [*shape], an operator on the host its arguments; a product
     that the host reads as real numbers has the "unit" [N] of its sums, and the scale of a real value is 1.
+    `origin` says where the codes are from: the recipe, versions, a digest of the calibration inputs.
     """
 
     name: str
     layers: tuple[Layer, ...]
     state: Mapping[tuple[str, str], Tensor]
     reference: Graph | None = None
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def graph(self) -> Graph:

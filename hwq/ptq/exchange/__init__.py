@@ -1,0 +1,6 @@
+"""Quantized networks in files: hwq's own, and those of other runtimes."""
+
+from hwq.ptq.exchange.onnx_out import STYLES, export_onnx
+from hwq.ptq.exchange.packed import load, save
+
+__all__ = ["STYLES", "export_onnx", "load", "save"]
