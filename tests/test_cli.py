@@ -260,7 +260,7 @@ def test_ptq_reports_three_evaluators(capsys: pytest.CaptureFixture[str], tmp_pa
     assert narrow == pytest.approx(area(kept["instances"].values()))
     assert kept["lut_saved"] == pytest.approx(wide - narrow, abs=0.1)
     assert kept["lut_saved"] > 1000
-    assert saved.stat().st_size > 70_000
+    assert 40_000 < saved.stat().st_size < 70_000  # most weights take four bits
 
 
 def area(texts: Iterable[str]) -> float:

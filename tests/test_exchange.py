@@ -186,7 +186,7 @@ def test_what_no_runtime_computes_is_refused(resnet: Any, every: ptq.Quantizer, 
     with pytest.raises(HwqError, match="must be a file that can be written"):
         ptq.export_onnx(ptq.quantize(resnet, assigned("int8*int8"), "rtn"), tmp_path / "none" / "model.onnx")
     hosted = nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 2)).eval()
-    model = ptq.Quantizer(hosted, torch.randn(8, 1, 2, 2)).quantize(assigned("int8*int8"))
+    model = ptq.Quantizer(hosted, torch.randn(8, 1, 2, 2)).quantize(dict.fromkeys(("first", "last"), "int8*int8"))
     with pytest.raises(HwqError, match="must run on datapaths alone, not leave 2 to the host"):
         ptq.export_onnx(model, path)
 

@@ -137,8 +137,8 @@ def test_spaces_of_another_kind_are_refused(tmp_path: Path, space: str, message:
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ("rtn+gptq", "a recipe must have at most one of gptq, .*, not rtn and gptq"),
-        ("gptq+bc+gptq", "a recipe must have at most one of gptq, .*, not gptq and gptq"),
+        ("rtn+gptq", "a recipe must have at most one of decoupleq, .*, not rtn and gptq"),
+        ("gptq+bc+gptq", "a recipe must have at most one of decoupleq, .*, not gptq and gptq"),
         ("minmax+rtn+mse", "a recipe must have at most one of .*, not minmax and mse"),
     ],
 )
