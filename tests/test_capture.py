@@ -256,3 +256,8 @@ def test_layers_are_named_by_patterns() -> None:
     assert str(layers["conv"].datapath).startswith("int8*int4 ")
     with pytest.raises(HwqError, match=r"roles first and may have .* and names of layers, not first, none\*$"):
         engine.quantize({"first": "int8*int4", "none*": "int8*int8"})
+
+
+def test_networks_without_a_weighted_layer_wrong() -> None:
+    with pytest.raises(HwqError, match=r"^a network must have a convolution or a linear layer, not none$"):
+        ptq.Quantizer(nn.ReLU(), random_images(4, 3))

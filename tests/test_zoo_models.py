@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import fx
 
-from hwq import zoo
+from hwq import ptq, zoo
 from hwq.errors import HwqError
+from hwq.ptq.lower import default_roles
 from hwq.zoo import crnn, efficientnet_lite0, packages, photographs, rooms, tinydepth, vit_tiny, words
 from hwq.zoo import glassllm as own
 
@@ -54,6 +55,8 @@ def test_a_model_is_its_cards(name: str) -> None:
     inputs, targets = model.test()
     assert str(model.task.score(outputs(model, inputs), targets)) == fact(name, "float, default test items")
     assert f"{sum(p.numel() for p in model.net.parameters()):,}" == fact(name, "parameters")
+    roles = list(default_roles(ptq.trace(model.net, inputs[:2])).values())
+    assert (roles[0], roles[-1]) == ("first", "last")
     again, _ = model.test(3)
     assert torch.equal(again[:3], inputs[:3])
     with pytest.raises(HwqError, match=r"^the number of \w+( \w+)? must be 1(\.\.| or more)"):

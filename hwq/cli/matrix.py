@@ -113,7 +113,7 @@ def _row(case: Case) -> dict[str, Any]:
     seconds = time.process_time() - began
     inputs, targets = subject.test(case.images)
     task, outputs = subject.task, model.outputs(inputs)
-    floats = _floats(case.model, case.images, 0)
+    floats = _floats(case.model, case.calibration, case.images, 0)
     record: dict[str, Any] = {
         "metric": task.name,
         "n": task.score(outputs, targets).n,
@@ -129,7 +129,7 @@ def _row(case: Case) -> dict[str, Any]:
     }
     if case.crops:
         unlabelled = subject.crops(case.crops)
-        record["beside"] = task.beside(_floats(case.model, 0, case.crops), model.outputs(unlabelled))
+        record["beside"] = task.beside(_floats(case.model, case.calibration, 0, case.crops), model.outputs(unlabelled))
     return record
 
 
@@ -141,13 +141,13 @@ def _subject(name: str) -> Model:
 
 
 @cache
-def _floats(name: str, images: int, crops: int) -> Tensor:
-    """The float network's outputs for test items, or for unlabelled crops."""
+def _floats(name: str, calibration: int, images: int, crops: int) -> Tensor:
+    """The float network's outputs for test items, or for unlabelled crops; by the quantizer's own graph."""
     from hwq import ptq
 
     subject = _subject(name)
     inputs = subject.crops(crops) if crops else subject.test(images)[0]
-    return ptq.float_outputs(ptq.quantizer(subject).graph, inputs)
+    return ptq.float_outputs(ptq.quantizer(subject, calibration).graph, inputs)
 
 
 def _hardware(model: QuantizedModel) -> dict[str, Any]:

@@ -32,7 +32,7 @@ Calibration = Annotated[
 ]
 Recipe = Annotated[
     str | None,
-    typer.Option("--recipe", metavar="R", help="Methods joined by +, such as gptq+bc; or a TOML file."),
+    typer.Option("--recipe", metavar="R", help="Methods joined by +, such as gptq+bc; a packaged name; a TOML file."),
 ]
 Text = Annotated[str | None, typer.Option("--datapath", metavar="DP", help="The datapath of every layer, in quotes.")]
 First = Annotated[str | None, typer.Option("--first", metavar="DP", help="Another one for the first layer.")]
