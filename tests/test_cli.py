@@ -31,9 +31,10 @@ CONTRACT = [
     "search",
     "calibrate",
     "export",
+    "import",
     "demo",
 ]
-LATER = ["report", "compile", "import"]
+LATER = ["report", "compile"]
 PRICED = "xc7, xcup, ecp5, ice40, ge, nangate45, sky130, asap7"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -242,3 +243,118 @@ def test_files_of_the_version_before_are_read_and_others_refused(resnet: Any, tm
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(HwqError, match="must be a quantized model"):
         ptq.load(path)
+
+
+# ---------------------------------------------------------------- ONNX in
+
+
+def float_onnx(graph: ptq.Graph, path: Path) -> None:
+    """A float network as ONNX with batches of any size, written without hwq's exporter."""
+    nodes, held, tensor = [], [], {"x": "input"}
+
+    def keep(name: str, value: Tensor) -> str:
+        held.append(numpy_helper.from_array(value.detach().numpy(), name))
+        return name
+
+    for node in graph.nodes[1:]:
+        read, w, out = [tensor[name] for name in node.inputs], node.window, node.name
+        attributes: dict[str, Any] = {}
+        if node.op in ("conv2d", "linear"):
+            read += [keep(f"{node.name}.{port}", graph.state[node.name, port]) for port in ("weight", "bias")]
+        if node.op in ("conv2d", "avgpool"):
+            attributes = {"kernel_shape": w.kernel, "strides": w.stride, "pads": (*w.padding, *w.padding)}
+        if node.op == "reshape":
+            read.append(keep(f"{node.name}.shape", torch.tensor([-1, *node.shape])))
+        kind = {"conv2d": "Conv", "linear": "Gemm", "add": "Add", "avgpool": "AveragePool", "reshape": "Reshape"}[
+            node.op
+        ]
+        attributes |= {"transB": 1} if kind == "Gemm" else {}
+        nodes.append(helper.make_node(kind, read, [out], name=out, **attributes))
+        if node.relu:
+            nodes.append(helper.make_node("Relu", [out], [f"{out}.relu"], name=f"{out}.relu"))
+        tensor[node.name] = f"{out}.relu" if node.relu else out
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *node.shape])
+        for name, node in (("input", graph.input), (tensor[graph.output.name], graph.output))
+    ]
+    made = helper.make_graph(nodes, "float", ends[:1], ends[1:], held)
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+
+
+KINDS = ("asymmetric", "asymmetric-channel", "symmetric", "symmetric-channel")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def quantized_elsewhere(request: pytest.FixtureRequest, resnet: Any, tmp_path_factory: Any) -> tuple[str, Path]:
+    """ResNet-8 as ONNX Runtime quantizes it."""
+    folder = tmp_path_factory.mktemp(request.param)
+    plain, out, given = folder / "float.onnx", folder / "qdq.onnx", folder / "calibration.npz"
+    float_onnx(ptq.trace(resnet.net, resnet.calibration()[:2]), plain)
+    np.savez(given, input=resnet.calibration()[:64].numpy())
+    script = ORACLE.with_name("onnx_quantizer.py")
+    run = subprocess.run([sys.executable, script, plain, given, out, request.param], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    return request.param, out
+
+
+@pytest.mark.parametrize("requant", ["uint(16)", "uint(24)"])
+def test_a_network_of_onnx_runtime_keeps_its_codes(
+    quantized_elsewhere: tuple[str, Path], resnet: Any, requant: str, say: Callable[[str], None]
+) -> None:
+    kind, path = quantized_elsewhere
+    model = ptq.import_onnx(path, requant)
+    images, labels = resnet.test(50)
+    exact = {layer.name: (layer, codes) for layer, codes in model.walk_exact(images)}
+    tensors = {name for node in onnx.load(path).graph.node for name in node.output}
+    shared = [name for name, (layer, _) in exact.items() if name in tensors and layer.fmt is not None]
+    assert len(shared) >= 15
+    for runtime in ("onnxruntime", "onnxruntime-plain")[: 2 if requant == "uint(16)" else 1]:
+        found = executed(path, runtime, images, shared)
+        total = Compared()
+        read: dict[str, Tensor] = {}
+        for name, (layer, codes) in exact.items():
+            own = codes
+            if not layer.outside:
+                own = compute(layer, [read[other] for other in layer.node.inputs], model.state)
+            held = found.get(name)  # as numbers where a move is written between numbers
+            there = own.numpy() if held is None or held.dtype == np.float32 else held.view(np.uint8)
+            read[name] = torch.from_numpy(there)
+            apart = np.abs(there.astype(np.int64) - own.numpy())
+            total.alone += int((apart > 0).sum())
+            total.after += int((there != codes.numpy()).sum())
+            total.codes, total.most = total.codes + apart.size, max(total.most, float(apart.max()))
+        say(f"exchange: {kind} by {runtime}, imported with {requant}: {total}")
+        assert total.codes > 5_000_000 and total.alone <= 1e-4 * total.codes and total.most <= 1
+        assert requant == "uint(16)" or total.after <= 1e-3 * total.codes
+    score = model.evaluate(images, labels)
+    assert score > 0.85
+
+
+@pytest.mark.parametrize("style", ["qdq", "qonnx"])
+@pytest.mark.parametrize("text", ["int8*int4", "uint(8,zp=101)*int8", "int6*ternary"])
+def test_what_hwq_exports_it_imports_code_by_code(resnet: Any, text: str, style: str, tmp_path: Path) -> None:
+    model = ptq.quantize(resnet, assigned("int8*int8", text), "rtn")
+    ptq.export_onnx(model, tmp_path / "model.onnx", style)
+    again = ptq.import_onnx(tmp_path / "model.onnx")
+    images, _ = resnet.test(20)
+    there = {layer.name: (layer, codes) for layer, codes in again.walk_exact(images)}
+    shared = [(layer, codes) for layer, codes in model.walk_exact(images) if layer.name in there]
+    assert len(shared) == len(model.layers) - 1  # the last sum is called "output"
+    for layer, codes in shared:
+        assert torch.equal(model.decode(layer, codes), again.decode(*there[layer.name]))
+    assert torch.equal(again.predict(images), model.predict(images))
+
+
+def test_imports_refuse_what_they_do_not_understand(resnet: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"no network")
+    with pytest.raises(HwqError, match="must be an ONNX file"):
+        ptq.import_onnx(path)
+    float_onnx(ptq.trace(resnet.net, resnet.calibration()[:2]), path)
+    with pytest.raises(HwqError, match="Conv at 'stem' must read quantized values; hwq ptq quantizes float networks"):
+        ptq.import_onnx(path)
+    sizes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in ("input", "output")]
+    node = helper.make_node("Softmax", ["input"], ["output"])
+    onnx.save(helper.make_model(helper.make_graph([node], "g", sizes[:1], sizes[1:])), path)
+    with pytest.raises(HwqError, match=r"operators of an imported network must be of .*, not Softmax at 'output'"):
+        ptq.import_onnx(path)

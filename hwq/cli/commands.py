@@ -8,12 +8,27 @@ import typer
 from typer.core import TyperGroup
 
 import hwq
-from hwq.cli import calibrate, cost, demo, export, formats, golden, later, memory, ptq, rtl, search, sim, synth
+from hwq.cli import (
+    calibrate,
+    cost,
+    demo,
+    export,
+    formats,
+    golden,
+    imported,
+    later,
+    memory,
+    ptq,
+    rtl,
+    search,
+    sim,
+    synth,
+)
 from hwq.errors import HwqError
 
 __all__ = ["COMMANDS", "app", "call"]
 
-COMMANDS = (formats, cost, memory, rtl, golden, sim, synth, ptq, search, calibrate, export, demo, later)
+COMMANDS = (formats, cost, memory, rtl, golden, sim, synth, ptq, search, calibrate, export, imported, demo, later)
 
 
 class Ordered(TyperGroup):

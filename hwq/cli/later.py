@@ -13,7 +13,6 @@ __all__ = ["register"]
 LATER = {
     "report": "a search's results as one HTML page",
     "compile": "a whole network as hardware",
-    "import": "a model from ONNX",
 }
 
 

@@ -40,6 +40,11 @@ Last = Annotated[str | None, typer.Option("--last", metavar="DP", help="Another 
 Matrix = Annotated[
     str | None, typer.Option("--matrix", metavar="FILE", help="A table of methods: builtin, or a TOML file of rows.")
 ]
+Protocol = Annotated[
+    Path | None, typer.Option("--protocol", metavar="FILE", help="A TOML file with a published figure to reach.")
+]
+Onnx = Annotated[Path | None, typer.Option("--onnx", metavar="FILE", help="Write the codes as ONNX.")]
+Style = Annotated[str, typer.Option("--style", metavar="S", help="Of --onnx: qdq, integer or qonnx.")]
 Store = Annotated[Path, typer.Option("--store", metavar="FILE", help="Where rows of --matrix are kept.")]
 Device = Annotated[str, typer.Option("--device", "-d", metavar="D", help=f"Whose prices: {PRICED}.")]
 
@@ -62,6 +67,9 @@ def ptq(
     save: Annotated[Path | None, typer.Option("--save", metavar="FILE", help="Write the codes as safetensors.")] = None,
     matrix: Matrix = None,
     store: Store = Path("matrix.jsonl"),
+    onnx: Onnx = None,
+    style: Style = "qdq",
+    protocol: Protocol = None,
     as_json: Json = False,
 ) -> None:
     """Quantize a model and score it: float, fake-quantized, and exactly as the hardware computes.
@@ -71,8 +79,11 @@ def ptq(
     if matrix is not None:
         _matrix(matrix, store, as_json)
         return
+    if protocol is not None:
+        _protocol(protocol, as_json)
+        return
     if model is None or datapath is None or recipe is None:
-        raise HwqError("hwq ptq needs a MODEL, --datapath and --recipe, or --matrix")
+        raise HwqError("hwq ptq needs a MODEL, --datapath and --recipe, or --matrix, or --protocol")
     texts = {
         "first": datapath if first is None else first,
         "body": datapath,
@@ -84,6 +95,8 @@ def ptq(
     priced(device)
     if save is not None:
         check_folder("--save", save)
+    if onnx is not None:
+        check_folder("--onnx", onnx)
     from hwq import ptq as quantization
     from hwq import zoo
     from hwq.ptq.progress import watched
@@ -101,6 +114,8 @@ def ptq(
     report["accumulators"] = accumulators(quantized, worst, device)
     if save is not None:
         quantization.save(quantized, save)
+    if onnx is not None:
+        quantization.export_onnx(quantized, onnx, style)
     if as_json:
         show(report)
     else:
@@ -118,6 +133,19 @@ def _matrix(matrix: str, store: Path, as_json: bool) -> None:
     else:
         print(markdown(records), end="")
     if any(record["behind"] and not record["why"] for record in records):
+        raise fail()
+
+
+def _protocol(path: Path, as_json: bool) -> None:
+    """A published figure on the user's machine; a check that fails where it is missed."""
+    from hwq.cli.protocol import judged, lines
+
+    record = judged(path)
+    if as_json:
+        show(record)
+    else:
+        print("\n".join(lines(record)))
+    if not record["passed"]:
         raise fail()
 
 

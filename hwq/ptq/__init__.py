@@ -2,7 +2,7 @@
 
 from hwq.ptq.certify import needs
 from hwq.ptq.engine import Quantizer, Subject, quantize, quantizer
-from hwq.ptq.exchange import export_onnx, load, save
+from hwq.ptq.exchange import changed, export_onnx, import_compressed, import_onnx, load, save
 from hwq.ptq.graph import Graph, Node, Window
 from hwq.ptq.lower import Assignment, Layer
 from hwq.ptq.quantized import QuantizedModel
@@ -32,9 +32,12 @@ __all__ = [
     "Solver",
     "Subject",
     "Window",
+    "changed",
     "export_onnx",
     "float_outputs",
     "gptq",
+    "import_compressed",
+    "import_onnx",
     "least_squares",
     "links",
     "load",

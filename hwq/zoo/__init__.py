@@ -40,6 +40,10 @@ def load(name: str) -> Model:
     """A model of the zoo by its name, or the one that a Python file makes: "path/file.py:function"."""
     if name not in _MODULES and ":" not in name:
         raise HwqError(f"a model must be one of {', '.join(models())}, or file.py:function, not {name!r}")
+    if ".pt2:" in name:
+        from hwq.zoo import program
+
+        return program.load(name)
     model: Model = import_module(_MODULES[name]).load() if name in _MODULES else _external(name)
     return model
 
