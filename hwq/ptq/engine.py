@@ -18,7 +18,7 @@ from hwq.errors import HwqError
 from hwq.ptq.calibrated import Calibrated
 from hwq.ptq.certify import certify
 from hwq.ptq.graph import Graph
-from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower
+from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower, present
 from hwq.ptq.network import solve_network
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe
@@ -94,7 +94,8 @@ class Quantizer:
         calibrated = self.calibrated
         if recipe.transforms:
             looks = any(made.sees_formats for made in recipe.transforms)
-            seen = tuple(map(_numerics, lower(self.graph, self.roles, assignment))) if looks else ()
+            known = present(self.graph, self.roles, assignment) if looks else {}
+            seen = tuple(map(_numerics, lower(self.graph, self.roles, known))) if looks else ()
             calibrated = self._transformed(recipe.transforms, seen)
         layers = lower(calibrated.graph, self.roles, assignment)
         scales, solved = self._constants(calibrated, tuple(map(_numerics, layers)), recipe)
