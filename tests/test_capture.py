@@ -125,6 +125,39 @@ def test_fake_and_exact_follow_the_float_network(name: str, tmp_path: Path) -> N
     assert torch.equal(ptq.load(tmp_path / "net.safetensors").exact(images), exact)
 
 
+class PostNorm(nn.Module):
+    """The residual sum of a transformer whose norms come after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.up, self.norm, self.down = nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.up(x))
+        out: Tensor = y + self.down(y)
+        return out
+
+
+def test_what_the_host_makes_is_rounded_for_each_reader(tmp_path: Path) -> None:
+    """A norm that a layer reads in 4 bits and a residual sum in 16: the sum sees nothing of the 4."""
+    net, images = PostNorm().eval(), random_images(64, 5, 6)
+    engine = ptq.Quantizer(net, images)
+    model = engine.quantize({"first": "int16*int16", "last": "int4*int16", "add": "int16*int16"}, "rtn")
+    copies = {str(layer.fmt): layer for layer in model.layers if layer.op == "host" and ":" in layer.name}
+    assert {"int4", "int16"} <= set(copies)
+    values = {layer.name: (layer, codes) for layer, codes in model.walk_exact(images[:4])}
+    near = {}
+    for text, layer in copies.items():
+        held = model.decode(layer, values[layer.name][1]) * model.state[layer.name, "scale"]
+        real = values[layer.node.inputs[0]][1]
+        near[text] = float((held - real).norm() / real.norm())
+    assert near["int16"] < 1e-4 < 1e-2 < near["int4"]
+    assert {record["op"] for record in model.float_ops} == {"layer_norm"}
+    ptq.save(model, tmp_path / "net.safetensors")
+    assert torch.equal(ptq.load(tmp_path / "net.safetensors").exact(images), model.exact(images))
+
+
 def test_what_stays_in_float_is_named_with_its_products() -> None:
     for name, macs in (("einsum", 4 * 6 * 6 * 6), ("sigmoid", 0)):
         graph = ptq.trace(Calls(FUNCTIONS[name][0]).eval(), random_images(2, 3, 8, 8))

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import hwq
 from hwq import ptq
 from hwq.errors import HwqError
 from hwq.ptq.moments import input_rows
-from hwq.ptq.weights import CROSS, HESSIAN, Answer, Points, Rows, Solver, hessian, ldlq, ptqtp, two_planes
+from hwq.ptq.weights import CROSS, HESSIAN, Answer, Points, Rows, Solver, hessian, ldlq, ptqtp, rescaled, two_planes
 from hwq.ptq.weights.decoupleq import best_gain, decoupleq, descend
 from hwq.ptq.weights.ldlq import block_ldl
 from hwq.ptq.weights.rows import damped
@@ -222,6 +223,22 @@ def test_one_gain_serves_all_rows() -> None:
     rows = Rows(weight, fmt, moment, one_gain=True)
     losses = [rows.loss(solver(rows).values(fmt)).sum() for solver in (decoupleq, ptq.rtn)]
     assert float(losses[0]) < 0.5 * float(losses[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "one_gain"), [("rtn", False), ("rtn", True), ("gptq-ordered", True), ("decoupleq", False)]
+)
+def test_a_scale_chosen_by_the_solver_is_the_best_of_eleven(name: str, one_gain: bool) -> None:
+    rows = replace(rows_of("int(3)", 6, 32), one_gain=one_gain)
+    solver, losses = ptq.SOLVERS[name], []
+    for gain in (2 ** (step / 16) for step in range(-6, 5)):
+        answer = solver(replace(rows, weight=rows.weight / gain))
+        losses.append(rows.loss(answer.values(rows.grid) * gain))
+    each = torch.stack(losses)
+    least = each.sum(1).min() if one_gain else each.min(0).values.sum()
+    answer = rescaled(solver)(rows)
+    assert answer.gain is not None and (len({*answer.gain.tolist()}) == 1 or not one_gain)
+    assert float(rows.loss(answer.values(rows.grid)).sum()) == pytest.approx(float(least), rel=1e-9)
 
 
 def test_rows_of_zeros_keep_their_gain() -> None:

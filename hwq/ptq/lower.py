@@ -10,6 +10,7 @@ from hwq.datapath import Datapath
 from hwq.errors import HwqError
 from hwq.formats import Format
 from hwq.ptq.binding import for_layer, result_format
+from hwq.ptq.call import Call, Layout, Value
 from hwq.ptq.graph import CODES, PRODUCTS, REAL, WEIGHTED, Graph, Node
 
 __all__ = ["Assignment", "Layer", "check_roles", "default_roles", "layer_graph", "lower", "parse_assignment", "present"]
@@ -121,9 +122,9 @@ def lower(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> tup
     """The layers of `graph` in order, with the conversions that the assignment needs.
 
     A value has the format that its first reader takes; a reader that takes another one reads it through a sum of one
-    term, which converts. What only moves or compares codes takes the format of its own first reader. The value that
-    the network returns has the format to which its datapath's text requantizes; where it says none, it is the sum on
-    the accumulator's grid.
+    term, which converts. What the host makes for readers of several formats stays real, and is rounded for each. What
+    only moves or compares codes takes the format of its own first reader. The value that the network returns has the
+    format to which its datapath's text requantizes; where it says none, it is the sum on the accumulator's grid.
     """
     datapaths = parse_assignment(assignment)
     role = _node_roles(graph, roles, datapaths)
@@ -133,9 +134,9 @@ def lower(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> tup
         datapath, inputs = datapaths[role[node.name]], []
         for name, fmt in zip(node.inputs, _ports(node, datapath, formats[node.name]), strict=True):
             written = formats[name]
-            if fmt is not None and written is not None and fmt != written:
-                bridge = Node(f"{name}:{fmt}", "add", (name,), graph[name].shape)
-                bridging = for_layer(datapath, bridge, written, fmt)
+            if fmt is not None and fmt != written:
+                bridge = _bridge(graph[name], fmt, "add" if written else "host")
+                bridging = for_layer(datapath, bridge, written, fmt) if written else None
                 layers.setdefault(bridge.name, Layer(bridge, role[node.name], bridging, fmt))
                 name = bridge.name
             inputs.append(name)
@@ -143,6 +144,12 @@ def lower(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> tup
         needed = for_layer(datapath, made, datapath.mac.a, formats[node.name]) if node.op in PRODUCTS else None
         layers[node.name] = Layer(made, role[node.name], needed, formats[node.name])
     return _with_groups(_with_reals(list(layers.values())))
+
+
+def _bridge(node: Node, fmt: Format, op: str) -> Node:
+    """What brings the value of `node` to `fmt`: a sum of one term, or the host that made it."""
+    call = Call("clone.default", (("self", Value(0)),), (Layout(), Layout())) if op == "host" else None
+    return Node(f"{node.name}:{fmt}", op, (node.name,), node.shape, call=call)
 
 
 def layer_graph(graph: Graph, layers: tuple[Layer, ...]) -> Graph:
@@ -191,7 +198,10 @@ def _ports(node: Node, datapath: Datapath, own: Format | None) -> tuple[Format |
 
 
 def _formats(graph: Graph, role: Mapping[str, str], datapaths: Mapping[str, Datapath]) -> dict[str, Format | None]:
-    """The format of every value: what its first reader takes, else what it is made of, else what its product writes."""
+    """The format of every value: what its first reader takes, else what it is made of, else what its product writes.
+
+    None for what the host makes and readers take in several formats.
+    """
     wishes: dict[str, list[Format]] = {node.name: [] for node in graph.nodes}
     for node in reversed(graph.nodes):
         own = next(iter(wishes[node.name]), None)
@@ -204,7 +214,8 @@ def _formats(graph: Graph, role: Mapping[str, str], datapaths: Mapping[str, Data
             unread = result_format(datapaths[role[node.name]])
         else:
             unread = found[node.inputs[0]] if node.op in CODES else None
-        found[node.name] = wishes[node.name][0] if wishes[node.name] else unread
+        several = node.op == "host" and len({*wishes[node.name]}) > 1
+        found[node.name] = wishes[node.name][0] if wishes[node.name] and not several else unread
     return found
 
 

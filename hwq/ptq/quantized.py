@@ -96,11 +96,11 @@ class QuantizedModel:
 
     @cached_property
     def float_ops(self) -> list[dict[str, str | int]]:
-        """What the host computes in float: {name, op, elements, macs} of one image each."""
+        """What the host computes in float: {name, op, elements, macs} of one image each; copies are not computed."""
         return [
             {"name": x.name, "op": x.node.call.name, "elements": math.prod(x.node.shape), "macs": x.node.call.macs}
             for x in self.layers
-            if x.op == "host" and x.node.call is not None
+            if x.op == "host" and x.node.call is not None and x.node.call.name != "clone"
         ]
 
     def decode(self, layer: Layer, codes: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from hwq.ptq.scales import CALIBRATORS, Calibrator
 from hwq.ptq.solved import Solved
 from hwq.ptq.transforms import TRANSFORMS, Transform
 from hwq.ptq.unit import Unit
-from hwq.ptq.weights import CROSS, HESSIAN, SOLVERS, Solver
+from hwq.ptq.weights import CROSS, HESSIAN, SOLVERS, Solver, rescaled
 
 if TYPE_CHECKING:
     from hwq.ptq.engine import Quantizer
@@ -68,8 +68,8 @@ class Recipe:
 
     @property
     def unit(self) -> str:
-        """The level at which the network is cut."""
-        return "net" if self.reconstruction is None else self.reconstruction.unit
+        """The level at which the network is cut: values are kept until the end of the unit that reads them last."""
+        return "layer" if self.reconstruction is None else self.reconstruction.unit
 
     @property
     def looks_at_floats(self) -> bool:
@@ -177,5 +177,6 @@ _WORDS: dict[str, _Word] = {
     "bc": _set("bias_correction", True),
     "tensor": _set("per_channel", False),
     "refit": _set("refit", True),
+    "rescale": _Word(lambda: None, lambda recipe, made: replace(recipe, solver=rescaled(recipe.solver))),
     **{f"weights-{name}": _set("weights", CALIBRATORS[name]) for name in ("fpcs", "minmax", "pnorm")},
 }

@@ -50,9 +50,10 @@ def solve(
     fmt, node = layer.datapath.mac.w, layer.node
     rows = weight.flatten(1).double()
     check_finite(rows, f"weights of {layer.name!r}")
-    moment, cross = _moments(layer, inputs, recipe.needs)
+    moment, cross, seen = _moments(layer, inputs, recipe.needs)
     if recipe.refit and moment is not None and cross is not None:
-        rows = refit(rows.reshape(len(moment), -1, rows.shape[1]), moment, cross).flatten(0, 1)
+        grouped = rows.reshape(len(moment), -1, rows.shape[1])
+        rows = refit(grouped, moment, cross, damping=rows.shape[1] / seen).flatten(0, 1)
         cross = moment  # what the refitted weights are worth is counted on the inputs that they were refitted to
     by_row = recipe.per_channel and (out is not None or layer.real)
     scale = _weight_scale(rows, fmt, moment, recipe, by_row)
@@ -102,14 +103,18 @@ def solve_sum(layer: Layer, scales: list[Tensor], out: Tensor | None) -> Solved:
     return assembled(layer, weight, torch.tensor([1 / one], dtype=torch.float64), none, (largest / one).reshape(1), out)
 
 
-def _moments(layer: Layer, inputs: Inputs, needs: frozenset[str]) -> tuple[Tensor | None, Tensor | None]:
-    """The moments [groups, K, K] of a layer's inputs that its solver `needs`, in units of the inputs' scale."""
+def _moments(layer: Layer, inputs: Inputs, needs: frozenset[str]) -> tuple[Tensor | None, Tensor | None, int]:
+    """The moments [groups, K, K] of a layer's inputs that its solver `needs`, in units of the inputs' scale.
+
+    The number is of the rows that they were taken of.
+    """
     if not needs:
-        return None, None
+        return None, None, 0
     rows = input_rows(layer.node, inputs.values[0])
-    if CROSS not in needs or inputs.floats is None:
-        return hessian(rows), None
-    return hessian(rows), hessian(rows, input_rows(layer.node, inputs.floats / inputs.scale.to(rows.dtype)))
+    cross = None
+    if CROSS in needs and inputs.floats is not None:
+        cross = hessian(rows, input_rows(layer.node, inputs.floats / inputs.scale.to(rows.dtype)))
+    return hessian(rows), cross, rows.shape[-2]
 
 
 def _weight_scale(rows: Tensor, fmt: Format, moment: Tensor | None, recipe: Recipe, per_channel: bool) -> Tensor:

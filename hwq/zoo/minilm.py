@@ -21,6 +21,7 @@ WIDTH, HEADS, HIDDEN, DEPTH = 384, 12, 1536, 6
 WORDS = 30522
 LENGTH = 32  # tokens of a text, longer ones are cut
 SEED, CALIBRATION, TEST, MOST = 6, 512, 1000, 10_000
+_JOINED, _MORE = 4, 4000  # texts of so many nouns, from so many: enough that 512 of them are long enough
 _HIDDEN_SCORE = -1e4  # exp of it is 0 in float32
 
 
@@ -106,8 +107,16 @@ class Glosses:
     """The `Data` of an embedding of texts: nouns of WordNet, drawn by a fixed seed, and what they mean."""
 
     def calibration(self) -> Tensor:
-        """Ids [512, 32] of 256 words and of their glosses, which are not among the tests."""
-        return torch.cat(_pairs(MOST, MOST + CALIBRATION // 2))
+        """Ids [512, 32] of texts that fill them: nouns with their glosses, none among the tests, joined by fours.
+
+        Padding is not what the network is used for, and would be most of what single words give to calibrate on.
+        """
+        nouns = _nouns(MOST, MOST + _MORE)
+        texts = [
+            "; ".join(f"{word}, {gloss}" for word, gloss in nouns[i : i + _JOINED]) for i in range(0, _MORE, _JOINED)
+        ]
+        ids = encode(texts)
+        return ids[(ids != 0).all(1)][:CALIBRATION]
 
     def test(self, n: int | None = None) -> tuple[Tensor, Tensor]:
         """Ids [2n, 32] of n words, then of their n glosses, and the place [n] of each word's own gloss among them.
@@ -122,9 +131,14 @@ class Glosses:
 
 def _pairs(start: int, stop: int) -> tuple[Tensor, Tensor]:
     """Ids of the words start..stop of the drawn order, and of their glosses."""
+    nouns = _nouns(start, stop)
+    return encode([word for word, _ in nouns]), encode([gloss for _, gloss in nouns])
+
+
+def _nouns(start: int, stop: int) -> list[tuple[str, str]]:
+    """The nouns start..stop of the drawn order with their glosses."""
     nouns = wordnet.nouns()
-    order = np.random.default_rng(SEED).permutation(len(nouns))[start:stop]
-    return encode([nouns[i][0] for i in order]), encode([nouns[i][1] for i in order])
+    return [nouns[i] for i in np.random.default_rng(SEED).permutation(len(nouns))[start:stop]]
 
 
 def load() -> Model:

@@ -5,6 +5,7 @@ from hwq.ptq.weights.gpfq import gpfq
 from hwq.ptq.weights.gptq import gptq, gptq_ordered
 from hwq.ptq.weights.ldlq import ldlq
 from hwq.ptq.weights.nearest import rtn
+from hwq.ptq.weights.rescale import rescaled
 from hwq.ptq.weights.rows import CROSS, HESSIAN, Answer, Grid, Points, Rows, Solver, hessian, proxy_loss
 from hwq.ptq.weights.trits import Trits, ptqtp, two_planes
 
@@ -26,6 +27,7 @@ __all__ = [
     "ldlq",
     "proxy_loss",
     "ptqtp",
+    "rescaled",
     "rtn",
     "two_planes",
 ]

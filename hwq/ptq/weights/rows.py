@@ -144,10 +144,10 @@ def proxy_loss(weight: Tensor, solved: Tensor, hessian: Tensor) -> Tensor:
     return ((error @ hessian) * error).sum(-1)
 
 
-def damped(hessian: Tensor) -> Tensor:
-    """The Hessian with 1 % of its mean diagonal added to the diagonal; an input never seen counts as 1 more."""
+def damped(hessian: Tensor, share: float = _DAMPING) -> Tensor:
+    """The Hessian with a `share` of its mean diagonal added to the diagonal; an input never seen counts as 1 more."""
     diagonal = hessian.diagonal(dim1=-2, dim2=-1)
-    return hessian + torch.diag_embed(_DAMPING * diagonal.mean(-1, keepdim=True) + (diagonal == 0))
+    return hessian + torch.diag_embed(share * diagonal.mean(-1, keepdim=True) + (diagonal == 0))
 
 
 def keep_best(rows: Rows, codes: Tensor, nearest: Tensor) -> Answer:
