@@ -8,6 +8,7 @@ import pytest
 
 from hwq.cli import matrix
 from hwq.cli.main import run
+from hwq.datapath import Datapath
 from hwq.errors import HwqError
 
 ROWS = """
@@ -43,12 +44,16 @@ def test_rows_are_kept_and_judged_against_rounding(hwq: Hwq, tmp_path: Path) -> 
     assert (first["method"], second["method"]) == ("rtn", "gptq+bc")
     assert first["gain"]["value"] == 0
     assert second["gain"]["value"] == pytest.approx(second["exact"]["value"] - second["rtn"]["value"])
-    assert set(second["hardware"]) == {"xc7", "nangate45"}
+    assert set(second["hardware"]) == {"xc7", "nangate45", "weights"}
     assert second["hardware"]["nangate45"]["energy_nj"] > 0
+    assert second["hardware"]["xc7"]["energy_nj"] is None  # and so the table says
+    assert second["hardware"]["weights"]["kib"] > 0
+    assert second["unmodelled"] == {}
     kept = store.read_text()
     code, out, _ = hwq("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(store))
     assert (code, store.read_text()) == (0, kept)
     assert out.count("| resnet8 | W3A8 |") == 2
+    assert ", not modelled | +0, +0 | +0.0 | nothing |" in out  # rounding beside itself
 
 
 def test_a_method_behind_rounding_fails_without_a_reason(hwq: Hwq, tmp_path: Path) -> None:
@@ -65,6 +70,24 @@ def test_a_method_behind_rounding_fails_without_a_reason(hwq: Hwq, tmp_path: Pat
     assert "| one scale |" in out
 
 
+def test_what_a_method_adds_is_priced_or_named(hwq: Hwq, tmp_path: Path) -> None:
+    """Low-rank layers have formats of their own and are priced; operators on the host are named, as not modelled."""
+    also = 'also.lorc = { "*:down" = "int8*int8", "*:up" = "int8*int6" }\n'
+    text = ROWS.replace("images = 300", "images = 20").replace("calibration = 64", "calibration = 16")
+    (tmp_path / "rows.toml").write_text(
+        text.replace('methods = ["gptq+bc"]', f'methods = ["lorc", "polish+rtn"]\n{also}')
+    )
+    code, out, _ = hwq("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(tmp_path / "s.jsonl"), "--json")
+    plain, branched, polished = json.loads(out)
+    assert code in (0, 1)
+    for key in ("xc7 lut", "nangate45 area_um2", "nangate45 energy_nj", "weights kib"):
+        assert branched["more"][key] > 0 == plain["more"][key]
+    assert branched["unmodelled"] == {}
+    assert {"abs", "log1p", "expm1", "sign"} <= polished["unmodelled"].keys()
+    _, out, _ = hwq("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(tmp_path / "s.jsonl"))
+    assert " log1p" in out.splitlines()[-1]
+
+
 def test_the_packaged_rows_can_be_read() -> None:
     from hwq import ptq
 
@@ -72,6 +95,15 @@ def test_the_packaged_rows_can_be_read() -> None:
     assert len({case.key for case in rows}) == len(rows) > 10
     for case in rows:
         ptq.Recipe.parse(case.method)
+        for _, text in case.assignment:
+            Datapath.parse(text)
+
+
+def test_every_packaged_recipe_has_a_row() -> None:
+    from hwq.ptq.recipe import recipe_names
+
+    same = {"default"}  # is gptq+bc
+    assert {*recipe_names()} - same <= {case.method for case in matrix.cases()}
 
 
 def test_files_wrong(hwq: Hwq, tmp_path: Path) -> None:

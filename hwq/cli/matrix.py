@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -32,7 +33,10 @@ _BASE = "rtn"
 
 @dataclass(frozen=True)
 class Case:
-    """A row: a method for a model in formats; `why` says what is known of one that falls behind rounding."""
+    """A row: a method for a model in formats; `why` says what is known of one that falls behind rounding.
+
+    The assignment has the formats of what the method alone puts into the network, too.
+    """
 
     model: str
     formats: str
@@ -46,7 +50,9 @@ class Case:
     @property
     def key(self) -> str:
         """What identifies the row's result: everything that decides it, `why` apart."""
-        said = [self.model, self.assignment, self.method, self.images, self.calibration, self.crops]
+        recipe = resources.files("hwq.ptq") / "recipes" / f"{self.method}.toml"
+        passes = recipe.read_text() if recipe.is_file() else self.method
+        said = [self.model, self.assignment, self.method, passes, self.images, self.calibration, self.crops]
         return hashlib.sha256(json.dumps([said, code_digest(_SOLVED)]).encode()).hexdigest()[:16]
 
 
@@ -56,11 +62,12 @@ def cases(path: Path | None = None) -> list[Case]:
     found: list[Case] = []
     try:
         for block in tomllib.loads(text)["on"]:
-            assignment = tuple(block["assignment"].items())
+            given = block["assignment"]
             sizes = (block["images"], block["calibration"], block.get("crops", 0))
             for method in (_BASE, *(word for word in block["methods"] if word != _BASE)):
+                assignment = given | block.get("also", {}).get(method, {})
                 why = block.get("why", {}).get(method, "")
-                found.append(Case(block["model"], block["formats"], assignment, method, *sizes, why))
+                found.append(Case(block["model"], block["formats"], tuple(assignment.items()), method, *sizes, why))
     except (KeyError, TypeError, AttributeError, tomllib.TOMLDecodeError) as error:
         raise HwqError(f"a matrix must have [[on]] tables with model, formats, ..., not fail with {error!r}") from error
     return found
@@ -124,7 +131,7 @@ def _row(case: Case) -> dict[str, Any]:
         "share": task.share,
         "beside": task.beside(floats, outputs),
         "calibration_s": round(seconds, 1),
-        "float_ops": len(model.float_ops),
+        "float_ops": dict(Counter(str(each["op"]) for each in model.float_ops)),
         "hardware": _hardware(model),
     }
     if case.crops:
@@ -151,16 +158,27 @@ def _floats(name: str, calibration: int, images: int, crops: int) -> Tensor:
 
 
 def _hardware(model: QuantizedModel) -> dict[str, Any]:
-    """What the network's instances take on each device, and the energy of its products for one image."""
+    """What the network's instances take on each device, the energy of its products for one image, and its weights."""
     from hwq.costmodel import estimate
 
     told: dict[str, Any] = {}
     for device in DEVICES:
         cost = estimate(model.instances, device)
         field, *_ = cost.figures
-        told[device] = {field: cost.figures[field].json()}
-    told[DEVICES[-1]]["energy_nj"] = _energy(model, DEVICES[-1])
-    return told
+        told[device] = {field: cost.figures[field].json(), "energy_nj": _energy(model, device)}
+    return told | {"weights": {"kib": _stored(model)}}
+
+
+def _stored(model: QuantizedModel) -> float:
+    """KiB of the codes of all weights, with the scales of their blocks."""
+    from hwq.formats import packed_bytes
+
+    total = 0
+    for layer in model.layers:
+        if layer.datapath is not None and (layer.name, "weight") in model.state:
+            rows = model.state[layer.name, "weight"].flatten(1)
+            total += packed_bytes(layer.datapath.mac.w, tuple(rows.shape))
+    return total / 1024
 
 
 def _energy(model: QuantizedModel, device: str) -> float | None:
@@ -200,6 +218,8 @@ def _judged(case: Case, found: Mapping[str, Any], base: Mapping[str, Any]) -> di
             then = base["hardware"][device][field]
             values = [x["value"] if isinstance(x, dict) else x for x in (value, then)]
             more[f"{device} {field}"] = None if None in values else round(values[0] - values[1], 1)
+    names = dict.fromkeys([*found["float_ops"], *base["float_ops"]])
+    host = {name: found["float_ops"].get(name, 0) - base["float_ops"].get(name, 0) for name in names}
     behind = gain.high < 0
     return {
         "model": case.model,
@@ -210,7 +230,7 @@ def _judged(case: Case, found: Mapping[str, Any], base: Mapping[str, Any]) -> di
         **{key: found[key] for key in ("exact", "beside", "calibration_s", "float_ops", "hardware")},
         "gain": gain.json(),
         "more": more,
-        "host_ops_more": found["float_ops"] - base["float_ops"],
+        "unmodelled": {name: n for name, n in host.items() if n},
         "behind": behind,
         "why": case.why,
     }
@@ -220,13 +240,13 @@ def markdown(records: list[dict[str, Any]]) -> str:
     """The records as a table; the metric in percent where it is a share."""
     lines = [
         "| model | formats | method | metric (n) | float | rtn | method [95 %] | gain over rtn, paired | beside float "
-        "| CPU s | more LUT (xc7) | more um2, nJ an image (nangate45) | |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| CPU s | more LUT, nJ an image (xc7) | more um2, nJ an image (nangate45) | more KiB of weights "
+        "| more on the host, in float, not modelled | |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for record in records:
         form = "{:.2%}".format if record["share"] else "{:.4f}".format
         exact, gain, more = record["exact"], record["gain"], record["more"]
-        host = f"; {record['host_ops_more']:+d} operators on the host" if record["host_ops_more"] else ""
         cells = [
             record["model"],
             record["formats"],
@@ -238,9 +258,11 @@ def markdown(records: list[dict[str, Any]]) -> str:
             f"{form(gain['value'])} [{form(gain['low'])}, {form(gain['high'])}]",
             ", ".join(f"{key} {value:.4g}" for key, value in record["beside"].items() if value is not None),
             f"{record['calibration_s']:.0f}",
-            _signed(more.get("xc7 lut")),
-            f"{_signed(more.get('nangate45 area_um2'))}, {_signed(more.get('nangate45 energy_nj'))}",
-            (record["why"] or ("**behind rtn**" if record["behind"] else "")) + host,
+            f"{_signed(more['xc7 lut'])}, {_signed(more['xc7 energy_nj'])}",
+            f"{_signed(more['nangate45 area_um2'])}, {_signed(more['nangate45 energy_nj'])}",
+            f"{more['weights kib']:+.1f}",
+            ", ".join(f"{count:+d} {name}" for name, count in record["unmodelled"].items()) or "nothing",
+            record["why"] or ("**behind rtn**" if record["behind"] else ""),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
