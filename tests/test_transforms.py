@@ -68,6 +68,7 @@ CHANGES = {  # which subjects a word changes; the others have nothing for it
     "awq": {"layer norms", "rms norms"},
     "reparam": {"layer norms", "rms norms"},
     "lift": {"layer norms", "rms norms"},
+    "dynamic": {"layer norms", "rms norms"},
     "lorc": {"layer norms", "rms norms", "resnet8"},
     "svd-branch": {"layer norms", "rms norms", "resnet8"},
     "noise": {"layer norms"},  # behind the GELUs of the other one no noise is best
@@ -483,6 +484,28 @@ def test_polished_values_come_back(name: str) -> None:
     assert [node.name for node in TRANSFORMS["polish"](above=1e9)(graph, images, ()).nodes] == [
         node.name for node in graph.nodes
     ]
+
+
+def test_ranges_of_tokens_follow_them() -> None:
+    """Every token's largest code is the largest there is, whatever its size; rectifiers and biases stay on the host."""
+    torch.manual_seed(0)
+    mlp = nn.Sequential(nn.Linear(6, 16), nn.GELU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 5)).eval()
+    images = random_images(48, 7, 6) * torch.logspace(-2, 2, 7).reshape(7, 1)
+    small = ptq.Quantizer(mlp, images)
+    wide = dict.fromkeys(("first", "body", "last"), "int16*int8") | {"body": "int4*int8"}
+    made, fixed = (small.quantize(wide, f"{word}minmax+rtn") for word in ("dynamic+", ""))
+    codes = {layer.name: made.decode(layer, x) for layer, x in made.walk_exact(images)}
+    (unit,) = (name for name in codes if name.endswith(":unit"))
+    assert (codes[unit].abs().amax(-1) == 7).all()
+    assert small.graph["2"].relu
+    assert float(codes["2:relu"].min()) == 0
+
+    def errors(of: ptq.QuantizedModel) -> Tensor:
+        with torch.no_grad():
+            return (of.exact(images).float() - mlp(images)).square().mean((0, 2))
+
+    assert (errors(made)[:4] < 0.2 * errors(fixed)[:4]).all()  # of the smaller tokens
+    assert {record["op"] for record in made.float_ops} >= {"gelu", "abs", "amax", "clamp_min", "div", "mul", "add"}
 
 
 @pytest.mark.parametrize("word", ["lorc", "svd-branch"])

@@ -6,6 +6,7 @@ from functools import partial
 from hwq.ptq.transforms.awq import awq
 from hwq.ptq.transforms.base import Transform
 from hwq.ptq.transforms.branch import branch
+from hwq.ptq.transforms.dynamic import dynamic
 from hwq.ptq.transforms.equalize import equalize
 from hwq.ptq.transforms.fold import fold
 from hwq.ptq.transforms.lift import lift
@@ -29,6 +30,7 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
     "noise": noise,
     "rotate": rotate,
     "polish": polish,
+    "dynamic": dynamic,
     "lorc": branch,
     "svd-branch": partial(branch, turns=10),
 }
