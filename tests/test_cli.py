@@ -269,6 +269,15 @@ def area(texts: Iterable[str]) -> float:
     return sum(cost.figures["lut"].value for cost in estimate(list(texts), "xc7"))
 
 
+def test_ptq_takes_recipes_that_add_products(capsys: pytest.CaptureFixture[str]) -> None:
+    """The accumulators for any weights are those of the network as the recipe leaves it."""
+    options = ("--datapath", "int8*int4", "--recipe", "lorc+rtn", "--images", "10", "--calibration", "16")
+    code, out, err = hwq(capsys, "ptq", "resnet8", *options)
+    assert (code, err) == (0, "")
+    assert "block1.conv1:down" in out
+    assert "any weights" in out
+
+
 def test_ptq_prints_what_certified_accumulators_save(capsys: pytest.CaptureFixture[str]) -> None:
     options = [
         "--datapath",
