@@ -54,6 +54,11 @@ class Recipe:
         return self.solver.needs | (frozenset({HESSIAN, CROSS}) if self.refit else frozenset())
 
     @property
+    def looks_at_values(self) -> bool:
+        """True if a pass asks what the quantized layers before a layer give it."""
+        return bool(self.needs) or self.bias_correction or self.reconstruction is not None
+
+    @property
     def unit(self) -> str:
         """The level at which the network is cut: values are kept until the end of the unit that reads them last."""
         return "layer" if self.reconstruction is None else self.reconstruction.unit
