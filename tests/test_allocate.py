@@ -3,16 +3,19 @@
 import itertools
 import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from subjects import Transformer, random_images
 
 from hwq import ptq, zoo
+from hwq.datapath import Datapath
 from hwq.errors import HwqError
-from hwq.formats import parse_format
+from hwq.formats import packed_bytes, parse_format
 from hwq.ptq import allocate
 from hwq.ptq.allocate import Problem
 
@@ -143,7 +146,8 @@ def test_losses_of_resnet8_are_measured_and_traced() -> None:
     assignment = dict.fromkeys(("first", "body", "last"), "int8*int8")
     images = model.calibration()[:64]
     told: list[int] = []
-    loss = allocate.measured(engine, assignment, layers, ["int8*int8", "int8*int(2)"], images, done=told.append)
+    choices = {layer: [Datapath.parse(text) for text in ("int8*int8", "int8*int(2)")] for layer in layers}
+    loss = allocate.measured(engine, assignment, choices, images, done=told.append)
     assert told == [1, 2, 3, 4]
     assert (loss[:, 0] < 1e-3).all()
     assert (loss[:, 1] > 10 * loss[:, 0]).all()
@@ -167,3 +171,106 @@ def test_hessian_traces_are_those_of_autograd() -> None:
     exact = torch.autograd.functional.hessian(loss, net.weight.detach()).reshape(6, 6).diagonal().mean()
     (found,) = allocate.hessian_traces(graph, [graph.output.name], images, probes=4000)
     assert found == pytest.approx(float(exact), rel=0.05)
+
+
+# ---------------------------------------------------------------- as a pass of a recipe
+
+MIXED = dict.fromkeys(("first", "last", "add"), "int16*int8") | {"body": "int16*int4", "matmul": "int16*int16"}
+
+
+@pytest.fixture(scope="module")
+def engine() -> ptq.Quantizer:
+    return ptq.Quantizer(Transformer().eval(), random_images(48, 7, 6))
+
+
+def weights_of(made: ptq.QuantizedModel) -> dict[str, str]:
+    return {layer.name: str(layer.datapath.mac.w) for layer in made.layers if layer.op == "linear"}
+
+
+def stored(made: ptq.QuantizedModel) -> tuple[int, int]:
+    """Bytes of all weights, and the products of the linear layers in pairs of bits."""
+    size, work = 0, 0
+    for layer in (layer for layer in made.layers if layer.op == "linear"):
+        mac = layer.datapath.mac
+        size += packed_bytes(mac.w, tuple(made.state[layer.name, "weight"].shape))
+        work += made.graph.macs(layer.node) * mac.a.bits * mac.w.bits
+    return size, work
+
+
+@pytest.mark.parametrize("word", ["program", "greedy"])
+def test_formats_are_shared_out_within_what_the_assignment_takes(word: str, engine: ptq.Quantizer) -> None:
+    plain, made = (engine.quantize(MIXED, recipe) for recipe in ("rtn+bc", f"{word}+rtn+bc"))
+    assert stored(made)[0] <= stored(plain)[0]
+    found = weights_of(made)
+    assert (found["embed"], found["head"]) == ("int8", "int8")
+    assert len(set(found.values())) > 1
+    assert len(engine.products(MIXED, f"{word}+rtn+bc")) == len(made.products())
+    named = engine.quantize(MIXED | {"*.qkv.0": "int16*int6"}, f"{word}+rtn+bc")  # has no part in it
+    assert {text for name, text in weights_of(named).items() if name.endswith("qkv.0")} == {"int6"}
+
+
+def test_the_program_is_the_best_of_all_and_knows_work(engine: ptq.Quantizer, tmp_path: Path) -> None:
+    """Losses measured again: of all ways to share out two formats within both budgets none loses less."""
+    file = tmp_path / "mine.toml"
+    file.write_text('passes = ["program", "rtn"]\n[program]\nweights = ["int6", "int3"]\nsize = 1.2\nwork = 1.1\n')
+    made = engine.quantize(MIXED, str(file))
+    plain = engine.quantize(MIXED, "rtn")
+    assert all(x <= 1.2 * y for x, y in zip(stored(made), stored(plain), strict=True))
+    layers = [name for name in weights_of(made) if name.startswith("blocks")]
+    paths = [Datapath.parse(text) for text in ("int16*int6", "int16*int3")]
+    base = MIXED | dict.fromkeys(layers, paths[0])
+    choices = dict.fromkeys(layers, paths)
+    loss = allocate.measured(engine, base, choices, engine.calibrated.prefix[:64], "rtn")
+    rows = {name: engine.graph.state[name, "weight"] for name in layers}
+    size = np.array([[packed_bytes(path.mac.w, tuple(rows[name].shape)) for path in paths] for name in layers])
+    work = np.array(
+        [[engine.graph.macs(engine.graph[name]) * 16 * path.mac.w.bits for path in paths] for name in layers]
+    )
+    limit = [1.2 * size[:, 1].sum() * 4 / 3, 1.1 * work[:, 1].sum() * 4 / 3]
+    problem = Problem.of(loss, np.stack([size, work], -1), limit)
+    chosen = np.array([("int6", "int3").index(weights_of(made)[name]) for name in layers])
+    assert problem.fits(chosen)
+    assert problem.objective(chosen) == pytest.approx(problem.objective(allocate.brute_force(problem)))
+
+
+def test_bisection_lowers_layers_while_classes_agree(engine: ptq.Quantizer, tmp_path: Path) -> None:
+    images = engine.calibrated.prefix[:64]
+    classes = engine.graph.run(images).argmax(1)
+    bits = []
+    for agreement in (0.99, 0.5):
+        file = tmp_path / f"{agreement}.toml"
+        options = f'weights = ["int8", "int4", "int(2)"]\nagreement = {agreement}\nprobes = 4\n'
+        file.write_text(f'passes = ["bisect", "rtn"]\n[bisect]\n{options}')
+        made = engine.quantize(MIXED, str(file))
+        assert float((made.outputs(images, "fake").argmax(1) == classes).double().mean()) >= agreement
+        bits.append(stored(made)[0])
+    assert bits[1] < bits[0]
+
+
+def test_pairs_lose_what_is_beyond_their_sum(engine: ptq.Quantizer) -> None:
+    images, low = engine.calibrated.prefix[:16], Datapath.parse("int16*int(2)")
+    base, names = MIXED | {"body": "int16*int8"}, ["blocks.0.up", "blocks.0.down"]
+    pair = allocate.measured_pairs(engine, base, dict.fromkeys(names, low), images, "rtn")
+    with torch.no_grad():
+        want = engine.graph.run(images)
+    lost = [
+        allocate.divergence(engine.quantize(base | dict.fromkeys(which, low), "rtn").fake(images), want)
+        for which in ([], names[:1], names[1:], names)
+    ]
+    assert pair[0, 1] == pair[1, 0] == pytest.approx(lost[3] - lost[1] - lost[2] + lost[0])
+    assert (pair.diagonal() == 0).all()
+
+
+def test_allocations_wrong(engine: ptq.Quantizer, tmp_path: Path) -> None:
+    file = tmp_path / "one.toml"
+    file.write_text('passes = ["greedy", "rtn"]\n[greedy]\nweights = ["int4"]\n')
+    with pytest.raises(HwqError, match=r"^an allocation must have 2 formats of weights or more, not 1$"):
+        engine.quantize(MIXED, str(file))
+    with pytest.raises(HwqError, match=r"^a recipe must have at most one of bisect, greedy, program, not "):
+        ptq.Recipe.parse("greedy+program+rtn")
+    net = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    small = ptq.Quantizer(net, random_images(8, 4))
+    with pytest.raises(
+        HwqError, match=r"^an allocation must have layers between the first and the last one, not none$"
+    ):
+        small.quantize(dict.fromkeys(("first", "last"), "int8*int8"), "program+rtn")

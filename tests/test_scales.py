@@ -13,9 +13,9 @@ from hwq.ptq.scales import (
     CALIBRATORS,
     beam,
     divergence,
+    dual_clip,
     ema,
     fpcs,
-    learned_clip,
     minmax,
     moments,
     percentile,
@@ -26,6 +26,7 @@ from hwq.ptq.scales import (
     search,
     squared_error,
 )
+from hwq.ptq.scales.clipping import on_ranges
 from hwq.ptq.weights import proxy_loss
 
 FORMATS = ["int(8)", "int(4)", "uint(8)", "ternary", "fp(4,3)", "fp(2,1)", "log4", "mxfp4_e2m1", "w4g128"]
@@ -184,12 +185,24 @@ def test_every_error_serves_the_one_search() -> None:
     weight = normal(4, 8, seed=2) * torch.tensor([0.01, 1, 1, 1, 1, 1, 1, 1])  # the wide input hardly counts
     row = x.reshape(1, -1)
     of = score(row, fmt, products(weight))
-    found, least = search((minmax(row, fmt) * 0.97**i for i in range(120)), of)
+    _, least = search((minmax(row, fmt) * 0.97**i for i in range(120)), of)
     assert float(least) < 0.5 * float(of(ptq.least_squares(row, fmt)))
-    learned = learned_clip(x, weight, fmt, minmax(row, fmt))
-    assert float(of(learned)) < 0.1 * float(of(minmax(row, fmt)))
-    assert float(of(learned)) < 1.1 * float(least)
-    assert float(of(learned_clip(x, weight, fmt, found, 20))) <= float(least)
+
+
+def test_learned_ends_of_channels_err_less_and_never_more() -> None:
+    """RepQuant's dual clipping: without steps the least and the largest value, with steps fewer errors of products."""
+    x, weight, fmt = normal(300, 6), normal(4, 6, seed=2), hwq.parse_format("int(3)")
+    x[0] *= 8  # an outlier in every channel
+
+    def error(ends: tuple[Tensor, Tensor]) -> float:
+        return float(((x - on_ranges(x, *ends, fmt)) @ weight.T).square().mean())
+
+    start = dual_clip(x, weight, fmt, 0)
+    assert torch.equal(start[0], x.amin(0))
+    assert torch.equal(start[1], x.amax(0))
+    errors = [error(dual_clip(x, weight, fmt, steps)) for steps in (1, 20, 200)]
+    assert error(start) == errors[0] >= errors[1] >= errors[2]
+    assert errors[2] < 0.5 * errors[0]
 
 
 @pytest.mark.parametrize("rule", ["ema", "fpcs", "kl", "percentile", "pnorm", "weights-fpcs", "weights-pnorm"])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import hwq
 from hwq import ptq, zoo
 from hwq.errors import HwqError
+from hwq.ptq.allocate import Bisect
 from hwq.ptq.recipe import recipe_names
 from hwq.ptq.reconstruct.loop import Reconstruct
 from hwq.ptq.sites import KINDS, Site, links, sites
@@ -67,6 +68,8 @@ CHANGES = {  # which subjects a word changes; the others have nothing for it
     "awq": {"layer norms", "rms norms"},
     "reparam": {"layer norms", "rms norms"},
     "lift": {"layer norms", "rms norms"},
+    "lorc": {"layer norms", "rms norms", "resnet8"},
+    "svd-branch": {"layer norms", "rms norms", "resnet8"},
     "noise": {"layer norms"},  # behind the GELUs of the other one no noise is best
 }
 
@@ -482,6 +485,42 @@ def test_polished_values_come_back(name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("word", ["lorc", "svd-branch"])
+def test_branches_carry_what_codes_miss(word: str, engine: ptq.Quantizer) -> None:
+    """C.5: what 8 directions miss are the singular values beyond them; the scale of the rest is found anew."""
+    plain = engine.quantize(BRANCHED, "weights-fpcs+rtn")
+    made = engine.quantize(BRANCHED | {"*:down": "int16*int8", "*:up": "int16*int8"}, f"{word}+weights-fpcs+rtn")
+    branched = [layer.name for layer in made.layers if layer.name.endswith(":down")]
+    assert len(branched) == 8
+    for down in branched:
+        name = down.removesuffix(":down")
+        weight = engine.graph.state[name, "weight"].double()
+        rest, into, out = (made.reference.state[x, "weight"].double() for x in (name, down, f"{name}:up"))
+        torch.testing.assert_close(rest + out @ into, weight, rtol=0, atol=1e-6)
+        missed, error = rest - real(made, name), weight - real(plain, name)
+        tail = torch.linalg.svdvals(error)[8:].square().sum()
+        assert float(missed.square().sum()) <= 1.05 * float(tail) < float(error.square().sum())
+
+
+def test_branches_are_layers_with_formats_of_their_own(engine: ptq.Quantizer) -> None:
+    """Codes, a product each, one more sum; without a name in the assignment a branch has the layer's formats."""
+    images, net = random_images(48, 7, 6), Transformer().eval()
+    thin = {"*:down": "int16*int8", "*:up": "int16*int6"}
+    made = engine.quantize(BRANCHED | thin, "lorc+weights-fpcs+rtn")
+    plain = engine.quantize(BRANCHED, "weights-fpcs+rtn")
+    weights = {layer.name: str(layer.datapath.mac.w) for layer in made.layers if layer.datapath is not None}
+    assert [weights[f"blocks.0.up{part}"] for part in ("", ":down", ":up")] == ["int3", "int8", "int6"]
+    assert len(made.products()) == len(plain.products()) + 3 * 8
+    assert sum(made.graph.macs(x.node) for x in made.layers) > sum(plain.graph.macs(x.node) for x in plain.layers)
+    exact, fake = made.outputs(images), made.outputs(images, "fake")
+    torch.testing.assert_close(exact.float(), fake, rtol=0, atol=1e-4 * float(fake.abs().max()))
+    assert sqnr(made, net, images) > sqnr(plain, net, images) + 0.5
+    own = engine.quantize(BRANCHED, "lorc+rtn")
+    assert {layer.role for layer in own.layers if layer.name.endswith(":down")} == {"body"}
+    with pytest.raises(HwqError, match=r"^an assignment must have the roles first, body, last .* not .*:sideways"):
+        engine.quantize(BRANCHED | {"*:sideways": "int8*int8"}, "lorc+rtn")
+
+
 def test_polished_values_are_stored_in_few_bits(engine: ptq.Quantizer) -> None:
     """Behind norms with outliers 4 bits on a logarithmic scale keep more than 4 bits on an even one."""
     images, net = random_images(48, 7, 6), Transformer().eval()
@@ -493,6 +532,15 @@ def test_polished_values_are_stored_in_few_bits(engine: ptq.Quantizer) -> None:
 
 
 # ---------------------------------------------------------------- quantized
+
+BRANCHED = dict.fromkeys(("first", "last", "add"), "int16*int8") | {"body": "int16*int3", "matmul": "int16*int16"}
+
+
+def real(made: ptq.QuantizedModel, name: str) -> Tensor:
+    """A layer's weights as its codes have them."""
+    layer = next(layer for layer in made.layers if layer.name == name)
+    codes, scale = (made.state[name, port] for port in ("weight", "weight_scale"))
+    return layer.datapath.mac.w.decode(codes).double() * scale.reshape(-1, *[1] * (codes.dim() - 1))
 
 
 def sqnr(made: ptq.QuantizedModel, net: nn.Module, images: Tensor) -> float:
@@ -548,8 +596,10 @@ def test_unequal_channels_cost_less_when_equalized(recipe: str, plain: str, mobi
 def test_packaged_recipes_run(name: str, engine: ptq.Quantizer) -> None:
     """On a network with outliers none is worse than codes to nearest."""
     images, net = random_images(48, 7, 6), Transformer().eval()
-    wide = dict.fromkeys(("first", "body", "last"), "int8*int8")
+    wide = dict.fromkeys(("first", "body", "last"), "int8*tritplanes2" if name == "ptqtp" else "int8*int8")
     recipe = ptq.Recipe.parse(name)
+    if isinstance(recipe.allocation, Bisect):  # lowers what it can, here too
+        recipe = replace(recipe, allocation=None)
     if isinstance(recipe.reconstruction, Reconstruct):  # its own tests run it in full
         recipe = replace(recipe, reconstruction=replace(recipe.reconstruction, iterations=20))
     assert sqnr(engine.quantize(wide, recipe), net, images) > sqnr(engine.quantize(wide, "rtn+minmax"), net, images) - 1

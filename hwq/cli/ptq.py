@@ -107,9 +107,10 @@ def ptq(
     unlabelled = None if crops is None else subject.crops(crops)
     engine = quantization.quantizer(subject, calibration)
     assignment = {role: text for role, text in assignment.items() if role in engine.roles.values()}
-    worst = [text for text, *_ in engine.products(assignment)]  # refuses what cannot be quantized, before it is
+    engine.products(assignment)  # refuses what cannot be quantized, before it is
     with watched(progress):
         quantized = engine.quantize(assignment, methods)
+    worst = [text for text, *_ in engine.products(assignment, methods)]
     report = quantization.report(subject, quantized, images, unlabelled)
     report["accumulators"] = accumulators(quantized, worst, device)
     if save is not None:

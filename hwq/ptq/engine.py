@@ -18,7 +18,7 @@ from hwq.errors import HwqError
 from hwq.ptq.calibrated import Calibrated
 from hwq.ptq.certify import certify
 from hwq.ptq.graph import Graph
-from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower
+from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower, present
 from hwq.ptq.network import solve_network
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe
@@ -64,16 +64,20 @@ class Quantizer:
         self.calibrated = Calibrated(self.graph, calibration)
         self._images = calibration
         self._transformed = lru_cache(maxsize=_KEPT_TRANSFORMED)(self._transform)
+        self._allocated = lru_cache(maxsize=_KEPT_TRANSFORMED)(self._allocate)
         self._constants = lru_cache(maxsize=_KEPT_CONSTANTS)(solve_network)
 
     def check_roles(self, named: Collection[str]) -> None:
         """Refuse an assignment to the roles `named` unless it has the network's, and else only its operators."""
         check_roles(self.graph, self.roles, named)
 
-    def products(self, assignment: Assignment) -> list[tuple[str, int, int, int]]:
+    def products(
+        self, assignment: Assignment, recipe: str | Recipe = DEFAULT_RECIPE
+    ) -> list[tuple[str, int, int, int]]:
         """(datapath, M, N, K) of every matrix product of one image; accumulators as the assignment writes them."""
-        layers = share(lower(self.graph, self.roles, assignment))
-        graph = layer_graph(self.graph, layers)
+        calibrated, lowered = self._prepared(assignment, Recipe.parse(recipe) if isinstance(recipe, str) else recipe)
+        layers = share(lowered)
+        graph = layer_graph(calibrated.graph, layers)
         return [
             (str(layer.datapath), *product)
             for layer in layers
@@ -91,14 +95,26 @@ class Quantizer:
         """
         origin = self._origin(recipe)
         recipe = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
+        calibrated, layers = self._prepared(assignment, recipe)
+        scales, solved = self._constants(calibrated, tuple(map(_numerics, layers)), replace(recipe, allocation=None))
+        return assemble(self.name, layer_graph(calibrated.graph, layers), layers, solved, scales, origin)
+
+    def _prepared(self, assignment: Assignment, recipe: Recipe) -> tuple[Calibrated, tuple[Layer, ...]]:
+        """The network after the transforms of `recipe`, and its layers after its allocation."""
+        if recipe.allocation is not None:
+            assignment = self._allocated(tuple(assignment.items()), recipe)
         calibrated = self.calibrated
         if recipe.transforms:
             looks = any(made.sees_formats for made in recipe.transforms)
-            seen = tuple(map(_numerics, lower(self.graph, self.roles, assignment))) if looks else ()
+            known = present(self.graph, self.roles, assignment) if looks else {}
+            seen = tuple(map(_numerics, lower(self.graph, self.roles, known))) if looks else ()
             calibrated = self._transformed(recipe.transforms, seen)
-        layers = lower(calibrated.graph, self.roles, assignment)
-        scales, solved = self._constants(calibrated, tuple(map(_numerics, layers)), recipe)
-        return assemble(self.name, layer_graph(calibrated.graph, layers), layers, solved, scales, origin)
+        return calibrated, lower(calibrated.graph, self.roles, assignment)
+
+    def _allocate(self, assignment: tuple[tuple[str, str | Datapath], ...], recipe: Recipe) -> Assignment:
+        """The assignment with what the allocation of `recipe` gives single layers."""
+        assert recipe.allocation is not None
+        return recipe.allocation(self, dict(assignment), replace(recipe, allocation=None, reconstruction=None))
 
     def _origin(self, recipe: str | Recipe) -> dict[str, str]:
         """Where a quantization is from, for whoever finds its file."""

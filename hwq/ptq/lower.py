@@ -13,7 +13,7 @@ from hwq.ptq.binding import for_layer, result_format
 from hwq.ptq.call import Call, Layout, Value
 from hwq.ptq.graph import CODES, PRODUCTS, REAL, WEIGHTED, Graph, Node
 
-__all__ = ["Assignment", "Layer", "check_roles", "default_roles", "layer_graph", "lower", "parse_assignment"]
+__all__ = ["Assignment", "Layer", "check_roles", "default_roles", "layer_graph", "lower", "parse_assignment", "present"]
 
 Assignment = Mapping[str, str | Datapath]
 PROBABILITIES = "probabilities"
@@ -87,6 +87,19 @@ def check_roles(graph: Graph, roles: Mapping[str, str], named: Collection[str]) 
         )
 
 
+def present(graph: Graph, roles: Mapping[str, str], assignment: Assignment) -> Assignment:
+    """The part of an assignment that names what `graph` has, without what a transform has yet to put there."""
+    given = _given(graph, roles)
+    return {
+        name: text for name, text in assignment.items() if name in given or any(map(_matches(name), _products(graph)))
+    }
+
+
+def _given(graph: Graph, roles: Mapping[str, str]) -> set[str]:
+    """The names that are of roles and operators, not of layers."""
+    return {*roles.values(), *(kind for node in graph.nodes for kind in _kinds(graph, node))}
+
+
 def _products(graph: Graph) -> list[Node]:
     return [node for node in graph.nodes if node.op in PRODUCTS]
 
@@ -154,20 +167,22 @@ def parse_assignment(assignment: Assignment) -> dict[str, Datapath]:
 def _node_roles(graph: Graph, roles: Mapping[str, str], datapaths: Mapping[str, Datapath]) -> dict[str, str]:
     """Every node's role: the last name or pattern that matches it; else its own, else one named after its operator.
 
-    What has none of these has the role, without patterns, of the value that it reads first.
+    A thin layer that a transform put beside one, NAME:down or NAME:up, else has the role of NAME. What has none of
+    these has the role, without patterns, of the value that it reads first.
     """
     for name in roles:
         if all(node.name != name for node in graph.nodes):
             raise HwqError(f"a role must belong to a layer of the network, not to {name!r}")
     check_roles(graph, roles, datapaths)
-    given = {*roles.values(), *(kind for node in graph.nodes for kind in _kinds(graph, node))}
+    given = _given(graph, roles)
     patterns = [(name, _matches(name)) for name in reversed([*datapaths]) if name not in given]
     found: dict[str, str] = {}
     entry = next((roles[node.name] for node in graph.nodes if node.name in roles), next(iter(datapaths)))
     for node in graph.nodes:
         named = next((kind for kind in _kinds(graph, node) if kind in datapaths), None)
         inherited = found[node.inputs[0]] if node.inputs else entry
-        found[node.name] = roles.get(node.name) or named or inherited
+        beside = roles.get(node.name.rpartition(":")[0]) if node.op in WEIGHTED else None
+        found[node.name] = roles.get(node.name) or named or beside or inherited
     matched = {node.name: next((name for name, match in patterns if match(node)), None) for node in _products(graph)}
     return found | {name: pattern for name, pattern in matched.items() if pattern}
 

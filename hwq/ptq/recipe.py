@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hwq.errors import HwqError
+from hwq.ptq.allocate import ALLOCATIONS
+from hwq.ptq.lower import Assignment
 from hwq.ptq.reconstruct import RECONSTRUCTIONS
 from hwq.ptq.scales import CALIBRATORS, Calibrator
 from hwq.ptq.solved import Solved
@@ -18,9 +20,18 @@ from hwq.ptq.transforms import TRANSFORMS, Transform
 from hwq.ptq.unit import Unit
 from hwq.ptq.weights import CROSS, HESSIAN, SOLVERS, Solver, rescaled
 
-__all__ = ["DEFAULT_RECIPE", "Recipe", "Reconstruction", "recipe_names", "recipe_words"]
+if TYPE_CHECKING:
+    from hwq.ptq.engine import Quantizer
+
+__all__ = ["DEFAULT_RECIPE", "Allocation", "Recipe", "Reconstruction", "recipe_names", "recipe_words"]
 
 DEFAULT_RECIPE = "gptq+bc"
+
+
+class Allocation(Protocol):
+    """An assignment with formats for single layers, of one for all; the recipe is what each case is measured by."""
+
+    def __call__(self, engine: Quantizer, assignment: Assignment, recipe: Recipe) -> Assignment: ...
 
 
 class Reconstruction(Protocol):
@@ -35,10 +46,12 @@ class Reconstruction(Protocol):
 class Recipe:
     """What a quantization is made of, one field a decision; each word of a recipe's text changes one field.
 
-    In order: `transforms` rewrite the float network; `activations` and `weights` find scales; `solver` finds the codes
-    of a layer, `bias_correction` its bias, and `reconstruction` improves the codes of a unit of layers together.
+    In order: `allocation` chooses formats of layers; `transforms` rewrite the float network; `activations` and
+    `weights` find scales; `solver` finds the codes of a layer, `bias_correction` its bias, and `reconstruction`
+    improves the codes of a unit of layers together.
     """
 
+    allocation: Allocation | None = None
     transforms: tuple[Transform, ...] = ()
     solver: Solver = SOLVERS["rtn"]
     activations: Calibrator = CALIBRATORS["mse"]
@@ -130,7 +143,7 @@ def _of_passes(words: list[str], options: Mapping[str, dict[str, Any]], what: st
         except TypeError as error:
             raise HwqError(f"options of {word!r} in recipe {what} must be those it has, not: {error}") from error
         recipe = _WORDS[word].put(recipe, made)
-    for kind in (SOLVERS, CALIBRATORS, RECONSTRUCTIONS):
+    for kind in (SOLVERS, CALIBRATORS, RECONSTRUCTIONS, ALLOCATIONS):
         if len(named := [word for word in words if word in kind]) > 1:
             raise HwqError(f"a recipe must have at most one of {', '.join(kind)}, not {' and '.join(named)}")
     return recipe
@@ -152,6 +165,10 @@ def _reconstruction(make: Callable[..., Reconstruction]) -> _Word:
     return _Word(make, lambda recipe, made: replace(recipe, reconstruction=made))
 
 
+def _allocation(make: Callable[..., Allocation]) -> _Word:
+    return _Word(make, lambda recipe, made: replace(recipe, allocation=made))
+
+
 def _transform(make: Callable[..., Transform]) -> _Word:
     return _Word(make, lambda recipe, made: replace(recipe, transforms=(*recipe.transforms, made)))
 
@@ -160,6 +177,7 @@ _WORDS: dict[str, _Word] = {
     **{name: _transform(make) for name, make in TRANSFORMS.items()},
     **{name: _set("solver", solver) for name, solver in SOLVERS.items()},
     **{name: _set("activations", rule) for name, rule in CALIBRATORS.items()},
+    **{name: _allocation(make) for name, make in ALLOCATIONS.items()},
     **{name: _reconstruction(make) for name, make in RECONSTRUCTIONS.items()},
     "bc": _set("bias_correction", True),
     "tensor": _set("per_channel", False),

@@ -5,7 +5,7 @@ over both ends of a range (as published for asymmetric integers) have one dimens
 """
 
 from hwq.ptq.scales.beam import beam, fpcs
-from hwq.ptq.scales.clipping import learned_clip
+from hwq.ptq.scales.clipping import dual_clip
 from hwq.ptq.scales.grid import least_squares, pnorm
 from hwq.ptq.scales.histogram import divergence
 from hwq.ptq.scales.ranges import check_finite, ema, minmax, percentile
@@ -19,9 +19,9 @@ __all__ = [
     "beam",
     "check_finite",
     "divergence",
+    "dual_clip",
     "ema",
     "fpcs",
-    "learned_clip",
     "least_squares",
     "minmax",
     "moments",

@@ -1,4 +1,4 @@
-"""A clip that is learned on the products of a layer."""
+"""Ranges of channels that are learned on the products of a layer."""
 
 from __future__ import annotations
 
@@ -6,36 +6,44 @@ import torch
 from torch import Tensor
 
 from hwq.formats import Format
-from hwq.ptq.scales.search import products, score
 
-__all__ = ["learned_clip"]
+__all__ = ["dual_clip", "on_ranges"]
 
-_STEPS, _RATE = 500, 0.02
+_RATE = 2e-3  # of the range, a step
+_LEAST = 1e-9
 
 
-def learned_clip(x: Tensor, weight: Tensor, fmt: Format, start: Tensor, steps: int = _STEPS) -> Tensor:
-    """The scale [1] of inputs x [T, K] that gradient descent finds from `start`, by the products with `weight` [N, K].
+def dual_clip(x: Tensor, weight: Tensor, fmt: Format, steps: int) -> tuple[Tensor, Tensor]:
+    """Both ends (low, high) [C] of the range of each channel of x [T, C], by the products with weight [N, C].
 
-    RepQuant (arXiv 2402.05628) learns both ends of each channel's range this way and then folds the channels' scales
-    and zero points into their neighbours. Without zero points the two ends are one number, the scale. Rounding passes
-    gradients straight through (the steps of LSQ); Adam moves the logarithm of the scale, by about 2 % a step; its best
-    scale is kept, so that the error is never above that of `start`.
+    RepQuant's dual clipping per channel (arXiv 2402.05628): each channel has a grid of its own between its ends, which
+    Adam moves inwards from the least and the largest value, rounding passed straight through. The ends of least error
+    are kept, those at the start among them, so that no step makes it worse; without steps they are RepQ-ViT's.
     """
-    least, most = fmt.span
-    of = score(x.reshape(1, -1), fmt, products(weight))
-    best, fewest = start, of(start)
-    log = start.double().log().requires_grad_()
-    optimizer = torch.optim.Adam([log], lr=_RATE)
+    low, high = x.amin(0), x.amax(0)
+    span = (high - low).clamp(min=_LEAST)
+    cuts = torch.zeros(2, x.shape[1], dtype=x.dtype, requires_grad=True)  # of the span, at both ends
+    optimizer = torch.optim.Adam([cuts], lr=_RATE)
+    best, fewest = (low, high), float("inf")
     for _ in range(steps):
         with torch.enable_grad():
-            scale = log.exp().to(x.dtype)
-            held = (x / scale).clamp(least, most)
-            rounded = held + (fmt.quantize(held.detach()) - held).detach()
-            loss = ((x - rounded * scale) @ weight.T.to(x.dtype)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
+            ends = low + cuts[0] * span, high - cuts[1] * span
+            loss = ((x - on_ranges(x, *ends, fmt)) @ weight.T).square().mean()
+        if float(loss) < fewest:
+            best, fewest = (ends[0].detach(), ends[1].detach()), float(loss)
+        (cuts.grad,) = torch.autograd.grad(loss, cuts)
         optimizer.step()
-        now = log.detach().exp()
-        error = of(now)
-        best, fewest = torch.where(error < fewest, now, best), torch.minimum(error, fewest)
+        cuts.data.clamp_(0, 0.49)  # the ends never meet
     return best
+
+
+def on_ranges(x: Tensor, low: Tensor, high: Tensor, fmt: Format) -> Tensor:
+    """x [T, C] rounded on grids of `fmt` that reach evenly round 0 to both ends of a channel's range, straight-through.
+
+    So does a channel's grid that `reparam` moves into the norm before it: formats have no zero point.
+    """
+    least, most = fmt.span
+    middle, half = (low + high) / 2, (high - low).clamp(min=_LEAST) / 2 / min(most, -least)
+    held = ((x - middle) / half).clamp(least, most)
+    rounded: Tensor = held + (fmt.quantize(held.detach()) - held).detach()
+    return rounded * half + middle

@@ -1,9 +1,11 @@
 """Transforms: a network rewritten before it is quantized, its float function unchanged."""
 
 from collections.abc import Callable
+from functools import partial
 
 from hwq.ptq.transforms.awq import awq
 from hwq.ptq.transforms.base import Transform
+from hwq.ptq.transforms.branch import branch
 from hwq.ptq.transforms.equalize import equalize
 from hwq.ptq.transforms.fold import fold
 from hwq.ptq.transforms.lift import lift
@@ -27,4 +29,6 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
     "noise": noise,
     "rotate": rotate,
     "polish": polish,
+    "lorc": branch,
+    "svd-branch": partial(branch, turns=10),
 }

@@ -15,7 +15,7 @@ from hwq.ptq.lower import Layer
 from hwq.ptq.scales import least_squares
 from hwq.ptq.sites import Link, links
 from hwq.ptq.transforms.base import Transform
-from hwq.ptq.transforms.rewrite import after, host, shift, taken_off
+from hwq.ptq.transforms.rewrite import after, channel_weights, host, shift, taken_off
 from hwq.ptq.transforms.smooth import can_shift
 from hwq.ptq.transforms.statistics import samples
 
@@ -65,7 +65,7 @@ def _best(
     graph: Graph, link: Link, x: Tensor, fmt: Format, base: Tensor, kept: Tensor, most: float, points: int
 ) -> Tensor:
     """The noise [channels] of least error on the rows x [rows, channels]."""
-    weights = torch.cat([_by_channel(graph, link, *target) for target in link.targets])
+    weights = torch.cat([channel_weights(graph, link, *target) for target in link.targets])
     candidates = [shape * kept for shape in steps(base, most, points, float(x.abs().max()), fmt)]
     errors = [_error(x + number, weights, fmt) for number in candidates]
     return candidates[errors.index(min(errors))]
@@ -84,13 +84,6 @@ def _error(x: Tensor, weights: Tensor, fmt: Format) -> float:
     scale = least_squares(x.reshape(1, -1), fmt)
     near = fmt.quantize(x / scale) * scale
     return float(((near - x) @ weights.T).square().sum())
-
-
-def _by_channel(graph: Graph, link: Link, name: str, columns: tuple[int, ...]) -> Tensor:
-    """A linear layer's weight [N, channels] in double, of the columns that have a channel."""
-    at, weight = torch.tensor(columns), graph.state[name, "weight"].double()
-    wide = weight.new_zeros(len(weight), link.channels)
-    return wide.index_add(1, at[at >= 0], weight[:, at >= 0])
 
 
 def _added(graph: Graph, link: Link, number: Tensor) -> Graph:

@@ -16,6 +16,7 @@ __all__ = [
     "after",
     "at_columns",
     "by_input",
+    "channel_weights",
     "host",
     "input_range",
     "rescale",
@@ -80,6 +81,13 @@ def by_input(graph: Graph, name: str, values: Tensor) -> Tensor:
     weight, groups = graph.state[name, "weight"], graph[name].window.groups
     by_row = values.reshape(groups, 1, -1).expand(groups, len(weight) // groups, -1).flatten(0, 1)
     return by_row.reshape(*by_row.shape, *[1] * (weight.dim() - 2))
+
+
+def channel_weights(graph: Graph, link: Link, name: str, columns: tuple[int, ...]) -> Tensor:
+    """A linear layer's weight [N, channels] in double, of the columns that have a channel of a link."""
+    at, weight = torch.tensor(columns), graph.state[name, "weight"].double()
+    wide = weight.new_zeros(len(weight), link.channels)
+    return wide.index_add(1, at[at >= 0], weight[:, at >= 0])
 
 
 def input_range(graph: Graph, name: str) -> Tensor:
