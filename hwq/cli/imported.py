@@ -57,7 +57,7 @@ def imported(
     requant: Requant = "uint(24)",
     array: Size = "@8x8",
     model: ModelName = None,
-    datapath: Text = "int8*int8 @8x8",
+    datapath: Text = "int(8)*int(8) @8x8",
     recipe: Recipe = "rtn",
     items: Items = None,
     rtl: Rtl = None,
