@@ -1,14 +1,20 @@
 """Weights of compressed-tensors files, packed here as its compressor packs them."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from hwq import ptq
+from hwq import ptq, zoo
+from hwq.cli.main import run
 from hwq.errors import HwqError
+
+torch.set_num_threads(1)
+
+REAL = Path(__file__).parent / "data" / "compressed.safetensors"  # by the library, see compressed_writer.py
 
 
 def packed(codes: Tensor, bits: int) -> Tensor:
@@ -65,3 +71,80 @@ def test_what_is_not_symmetric_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"x")
     with pytest.raises(HwqError, match="must be a safetensors file"):
         ptq.import_compressed(path)
+
+
+def test_files_of_the_library_are_read_as_it_reads_them() -> None:
+    found = ptq.import_compressed(REAL)
+    expected = load_file(REAL.with_name("compressed-expected.safetensors"))
+    assert found.keys() == expected.keys() and len(found) == 5
+    for name, rows in expected.items():  # it multiplies in bfloat16
+        assert torch.equal(found[name].real[:8].bfloat16(), rows)
+
+
+@pytest.fixture(scope="module")
+def installed() -> tuple[ptq.Quantizer, ptq.QuantizedModel]:
+    """glassllm with the codes of the library's file."""
+    subject = zoo.load("glassllm")
+    net, weights = ptq.install(subject.net, REAL)
+    assert torch.equal(net.get_submodule("blocks.1.w2").weight, weights["blocks.1.w2"].real.float())
+    engine = ptq.Quantizer(net, subject.calibration()[:8])
+    roles = dict.fromkeys(engine.roles.values(), "int16*int8")
+    return engine, engine.quantize(roles, "rtn+bc", weights)
+
+
+def test_codes_of_a_file_run_as_they_are(installed: tuple[ptq.Quantizer, ptq.QuantizedModel], tmp_path: Path) -> None:
+    engine, model = installed
+    layers = {layer.name: layer for layer in model.layers}
+    for name, held in ptq.import_compressed(REAL).items():
+        datapath = layers[name].datapath
+        assert datapath is not None
+        codes, scale = model.state[name, "weight"], model.state[name, "weight_scale"]
+        assert torch.equal(datapath.mac.w.decode(codes).double() * scale.double().unsqueeze(1), held.real)
+        if held.scale.shape[1] == 1:
+            assert datapath.mac.w == held.fmt and torch.equal(codes, held.codes)
+    ids = zoo.load("glassllm").test(2)[0]
+    exact, real = model.exact(ids), engine.graph.run(ids).double()
+    assert (exact - real).abs().mean() < 0.02 * real.abs().mean()
+    ptq.save(model, tmp_path / "model.safetensors")
+    assert torch.equal(ptq.load(tmp_path / "model.safetensors").exact(ids), exact)
+
+
+def test_given_codes_are_not_changed_nor_mistaken(
+    installed: tuple[ptq.Quantizer, ptq.QuantizedModel], tmp_path: Path
+) -> None:
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)).eval()
+    engine = ptq.Quantizer(net, torch.randn(16, 8))
+    roles = {"first": "int8*int8", "last": "int8*int8"}
+    codes = torch.randint(0, 256, (8, 8), dtype=torch.uint8)
+    tensors = {"0.weight": codes.view(torch.int8), "0.weight_scale": torch.rand(8, 1) + 0.1, "0.bias": torch.ones(8)}
+    path = tmp_path / "model.safetensors"
+    save_file(tensors, path)
+    copied, weights = ptq.install(net, path)
+    assert torch.equal(copied.get_submodule("0").bias, torch.ones(8)) and not torch.equal(net[0].bias, torch.ones(8))
+    assert torch.equal(engine.quantize(roles, "gptq", weights).state["0", "weight"], codes)
+    for recipe in ("adaround", "equalize+rtn"):
+        with pytest.raises(HwqError, match="a recipe for given codes must not rewrite the network nor reconstruct"):
+            engine.quantize(roles, recipe, weights)
+    with pytest.raises(HwqError, match=r"the codes of '2' must be \[4, 8\], not \[8, 8\]"):
+        engine.quantize(roles, "rtn", {"2": weights["0"]})
+    with pytest.raises(HwqError, match="weights must be given of layers of the network, 0, 2; not x"):
+        engine.quantize(roles, "rtn", {"x": weights["0"]})
+    last = ptq.Weights(weights["0"].fmt, codes[:4], torch.arange(1.0, 5.0).unsqueeze(1))
+    with pytest.raises(HwqError, match="'2', whose sums are the result, must have one weight scale, not many"):
+        engine.quantize(roles, "rtn", {"2": last})
+    wide = engine.quantize(roles | {"last": "int8*int8 ->int16[bias,requant]"}, "rtn", {"2": last})
+    assert torch.equal(wide.state["2", "weight"], codes[:4])
+    with pytest.raises(HwqError, match=r"tensors of .* must be those of the model, not 'blocks.0.*', missing there"):
+        ptq.install(net, REAL)
+
+
+def test_import_scores_weights_in_their_model(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--model", "glassllm", "--datapath", "int16*int8 @8x8", "--items", "2", "--json"]
+    assert run(["import", str(REAL), *options]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["metric"] == "KL" and record["n"] == 2 and record["float"]["value"] < 1e-9
+    assert 0 < record["exact"]["value"] < 0.01 and record["lut"]["value"] > 0
+    assert record["origin"]["layers of the file"] == "5"
+    assert any("block(int4" in text for text in record["instances"].values())
+    assert run(["import", str(REAL)]) == 2
+    assert "must be a network that hwq saved, not weights alone; hwq import needs --model" in capsys.readouterr().err

@@ -1,29 +1,55 @@
 """The sweep of "Shedding the Bits" (arXiv 2311.12359) on this project's networks: minifloats against integers.
 
-    python tools/study_formats.py resnet8 vit_tiny --store study.jsonl --docs docs
+    python tools/study_formats.py resnet8 vit_tiny --store docs/studies/minifloat.jsonl
+    python tools/study_formats.py --store docs/studies/minifloat.jsonl --picture docs/images/minifloat.svg
 
-Every fp(e,m) and int(n) of 3 to 8 bits: the same format for weights and activations, and as weights beside int8 and
-fp(4,3) activations. First and last layer stay int8*int8. Each point is scored by the hardware's own arithmetic and
-costs the LUT of a multiply-accumulate of a 16x16 array on xc7. Points that the store has are kept.
+Every fp(e,m) and int(n) of 3 to 8 bits: the same format for weights and activations, with two recipes; and as weights
+beside int8 and fp(4,3) activations. First and last layer stay int8*int8. A point is scored by the hardware's own
+arithmetic. The store has a line a point, and points that it has are not made again unless hwq's code changed. Without
+models its tables are printed (`study_tables.py`) and its picture is drawn.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
+from study_store import code, opened, records
+from study_tables import draw, tables
 
 from hwq import estimate, ptq, zoo
+from hwq.costmodel.cost import Quantity
 from hwq.errors import HwqError
 
 BITS = range(3, 9)
 SIDE = 16
-EDGE = "int8*int8 @16x16"
-RECIPE = "equalize+smooth+gptq+refit+bc"
+EDGE = f"int8*int8 @{SIDE}x{SIDE}"
+FULL, PAPER = "equalize+smooth+gptq+refit+bc", "minifloat-fpga"
+WIDE = ("int(8)", "fp(4,3)")
+MORE = {  # the operators that are not swept; a transformer's residual stream has 16 bits
+    "resnet8": {"add": EDGE},
+    "vit_tiny": {
+        "matmul": EDGE,
+        "probabilities": f"uint8*int8 @{SIDE}x{SIDE}",
+        "add": f"int16*int8 @{SIDE}x{SIDE}",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A point of the sweep."""
+
+    recipe: str
+    activation: str
+    weight: str
 
 
 def formats(bits: int) -> Iterator[str]:
@@ -33,102 +59,105 @@ def formats(bits: int) -> Iterator[str]:
         yield f"fp({exponent},{bits - 1 - exponent})"
 
 
-def points() -> Iterator[tuple[str, str]]:
-    """(activation, weight) of the sweep."""
+def stages() -> list[list[Pair]]:
+    """The sweep, stage after stage, what is compared first."""
     every = [fmt for bits in BITS for fmt in formats(bits)]
-    yield from ((fmt, fmt) for fmt in every)
-    for activation in ("int(8)", "fp(4,3)"):
-        yield from ((activation, fmt) for fmt in every if fmt != activation)
+    equal = [[Pair(recipe, fmt, fmt) for fmt in every] for recipe in (FULL, PAPER)]
+    return equal + [[Pair(FULL, wide, fmt) for fmt in every if fmt != wide] for wide in WIDE]
 
 
-def assignment(model: str, activation: str, weight: str) -> dict[str, str]:
-    """Datapaths of all roles; sums of a transformer's residual stream have 16 bits."""
-    body = f"{activation}*{weight} @{SIDE}x{SIDE}"
-    found = {"first": EDGE, "body": body, "last": EDGE}
-    wide = {"add": "int16*int8", "avgpool": "int16*int8", "matmul": f"{activation}*{activation} @{SIDE}x{SIDE}"}
-    return found | (wide if model == "vit_tiny" else {"add": "int8*int8"})
+class Sweep:
+    """A calibrated network, its test images, and what the float network says of them."""
+
+    def __init__(self, name: str, images: int, calibration: int) -> None:
+        self.model = zoo.load(name)
+        self.engine = ptq.quantizer(self.model, calibration)
+        self.inputs, self.targets = self.model.test(images)
+        self.floats = ptq.float_outputs(self.engine.graph, self.inputs)
+
+    def scored(self, outputs: torch.Tensor) -> dict[str, Any]:
+        """Accuracy, what is lost against float (paired), divergence from it, and which items are right, as bits."""
+        task = self.model.task
+        right = task.items(outputs, self.targets)
+        return {
+            "n": len(outputs),
+            "top1": task.score(outputs, self.targets).json(),
+            "lost": task.difference(self.floats, outputs, self.targets).json(),
+            "kl": task.beside(self.floats, outputs)["kl"],
+            "right": f"{int(''.join('01'[int(x)] for x in right), 2):0{-(-len(right) // 4)}x}",
+        }
+
+    def point(self, pair: Pair) -> dict[str, Any]:
+        """One point, or why it is refused."""
+        text = f"{pair.activation}*{pair.weight} @{SIDE}x{SIDE}"
+        assignment = {"first": EDGE, "body": text, "last": EDGE, **MORE[self.model.name]}
+        try:
+            made = self.engine.quantize(assignment, pair.recipe)
+            outputs = made.outputs(self.inputs)
+        except HwqError as error:
+            return {"refused": str(error)}
+        body = {str(x.datapath) for x in made.layers if x.role == "body" and x.datapath is not None}
+        widest = max(sorted(body), key=_element)
+        return {"body": widest, **cost(widest), **self.scored(outputs)}
 
 
-def point(model: zoo.Model, engine: ptq.Quantizer, pair: tuple[str, str], recipe: str, images: int) -> dict[str, Any]:
-    """Accuracy and LUT of one point."""
-    made = engine.quantize(assignment(model.name, *pair), recipe)
-    inputs, targets = model.test(images)
-    score = model.task.score(made.outputs(inputs), targets)
-    body = made.assignment["body"]
-    lut = estimate(body, "xc7").figures["lut"].value / SIDE**2
-    return {"pair": pair, "body": body, **score.json(), "n": score.n, "lut": lut}
+def cost(text: str) -> dict[str, dict[str, float]]:
+    """LUT on xc7 of an element and its share of the decoders at the array's edge; and of the array, an element."""
+    made = estimate(text, "xc7")
+    element = Quantity.exact(0)
+    for part in made.breakdown:
+        if part.name in ("pe", "decode_a", "decode_w"):
+            element += part.figures["lut"] * (part.count / SIDE**2)
+    return {"lut": element.json(), "array_lut": (made.lut * (1 / SIDE**2)).json()}
+
+
+def _element(text: str) -> float:
+    return cost(text)["lut"]["value"]
+
+
+def sweep(name: str, store: Path, images: int, calibration: int, wanted: list[Pair]) -> None:
+    """Add the points of a model that the store lacks."""
+    head = {"model": name, "images": images, "calibration": calibration, "code": code()}
+    kept = {tuple(r[k] for k in (*head, "recipe", "pair")) for r in map(_hashable, records(store))}
+    todo = [p for p in wanted if (*head.values(), p.recipe, (p.activation, p.weight)) not in kept]
+    if not todo:
+        return
+    made = _made(name, images, calibration)
+    with opened(store) as add:
+        if (*head.values(), "float", ("float", "float")) not in kept:
+            add({**head, "recipe": "float", "pair": ["float", "float"], **made.scored(made.floats)})
+        for pair in todo:
+            begun = time.process_time()
+            found = made.point(pair)
+            line = {**head, "recipe": pair.recipe, "pair": [pair.activation, pair.weight], **found}
+            add(line | {"seconds": round(time.process_time() - begun, 1)})
+            print(name, pair, found.get("refused") or found["top1"]["value"], flush=True)
+
+
+@cache
+def _made(name: str, images: int, calibration: int) -> Sweep:
+    return Sweep(name, images, calibration)
+
+
+def _hashable(record: dict[str, Any]) -> dict[str, Any]:
+    return record | {"pair": tuple(record["pair"])}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="+")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", choices=[[], *MORE], default=[])
     parser.add_argument("--store", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--recipe", default=RECIPE)
-    parser.add_argument("--docs", type=Path)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--calibration", type=int, default=256)
+    parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    lines = options.store.read_text().splitlines() if options.store.is_file() else []
-    kept = {(r["model"], *r["pair"]): r for r in map(json.loads, lines)}
-    for name in options.models:
-        model = zoo.load(name)
-        engine = ptq.quantizer(model, 256)
-        for pair in points():
-            if (name, *pair) in kept:
-                continue
-            try:
-                found = {"model": name, **point(model, engine, pair, options.recipe, options.images)}
-            except HwqError as error:
-                found = {"model": name, "pair": pair, "error": str(error)}
-            kept[name, *pair] = found
-            with options.store.open("a") as file:
-                file.write(json.dumps(found) + "\n")
-            print(found, flush=True)
-    if options.docs:
-        write(options.models, list(kept.values()), options.docs)
-
-
-def write(models: list[str], records: list[dict[str, Any]], docs: Path) -> None:
-    """A picture of each model, and the table of its Pareto-optimal points."""
-    from matplotlib import pyplot as plt
-
-    for name in models:
-        mine = [r for r in records if r["model"] == name and "error" not in r]
-        figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-        for kind, colour, marker in (("int", "tab:blue", "s"), ("fp", "tab:orange", "o")):
-            some = [r for r in mine if r["pair"][1].startswith(kind)]
-            axes.scatter(
-                [r["lut"] for r in some],
-                [100 * r["value"] for r in some],
-                c=colour,
-                marker=marker,
-                label=f"{kind} weights",
-            )
-        best = front(mine)
-        axes.step([r["lut"] for r in best], [100 * r["value"] for r in best], where="post", c="black", lw=0.8)
-        for r in best:
-            axes.annotate(
-                "*".join(r["pair"]),
-                (r["lut"], 100 * r["value"]),
-                fontsize=7,
-                xytext=(3, -9),
-                textcoords="offset points",
-            )
-        axes.set(
-            xlabel="LUT of a multiply-accumulate (xc7, estimated)",
-            ylabel=f"{name}: top-1 of {mine[0]['n']:,} images, %",
-        )
-        axes.legend()
-        figure.savefig(docs / "images" / f"formats-{name}.png", dpi=120)
-
-
-def front(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The points that no other beats in both, from the cheapest."""
-    best: list[dict[str, Any]] = []
-    for record in sorted(records, key=lambda r: (r["lut"], -r["value"])):
-        if not best or record["value"] > best[-1]["value"]:
-            best.append(record)
-    return best
+    for stage, name in product(stages(), options.models):
+        sweep(name, options.store, options.images, options.calibration, stage)
+    if not options.models:
+        print(tables(records(options.store)))
+    if options.picture:
+        draw(records(options.store), options.picture)
 
 
 if __name__ == "__main__":

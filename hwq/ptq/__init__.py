@@ -1,8 +1,8 @@
 """Post-training quantization: trace, calibrate, solve, score in torch floats or in the hardware's bits."""
 
 from hwq.ptq.certify import needs
-from hwq.ptq.engine import Quantizer, Subject, quantize, quantizer
-from hwq.ptq.exchange import changed, export_onnx, import_compressed, import_onnx, load, save
+from hwq.ptq.engine import CALIBRATION, Quantizer, Subject, quantize, quantizer
+from hwq.ptq.exchange import changed, export_onnx, import_compressed, import_onnx, install, load, save
 from hwq.ptq.graph import Graph, Node, Window
 from hwq.ptq.lower import Assignment, Layer
 from hwq.ptq.quantized import QuantizedModel
@@ -11,9 +11,10 @@ from hwq.ptq.results import float_outputs, per_layer, predict_float, report
 from hwq.ptq.scales import CALIBRATORS, Calibrator, least_squares, minmax, percentile
 from hwq.ptq.sites import Link, Site, links, sites
 from hwq.ptq.tracing import trace
-from hwq.ptq.weights import SOLVERS, Answer, Rows, Solver, gptq, rtn
+from hwq.ptq.weights import SOLVERS, Answer, Rows, Solver, Weights, gptq, rtn
 
 __all__ = [
+    "CALIBRATION",
     "CALIBRATORS",
     "DEFAULT_RECIPE",
     "SOLVERS",
@@ -31,6 +32,7 @@ __all__ = [
     "Site",
     "Solver",
     "Subject",
+    "Weights",
     "Window",
     "changed",
     "export_onnx",
@@ -38,6 +40,7 @@ __all__ = [
     "gptq",
     "import_compressed",
     "import_onnx",
+    "install",
     "least_squares",
     "links",
     "load",

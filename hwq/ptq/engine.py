@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
+from hwq.formats import Format
 from hwq.ptq.calibrated import Calibrated
 from hwq.ptq.certify import certify
 from hwq.ptq.graph import Graph
-from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower, present
+from hwq.ptq.lower import Assignment, Layer, check_roles, default_roles, layer_graph, lower, parse_assignment, present
 from hwq.ptq.network import solve_network
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.recipe import DEFAULT_RECIPE, Recipe
@@ -26,6 +27,7 @@ from hwq.ptq.sharing import share
 from hwq.ptq.solved import Solved
 from hwq.ptq.tracing import trace
 from hwq.ptq.transforms import Transform
+from hwq.ptq.weights import Fixed, Weights
 
 State = dict[tuple[str, str], Tensor]
 
@@ -86,15 +88,24 @@ class Quantizer:
         ]
 
     @torch.no_grad()
-    def quantize(self, assignment: Assignment, recipe: str | Recipe = DEFAULT_RECIPE) -> QuantizedModel:
+    def quantize(
+        self,
+        assignment: Assignment,
+        recipe: str | Recipe = DEFAULT_RECIPE,
+        weights: Mapping[str, Weights] | None = None,
+    ) -> QuantizedModel:
         """The network in the formats of `assignment` {role: datapath}, made by `recipe`, layer after layer.
 
         Every layer is solved on what the quantized layers before it give. Where a datapath accumulates exactly, its
         accumulator gets the width that the layer's weights certify, one width for all layers of one datapath. The size
-        of an array and its cuts change no constant, which are solved once for all of them.
+        of an array and its cuts change no constant, which are solved once for all of them. Layers of `weights` keep
+        the codes that they are given, in whose format their datapaths then read weights.
         """
         origin = self._origin(recipe)
         recipe = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
+        if weights:
+            rows = {name: held.rows() for name, held in weights.items()}
+            assignment, recipe = self._with_weights(assignment, rows), recipe.with_weights(Fixed(rows))
         calibrated, layers = self._prepared(assignment, recipe)
         scales, solved = self._constants(calibrated, tuple(map(_numerics, layers)), replace(recipe, allocation=None))
         return assemble(self.name, layer_graph(calibrated.graph, layers), layers, solved, scales, origin)
@@ -116,6 +127,14 @@ class Quantizer:
         assert recipe.allocation is not None
         return recipe.allocation(self, dict(assignment), replace(recipe, allocation=None, reconstruction=None))
 
+    def _with_weights(self, assignment: Assignment, weights: Mapping[str, Weights]) -> Assignment:
+        """`assignment` with a datapath of its own for each layer whose weights are given."""
+        if others := [name for name in weights if name not in self.roles]:
+            raise HwqError(f"weights must be given of layers of the network, {', '.join(self.roles)}; not {others[0]}")
+        datapaths = parse_assignment(assignment)
+        named = {layer.name: datapaths[layer.role] for layer in lower(self.graph, self.roles, assignment)}
+        return {**datapaths, **{name: _reading(named[name], held.fmt) for name, held in weights.items()}}
+
     def _origin(self, recipe: str | Recipe) -> dict[str, str]:
         """Where a quantization is from, for whoever finds its file."""
         named = recipe if isinstance(recipe, str) else "a Recipe of Python"
@@ -134,6 +153,11 @@ class Quantizer:
         for transform in transforms:
             graph = transform(graph, self.calibrated.prefix, layers)
         return Calibrated(graph, self._images)
+
+
+def _reading(datapath: Datapath, weight: Format) -> Datapath:
+    """`datapath` with weights of another format."""
+    return replace(datapath, mac=replace(datapath.mac, w=weight))
 
 
 def _numerics(layer: Layer) -> Layer:

@@ -33,6 +33,7 @@ def solve_network(
     solved: dict[str, Solved] = {}
     left = graph.readers()
     cut = units(layers, recipe.unit)
+    runs = recipe.looks_at_values  # else no image need pass
     with watch("reconstruct", sum(_has_weights(unit) for unit in cut) if recipe.reconstruction else 0) as tick:
         for unit in cut:
             entering, real = dict(values), dict(floats)
@@ -46,7 +47,7 @@ def solve_network(
                 total = None
                 if layer.datapath is not None:
                     solved[layer.name], total = _solve_layer(calibrated, layer, values, floats, scales, recipe)
-                if layer is not layers[-1] or recipe.reconstruction is not None:
+                if runs and (layer is not layers[-1] or recipe.reconstruction is not None):
                     values[layer.name] = _value(graph, layer, values, scales, solved, total)
             if recipe.reconstruction is not None and _has_weights(unit):
                 own = {layer.name: solved[layer.name] for layer in unit if layer.name in solved}
@@ -57,7 +58,7 @@ def solve_network(
                     if recipe.bias_correction and layer.op in WEIGHTED:
                         solved[layer.name] = _correct(calibrated, layer, values, scales, solved[layer.name])
                     values[layer.name] = _value(graph, layer, values, scales, solved)
-            for layer in unit:
+            for layer in unit if runs else ():
                 release(values, layer.node, left)
             floats = {name: x for name, x in floats.items() if name in values}
     return scales, solved
@@ -112,5 +113,6 @@ def _solve_layer(
     assert layer.datapath is not None
     weight, bias = (calibrated.graph.state[layer.name, port] for port in ("weight", "bias"))
     fmt, first = layer.datapath.mac.a, layer.node.inputs[0]
-    inputs = Inputs([values[first]], entering[0], max(fmt.max, -fmt.min), floats.get(first))
+    read = [values[first]] if recipe.looks_at_values else []
+    inputs = Inputs(read, entering[0], max(fmt.max, -fmt.min), floats.get(first))
     return solve(layer, weight, bias, calibrated.statistics.mean[layer.name], inputs, out, recipe)

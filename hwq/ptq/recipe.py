@@ -18,7 +18,7 @@ from hwq.ptq.scales import CALIBRATORS, Calibrator
 from hwq.ptq.solved import Solved
 from hwq.ptq.transforms import TRANSFORMS, Transform
 from hwq.ptq.unit import Unit
-from hwq.ptq.weights import CROSS, HESSIAN, SOLVERS, Solver, rescaled
+from hwq.ptq.weights import CROSS, HESSIAN, SOLVERS, Fixed, Solver, rescaled
 
 if TYPE_CHECKING:
     from hwq.ptq.engine import Quantizer
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_RECIPE", "Allocation", "Recipe", "Reconstruction", "recipe_names", "recipe_words"]
 
 DEFAULT_RECIPE = "gptq+bc"
+_NO_WEIGHTS = Fixed()
 
 
 class Allocation(Protocol):
@@ -48,7 +49,8 @@ class Recipe:
 
     In order: `allocation` chooses formats of layers; `transforms` rewrite the float network; `activations` and
     `weights` find scales; `solver` finds the codes of a layer, `bias_correction` its bias, and `reconstruction`
-    improves the codes of a unit of layers together.
+    improves the codes of a unit of layers together. Layers of `fixed` have their codes
+    already.
     """
 
     allocation: Allocation | None = None
@@ -60,11 +62,23 @@ class Recipe:
     bias_correction: bool = False
     refit: bool = False
     reconstruction: Reconstruction | None = None
+    fixed: Fixed = _NO_WEIGHTS
+
+    def with_weights(self, fixed: Fixed) -> Recipe:
+        """The recipe with codes of some layers as they are given, which nothing may change."""
+        if self.transforms or self.reconstruction is not None:
+            raise HwqError("a recipe for given codes must not rewrite the network nor reconstruct; use rtn, gptq, bc")
+        return replace(self, fixed=fixed)
 
     @property
     def needs(self) -> frozenset[str]:
         """The moments of a layer's inputs that its weights are made of."""
         return self.solver.needs | (frozenset({HESSIAN, CROSS}) if self.refit else frozenset())
+
+    @property
+    def looks_at_values(self) -> bool:
+        """True if a pass asks what the quantized layers before a layer give it."""
+        return bool(self.needs) or self.bias_correction or self.reconstruction is not None
 
     @property
     def unit(self) -> str:

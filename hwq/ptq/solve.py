@@ -19,7 +19,7 @@ from hwq.ptq.scales import check_finite
 from hwq.ptq.solved import Solved, assembled
 from hwq.ptq.statistics import channel_means
 from hwq.ptq.sums import encode_terms, term_weights
-from hwq.ptq.weights import CROSS, Rows, hessian
+from hwq.ptq.weights import CROSS, Rows, Weights, hessian
 
 __all__ = ["Inputs", "corrected", "solve", "solve_sum"]
 
@@ -47,21 +47,15 @@ def solve(
     has made of `inputs`, None without it.
     """
     assert layer.datapath is not None
-    fmt, node = layer.datapath.mac.w, layer.node
     rows = weight.flatten(1).double()
     check_finite(rows, f"weights of {layer.name!r}")
-    moment, cross, seen = _moments(layer, inputs, recipe.needs)
-    if recipe.refit and moment is not None and cross is not None:
-        grouped = rows.reshape(len(moment), -1, rows.shape[1])
-        rows = refit(grouped, moment, cross, damping=rows.shape[1] / seen).flatten(0, 1)
-        cross = moment  # what the refitted weights are worth is counted on the inputs that they were refitted to
     by_row = recipe.per_channel and (out is not None or layer.real)
-    scale = _weight_scale(rows, fmt, moment, recipe, by_row)
-    scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
-    grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
-    answer = recipe.solver(Rows(grouped, fmt, moment, cross, one_gain=not by_row))
-    codes = answer.codes.reshape(weight.shape)
-    scale = scale if answer.gain is None else scale * answer.gain.flatten()
+    given = recipe.fixed.layers.get(layer.name)
+    if given is None:
+        codes, scale = _solved(layer, rows, bias, inputs, recipe, by_row)
+    else:
+        codes, scale = _given(layer, rows, given, out is not None or layer.real)
+    codes = codes.reshape(weight.shape)
     unit = inputs.scale * scale
     biased = "bias" in layer.datapath.mac.steps
     if not biased and bool(bias.any()):
@@ -70,6 +64,38 @@ def solve(
     if recipe.bias_correction and biased:
         bias, total = _corrected(layer, codes, inputs.values, target / unit)
     return assembled(layer, codes, scale, bias, unit, out), total
+
+
+def _given(layer: Layer, rows: Tensor, given: Weights, by_row: bool) -> tuple[Tensor, Tensor]:
+    """Codes [N, K] and scales [N] that come with a layer."""
+    assert layer.datapath is not None
+    if given.codes.shape != rows.shape or given.scale.shape != (len(rows), 1):
+        raise HwqError(f"the codes of {layer.name!r} must be {list(rows.shape)}, not {list(given.codes.shape)}")
+    if given.fmt != layer.datapath.mac.w:
+        raise HwqError(f"the datapath of {layer.name!r} must read weights as {given.fmt}, not {layer.datapath.mac.w}")
+    scale = given.scale.flatten().double()
+    if not by_row and not bool((scale == scale[0]).all()):
+        ways = "write ->FORMAT[bias,requant] for it"
+        raise HwqError(f"{layer.name!r}, whose sums are the result, must have one weight scale, not many; {ways}")
+    return given.codes, scale
+
+
+def _solved(
+    layer: Layer, rows: Tensor, bias: Tensor, inputs: Inputs, recipe: Recipe, by_row: bool
+) -> tuple[Tensor, Tensor]:
+    """Codes [N, K] and scales [N] of float weights."""
+    assert layer.datapath is not None
+    fmt, node = layer.datapath.mac.w, layer.node
+    moment, cross, seen = _moments(layer, inputs, recipe.needs)
+    if recipe.refit and moment is not None and cross is not None:
+        whole = rows.reshape(len(moment), -1, rows.shape[1])
+        rows = refit(whole, moment, cross, damping=rows.shape[1] / seen).flatten(0, 1)
+        cross = moment  # what the refitted weights are worth is counted on the inputs that they were refitted to
+    scale = _weight_scale(rows, fmt, moment, recipe, by_row)
+    scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
+    grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
+    answer = recipe.solver(Rows(grouped, fmt, moment, cross, one_gain=not by_row))
+    return answer.codes.reshape(rows.shape), scale if answer.gain is None else scale * answer.gain.flatten()
 
 
 def corrected(layer: Layer, made: Solved, values: list[Tensor], target: Tensor, entering: Tensor) -> Solved:

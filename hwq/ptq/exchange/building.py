@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,9 +16,10 @@ from hwq.ptq.binding import for_layer
 from hwq.ptq.call import Call
 from hwq.ptq.constants import encode_ratio
 from hwq.ptq.engine import assemble
+from hwq.ptq.exchange import shapes
 from hwq.ptq.exchange.grids import span_bits
 from hwq.ptq.exchange.parts import Array, Move, Sum, Term
-from hwq.ptq.graph import WEIGHTED, Graph, Node, Window, apply
+from hwq.ptq.graph import WEIGHTED, Graph, Node, Window
 from hwq.ptq.lower import Layer
 from hwq.ptq.quantized import QuantizedModel
 from hwq.ptq.solved import Solved
@@ -56,6 +56,10 @@ class Building:
             raise HwqError(f"{name!r} must be quantized where it is read")
         return found
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The sizes of a layer's value."""
+        return self.layer(name).node.shape
+
     def scale(self, name: str) -> float:
         """The scale of a layer's value."""
         return float(self.scales[name])
@@ -88,17 +92,15 @@ class Building:
     def moved(self, name: str, moves: tuple[Move, ...], output: str) -> str:
         """A value after moves, the last of which is called `output`."""
         for left, move in zip(range(len(moves) - 1, -1, -1), moves, strict=True):
-            inputs, called = (name,), f"{output}:{left}" if left else output
+            called = f"{output}:{left}" if left else output
             self.state |= {(called, port): tensor for port, tensor in move.held.items()}
-            if move.call is not None:
-                name = self.call(inputs, called, move.call)
-            else:
-                layer = self.layer(name)
-                shape = _resolved(layer.node.shape, move.shape, called)
-                node = Node(called, "reshape", inputs, shape)
-                self.layers.append(Layer(node, "body", None, layer.fmt, called, layer.real))
-                self.scales[called] = self.scales[name]
-                name = called
+            layer = self.layer(name)
+            op = "maxpool" if move.window else "move" if move.call else "reshape"
+            sizes = shapes.moved(layer.node.shape, move, called)
+            node = Node(called, op, (name,), sizes, move.window or _POINT, call=move.call)
+            self.layers.append(Layer(node, "body", None, layer.fmt, called, layer.real))
+            self.scales[called] = self.scales[name]
+            name = called
         return name
 
     def rectified(self, s: Sum, name: str, fmt: Format, scale: float) -> str:
@@ -176,7 +178,9 @@ class Building:
         codes = None if weight is None else read[1].encode(torch.from_numpy(weight.astype(np.float64)))
         if codes is not None:
             self.state[name, "weight"] = codes
-        node = replace(node, shape=self._shape(node, s))
+        node = replace(
+            node, shape=shapes.product(replace(s, weight=weight), name, [self.shape(t.name) for t in s.terms])
+        )
         depth = max((k for _, _, k in self._graph(node).products(node)), default=1)
         length = max(1 << (depth - 1).bit_length(), 4096)
         text = f"{read[0]}*{read[1]} ->{fmt or read[0]}[bias,requant({self.requant}),relu] {self.array} k={length}"
@@ -201,7 +205,7 @@ class Building:
     def _bias(self, s: Sum, name: str, units: Tensor) -> Tensor:
         """The bias on the grid of the sum; what had to be rounded to it is counted."""
         if s.bias is None:
-            return torch.zeros(1, dtype=torch.float64)
+            return torch.zeros(len(units), dtype=torch.float64)
         exact = torch.as_tensor(np.asarray(s.bias, np.float64)).reshape(-1) / units
         whole = exact.round()
         off = int(((exact - whole).abs() > 1e-3 + 1e-6 * whole.abs()).sum())  # scales are float32
@@ -210,17 +214,9 @@ class Building:
 
     # ------------------------------------------------------------ shapes and the end
 
-    def _shape(self, node: Node, s: Sum | None = None) -> tuple[int, ...]:
-        read = [torch.zeros(1, *self.layer(name).node.shape, device="meta") for name in node.inputs]
+    def _shape(self, node: Node) -> tuple[int, ...]:
         held = {port: tensor for (name, port), tensor in self.state.items() if name == node.name}
-        weight = held.get("weight")
-        ports = {port: x.to("meta") for port, x in held.items()}
-        if weight is not None and s is not None:
-            ports["weight"] = torch.zeros(weight.shape, device="meta")
-        try:
-            return tuple(apply(node, read, ports.get, 1).shape[1:])
-        except RuntimeError as error:
-            raise HwqError(f"shapes of {node.name!r} must fit, not {' '.join(str(error).split())[:150]}") from error
+        return shapes.applied(node, [self.layer(name).node.shape for name in node.inputs], held)
 
     def _graph(self, node: Node) -> Graph:
         return Graph((*(layer.node for layer in self.layers), node), self.state)
@@ -247,16 +243,6 @@ def _powers(scales: list[float]) -> list[int] | None:
     whole = [round(x) for x in found]
     near = all(abs(x - n) <= 1e-7 * n and n & (n - 1) == 0 for x, n in zip(found, whole, strict=True))
     return whole if near and max(whole) < 1 << (_TERM_BITS - 1) else None
-
-
-def _resolved(read: tuple[int, ...], asked: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """The sizes of a reshape; 0 keeps one, -1 is what is left."""
-    sizes = [read[i] if n == 0 and i < len(read) else n for i, n in enumerate(asked)]
-    known = math.prod(n for n in sizes if n > 0)
-    sizes = [math.prod(read) // known if n < 0 else n for n in sizes]
-    if math.prod(sizes) != math.prod(read) or not sizes:
-        raise HwqError(f"Reshape at {name!r} must keep images apart, not make {list(asked)} of {list(read)}")
-    return tuple(sizes)
 
 
 def _common(formats: list[Format]) -> Format:

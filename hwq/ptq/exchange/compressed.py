@@ -7,48 +7,63 @@ Source: compressed-tensors, compressors/pack_quantized and naive_quantized.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import deepcopy
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from hwq.errors import HwqError
 from hwq.formats import Format, Int, MiniFloat
+from hwq.ptq.weights import Weights
 
-__all__ = ["Weights", "import_compressed"]
+__all__ = ["import_compressed", "install"]
 
 _WORD = 32
+_ACTIVATIONS = ("_scale", "_zero_point", "_global_scale")
 _FLOATS = {torch.float8_e4m3fn: (4, 3, "nan"), torch.float8_e5m2: (5, 2, "inf")}
-
-
-@dataclass(frozen=True, eq=False)
-class Weights:
-    """Weights of a layer: codes [N, K] of a format, and scales [N, groups], groups of equal length along K."""
-
-    fmt: Format
-    codes: Tensor
-    scale: Tensor
-
-    @property
-    def real(self) -> Tensor:
-        """The weights [N, K] as float64."""
-        values: Tensor = self.fmt.decode(self.codes).double()
-        return values * self.scale.double().repeat_interleave(values.shape[1] // self.scale.shape[1], 1)
 
 
 def import_compressed(path: str | Path) -> dict[str, Weights]:
     """{layer: weights} of every quantized layer of a safetensors file; tensors that are not quantized are left out."""
+    held = _tensors(path)
+    return {layer: _layer(layer, held) for layer in _layers(held)}
+
+
+def install(net: nn.Module, path: str | Path) -> tuple[nn.Module, dict[str, Weights]]:
+    """A copy of `net` with the tensors of a compressed-tensors file, and the codes of its quantized layers.
+
+    Every tensor of the file must be one of the network; what the file does not have stays as it is. Scales of
+    activations in the file are not read: values are calibrated.
+    """
+    held, copied = _tensors(path), deepcopy(net)
+    weights = {layer: _layer(layer, held) for layer in _layers(held)}
+    known = copied.state_dict()
+    plain = {key: x for key, x in held.items() if key.rpartition(".")[0] not in weights or key.endswith(".bias")}
+    plain = {key: x for key, x in plain.items() if not key.endswith(_ACTIVATIONS)}
+    plain |= {f"{layer}.weight": made.real for layer, made in weights.items()}
+    for key, x in plain.items():
+        if key not in known or known[key].numel() != x.numel():
+            found = "missing there" if key not in known else f"{list(known[key].shape)} there and {list(x.shape)} here"
+            raise HwqError(f"tensors of {path} must be those of the model, not {key!r}, {found}")
+        known[key].copy_(x.reshape(known[key].shape))
+    return copied, weights
+
+
+def _tensors(path: str | Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, "pt") as file:
             held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:
         raise HwqError(f"{path} must be a safetensors file, not one that fails with {error}") from error
-    layers = [key.removesuffix(".weight_scale") for key in held if key.endswith(".weight_scale")]
-    if not layers:
+    if not _layers(held):
         raise HwqError(f"{path} must hold compressed-tensors weights (NAME.weight_scale), not none")
-    return {layer: _layer(layer, held) for layer in layers}
+    return held
+
+
+def _layers(held: dict[str, Tensor]) -> list[str]:
+    return [key.removesuffix(".weight_scale") for key in held if key.endswith(".weight_scale")]
 
 
 def _layer(layer: str, held: dict[str, Tensor]) -> Weights:

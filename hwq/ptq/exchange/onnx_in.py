@@ -18,22 +18,32 @@ import numpy as np
 import torch
 
 from hwq.errors import HwqError
-from hwq.formats import Format
+from hwq.ptq.exchange import shapes
 from hwq.ptq.exchange.building import Building
 from hwq.ptq.exchange.operators import OPERATORS
-from hwq.ptq.exchange.parts import Array, Codes, Constant, Entry, Real, Sum, Term, Value, integers
+from hwq.ptq.exchange.parts import Array, Codes, Constant, Entry, Real, Sum, Term, Value
+from hwq.ptq.exchange.qoperator import expanded
+from hwq.ptq.exchange.quantizers import QUANTIZERS
 from hwq.ptq.exchange.source import Op, Source, read
 from hwq.ptq.quantized import QuantizedModel
 
 __all__ = ["REQUANT", "Importer", "import_onnx"]
 
 REQUANT = "uint(24)"
+_FLOAT = ": put QuantizeLinear and DequantizeLinear before it, or give the float network to hwq ptq"
+_STATIC = "; quantize with scales that no image changes (static quantization)"
+_ADVICE = {
+    **dict.fromkeys(("DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul"), _STATIC),
+    "Softmax": "; a last Softmax changes no class: cut it off",
+    "MatMulNBits": "; write its weights with DequantizeLinear",
+}
 
 
 def import_onnx(path: str | Path, requant: str = REQUANT, array: str = "@8x8") -> QuantizedModel:
     """The quantized network of a QDQ or QONNX file; `array` is the size of arrays.
 
-    `requant` is the format of multipliers: 24 bits are as many as the scales of a file, float32, have; 16 cost less.
+    `requant` is the format of multipliers. 24 bits are as many as the scales of a file, float32, have: what they change
+    in a network is below 1 code in 100,000. With 16 it can be 1 in 100, as what changes goes on from layer to layer.
     """
     source = read(path)
     importer = Importer(source, Building(requant, array))
@@ -54,25 +64,23 @@ class Importer:
     def __init__(self, source: Source, net: Building) -> None:
         self.source, self.net = source, net
         self.values: dict[str, Value] = {source.input: Entry()}
-        self.zeros: dict[str, int] = {}  # stored codes of 0
+        self.ops = list(expanded(source.ops, source.constants))
         self.values |= {name: Constant(array) for name, array in source.constants.items()}
 
     def run(self) -> str:
         """All nodes; the name of the last layer."""
-        for op in self.source.ops:
-            handle = _QUANTIZERS.get(op.kind) or OPERATORS.get(op.kind)
+        for op in self.ops:
+            handle = _HANDLERS.get(op.kind)
             if handle is None:
-                known = ", ".join(sorted([*_QUANTIZERS, *OPERATORS]))
-                raise HwqError(f"operators of an imported network must be of {known}, not {op.kind} at {op.output!r}")
+                found = f"not {op.kind} at {op.output!r}{_ADVICE.get(op.kind, '')}"
+                raise HwqError(f"operators of an imported network must be of {', '.join(sorted(_HANDLERS))}, {found}")
             self.values[op.output] = handle(self, op)
         end = self.values.get(self.source.output)
         if isinstance(end, Sum) and end.op != "concat":
             return self.net.moved(self.net.product(end, self.source.output, None, None), end.moves, self.source.output)
         if isinstance(end, Codes | Real):
             return end.name
-        raise HwqError(
-            f"{self.source.output!r} must be computed from quantized values; hwq ptq quantizes float networks"
-        )
+        raise HwqError(f"{self.source.output!r} must be computed from quantized values{_FLOAT}")
 
     # ------------------------------------------------------------ what handlers ask
 
@@ -95,20 +103,41 @@ class Importer:
     def real(self, op: Op, place: int) -> Term:
         """An input of a product: a quantized value."""
         found = self.value(op, place)
+        if isinstance(found, Sum) and len(found.terms) == 1 and not found.moves:  # a rectifier, which keeps codes
+            (term,) = found.terms
+            made = self.net.rectified(found, op.input(place), self.net.fmt(term.name), term.scale)
+            found = self.values[op.input(place)] = Real(made, term.scale) if made else found
         if isinstance(found, Real):
             return Term(found.name, found.scale)
-        raise HwqError(f"{op.kind} at {op.output!r} must read quantized values; hwq ptq quantizes float networks")
+        raise HwqError(f"{op.kind} at {op.output!r} must read quantized values{_FLOAT}")
 
     def weight(self, op: Op, place: int) -> Constant:
         """A quantized constant of a product."""
         found = self.value(op, place)
-        if isinstance(found, Constant) and found.codes is not None:
+        if isinstance(found, Constant) and found.codes is not None and found.scale is not None:
+            if found.fmt is None:
+                raise HwqError(f"the weights of {op.kind} at {op.output!r} must have at most 16 bits")
             return found
         raise HwqError(f"the weights of {op.kind} at {op.output!r} must be quantized constants")
 
+    def shape(self, x: Value) -> tuple[int, ...]:
+        """The sizes of a value, images left out."""
+        match x:
+            case Codes(name) | Real(name):
+                return self.net.shape(name)
+            case Entry(moves):
+                sizes = self.source.shape
+            case Sum(moves=moves):
+                sizes = shapes.product(x, "a product", [self.net.shape(term.name) for term in x.terms])
+            case Constant():
+                return x.numbers.shape
+        for move in moves:
+            sizes = shapes.moved(sizes, move, "a move")
+        return sizes
+
     def constant(self, op: Op, x: Constant, like: str) -> Term:
         """A quantized constant as a value, spread to the shape of another one."""
-        shape = self.net.layer(like).node.shape
+        shape = self.net.shape(like)
         name = f"{op.output}:constant"
         if x.codes is None or x.scale is None or x.fmt is None or x.scale.size != 1:
             raise HwqError(f"the constant of {op.kind} at {op.output!r} must be quantized by one scale")
@@ -121,132 +150,5 @@ class Importer:
         return Term(self.net.add("constant", (), name, scale, x.fmt, shape), scale)
 
 
-# ---------------------------------------------------------------- between numbers and codes
-
-
-def _quantize(m: Importer, op: Op) -> Value:
-    x, scale = m.value(op, 0), m.array(op, 1).astype(np.float32)
-    zero, fmt = _stored(m, op)
-    if isinstance(x, Constant):
-        return _constant(x.numbers, scale, zero, fmt, op)
-    made = close(m, x, op, _one(scale, op), fmt)
-    m.zeros[made] = int(zero.reshape(-1)[0])
-    return Codes(made)
-
-
-def _stored(m: Importer, op: Op) -> tuple[Array, Format]:
-    """The zero point, and the format that it and its type tell."""
-    zero = m.array(op, 2, 0)
-    bits, signed = m.source.kinds.get(op.input(2), (8, False))
-    flat = zero.astype(np.int64).reshape(-1)
-    if flat.size and not (flat == flat[0]).all():
-        raise HwqError(f"zero points of {op.output!r} must be alike in all channels, not {flat.min()} to {flat.max()}")
-    return zero.astype(np.int64), integers(min(bits, 16), signed, int(flat[0]) if flat.size else 0)
-
-
-def _dequantize(m: Importer, op: Op) -> Value:
-    x, scale = m.value(op, 0), m.array(op, 1).astype(np.float32)
-    if isinstance(x, Constant):
-        zero = m.array(op, 2, 0).astype(np.int64).reshape(-1)
-        if x.fmt is not None:
-            return Constant(x.numbers, x.codes, x.scale, x.fmt, x.axis)
-        kind = m.source.kinds.get(op.input(0), (8, True))
-        if not (zero == zero[0]).all():
-            raise HwqError(f"zero points of {op.output!r} must be alike in all channels")
-        codes, axis = x.numbers.astype(np.int64) - int(zero[0]), _axis(op, x.numbers)
-        fmt = None if kind[0] > 16 else integers(*kind, int(zero[0]))
-        shaped = scale.astype(np.float64).reshape(_along(scale, codes, axis))
-        return Constant(codes * shaped, codes, scale.astype(np.float64).reshape(-1), fmt, axis)
-    if isinstance(x, Codes):
-        return Real(x.name, _one(scale, op))
-    raise HwqError(f"DequantizeLinear at {op.output!r} must read codes")
-
-
-def _quant(m: Importer, op: Op) -> Value:
-    """QONNX: quantize and dequantize at once."""
-    x, scale = m.value(op, 0), m.array(op, 1).astype(np.float32)
-    zero, bits = (np.unique(m.array(op, place)) for place in (2, 3))
-    mode = str(op.get("rounding_mode", "ROUND")).upper()
-    if len(zero) != 1 or len(bits) != 1 or mode not in ("ROUND", "HALF_EVEN") or int(bits[0]) != bits[0]:
-        raise HwqError(f"Quant at {op.output!r} must have one zero point, one whole width and round half to even")
-    signed, narrow = bool(op.get("signed", 1)), bool(op.get("narrow", 0))
-    if int(bits[0]) < 1 + signed or (narrow and not signed):
-        raise HwqError(f"Quant at {op.output!r} must have {1 + signed} bits or more, and be signed where it is narrow")
-    fmt = integers(int(bits[0]), signed, int(zero[0]), narrow)
-    if isinstance(x, Constant):
-        return _constant(x.numbers, scale, zero.astype(np.int64), fmt, op)
-    step = _one(scale, op)
-    return Real(close(m, x, op, step, fmt), step)
-
-
-def _constant(numbers: Array, scale: Array, zero: Array, fmt: Format, op: Op) -> Constant:
-    """Float constants rounded to codes as the operator does, in float32."""
-    if op.kind == "Quant":  # whose scale is spread as numpy does
-        wide, shaped = [i for i, n in enumerate(scale.shape) if n > 1], scale
-        axis = wide[0] + numbers.ndim - scale.ndim if wide else 0
-    else:
-        axis = _axis(op, numbers)
-        shaped = scale.reshape(_along(scale, numbers, axis))
-    low, high = fmt.integer_range
-    codes = np.clip(np.round(numbers.astype(np.float32) / shaped), low, high).astype(np.int64)
-    return Constant(codes * shaped.astype(np.float64), codes, scale.astype(np.float64).reshape(-1), fmt, axis)
-
-
-def _axis(op: Op, array: Array) -> int:
-    axis = int(op.get("axis", 1))
-    if op.get("block_size", 0):
-        raise HwqError(f"{op.kind} at {op.output!r} must have a scale a channel or one for all, not one a block")
-    return axis % array.ndim if array.ndim else 0
-
-
-def _along(scale: Array, array: Array, axis: int) -> tuple[int, ...]:
-    if scale.size == 1:
-        return (1,) * array.ndim
-    return tuple(scale.size if i == axis else 1 for i in range(array.ndim))
-
-
-def _one(scale: Array, op: Op) -> float:
-    if scale.size != 1:
-        raise HwqError(f"values must have one scale, not {scale.size} at {op.output!r}")
-    return float(scale.reshape(-1)[0])
-
-
-def close(m: Importer, x: Value, op: Op, scale: float, fmt: Format) -> str:
-    """The layer whose codes are those of the numbers `x`, named after the tensor that holds them."""
-    net, name = m.net, op.output
-    if not scale > 0 or not np.isfinite(scale):
-        raise HwqError(f"the scale of {name!r} must be finite and above 0, not {scale}")
-    match x:
-        case Entry():
-            return net.add("input", (), name, scale, fmt, m.source.shape)
-        case Real(source, own):
-            return net.alike(Term(source, own), fmt, scale, name)
-        case Sum():
-            fmt = _held(x, scale, fmt, name)
-            if x.op == "concat":
-                parts = tuple(net.alike(term, fmt, scale) for term in x.terms)
-                joined = name if len(x.moves) == 1 else f"{name}:joined"
-                assert x.moves[0].call is not None
-                return net.moved(net.call(parts, joined, x.moves[0].call), x.moves[1:], name)
-            inner = f"{name}:product" if x.moves else name
-            made = net.rectified(x, inner, fmt, scale) or net.product(x, inner, fmt, scale)
-            return net.moved(made, x.moves, name)
-    raise HwqError(f"{op.kind} at {name!r} must quantize numbers, not codes")
-
-
-def _held(s: Sum, scale: float, fmt: Format, name: str) -> Format:
-    """The format of numbers that are held between ends before they are quantized, which are those of a narrower one."""
-    if s.least == -np.inf and (s.relu or s.most == np.inf):
-        return fmt
-    low, high = (round(float(np.clip(end / scale, *fmt.integer_range))) for end in (s.least, s.most))
-    bits = (high - low).bit_length()
-    made = [integers(bits, True, 0), integers(bits, True, 0, narrow=True)] if bits > 1 else []
-    made += [fmt, integers(max(1, bits), False, max(-low, 0))]
-    found = next((one for one in made if one.integer_range == (low, high)), fmt if s.relu else None)
-    if found is None:
-        raise HwqError(f"values of {name!r} must be held between the ends of a format, not {low} and {high}")
-    return found
-
-
 Handler = Callable[[Importer, Op], Value]
-_QUANTIZERS: dict[str, Handler] = {"QuantizeLinear": _quantize, "DequantizeLinear": _dequantize, "Quant": _quant}
+_HANDLERS: dict[str, Handler] = {**QUANTIZERS, **OPERATORS}

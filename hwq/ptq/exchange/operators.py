@@ -12,7 +12,7 @@ from hwq.errors import HwqError
 from hwq.ptq.exchange.moves import MOVES
 from hwq.ptq.exchange.parts import Array, Constant, Move, Real, Sum, Term, Value
 from hwq.ptq.exchange.source import Op
-from hwq.ptq.exchange.windows import kernel, padded, pair
+from hwq.ptq.exchange.windows import kernel, padded
 from hwq.ptq.graph import Window
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _conv(m: Importer, op: Op) -> Value:
     if w.codes.ndim != 4 or (w.scale is not None and w.scale.size > 1 and w.axis != 0):
         raise HwqError(f"Conv at {op.output!r} must have rows and columns, and a scale an output channel")
     name, window = padded(m, op, x.name, kernel(op, w.codes.shape[2:]))
-    window = replace(window, groups=int(op.get("group", 1)), dilation=pair(op.get("dilations", [1, 1])))
+    window = replace(window, groups=int(op.get("group", 1)))
     return Sum("conv2d", (Term(name, x.scale),), w.codes, _scale(w), w.fmt, _bias(m, op, 2), window)
 
 
@@ -106,8 +106,8 @@ def _scaled(s: Sum, gain: Array, offset: Array, op: Op) -> Sum:
     """gain * s + offset, by channel: signs go into codes, sizes into scales."""
     assert s.weight is not None and s.fmt is not None
     signs = np.broadcast_to(np.where(gain < 0, -1, 1), len(s.weight)).reshape(-1, *[1] * (s.weight.ndim - 1))
-    weight, (low, high) = s.weight * signs, s.fmt.integer_range
-    if (gain == 0).any() or weight.min() < low or weight.max() > high:
+    weight = s.weight * signs
+    if (gain == 0).any() or weight.min() < s.fmt.min or weight.max() > s.fmt.max:
         raise HwqError(f"the factors of {op.kind} at {op.output!r} must keep weights in {s.fmt}, and not be 0")
     bias = np.zeros(1) if s.bias is None else s.bias
     return replace(s, weight=weight, scale=s.scale * np.abs(gain), bias=bias * gain + offset)
@@ -124,10 +124,11 @@ def _by_channel(s: Sum, numbers: Array, op: Op) -> Array:
 
 def _average(m: Importer, op: Op) -> Value:
     x = m.real(op, 0)
-    pads = op.get("pads", [0, 0, 0, 0])
-    if op.get("ceil_mode", 0) or (any(pads) and not op.get("count_include_pad", 0)):
-        raise HwqError(f"AveragePool at {op.output!r} must not round up and must count padding")
     name, window = padded(m, op, x.name, kernel(op, ()))
+    if op.get("ceil_mode", 0) or (not op.get("count_include_pad", 0) and (name, window.padding) != (x.name, (0, 0))):
+        raise HwqError(f"AveragePool at {op.output!r} must not round up and must count padding")
+    if window.dilation != (1, 1):
+        raise HwqError(f"AveragePool at {op.output!r} must have no dilation, not {list(window.dilation)}")
     return Sum("avgpool", (Term(name, x.scale),), window=window)
 
 
@@ -151,8 +152,10 @@ def _relu(m: Importer, op: Op) -> Value:
 
 
 def _clip(m: Importer, op: Op) -> Value:
-    low = float(op.get("min", None) or m.array(op, 1, -np.inf).item())
-    high = float(op.get("max", None) or m.array(op, 2, np.inf).item())
+    low, high = (
+        float(op.get(end, None) if end in op.attributes else m.array(op, place, default).item())
+        for end, place, default in (("min", 1, -np.inf), ("max", 2, np.inf))
+    )
     return _rectify(m, op, low, high)
 
 
@@ -160,9 +163,9 @@ def _rectify(m: Importer, op: Op, low: float, high: float) -> Value:
     x = m.value(op, 0)
     if isinstance(x, Real):
         x = Sum("add", (Term(x.name, x.scale),))
-    if not isinstance(x, Sum) or x.moves:
+    if not isinstance(x, Sum) or x.op == "concat":  # what moves numbers can as well come after
         raise HwqError(f"{op.kind} at {op.output!r} must follow a product or a quantized value")
-    if low == 0:
+    if low == 0 and high > 0:
         return replace(x, relu=True, most=min(high, x.most))
     return replace(x, least=max(low, x.least), most=min(high, x.most))
 

@@ -60,6 +60,8 @@ def load(path: str | Path) -> QuantizedModel:
     """The model that `save` wrote, of this version or the one before."""
     try:
         with safe_open(path, "pt") as file:
+            if any(key.endswith(".weight_scale") for key in file.keys()):  # noqa: SIM118 - not a mapping
+                raise HwqError(f"{path} must be a network that hwq saved, not weights alone; hwq import needs --model")
             described = json.loads((file.metadata() or {})["hwq"])
             version = described["version"]
             if version not in (_CODES_APART, _VERSION):

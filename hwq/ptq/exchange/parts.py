@@ -10,26 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hwq.errors import HwqError
-from hwq.formats import Format, Int
+from hwq.formats import Format
 from hwq.ptq.call import Call
 from hwq.ptq.graph import Window
 
 _POINT = Window()
 
-__all__ = ["Codes", "Constant", "Entry", "Move", "Real", "Sum", "Term", "Value", "integers"]
+__all__ = ["Codes", "Constant", "Entry", "Move", "Real", "Sum", "Term", "Value"]
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The images as they come."""
+    """The images as they come, moved."""
+
+    moves: tuple[Move, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """Numbers; where they were quantized also their codes less the zero point, a scale a channel, and the format."""
+    """Numbers; where they were quantized also what their codes stand for, a scale a channel, and the format.
+
+    `codes` without a `scale` are stored as they are, zero point and all.
+    """
 
     numbers: Array
     codes: Array | None = None
@@ -40,9 +44,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class Codes:
-    """The stored codes of a layer."""
+    """The codes of a layer, which the file stores with a zero point."""
 
     name: str
+    zero: int
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,14 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Move:
-    """A reshape to [N, *shape], where 0 keeps a size and -1 is what is left; or a call with the tensors it holds."""
+    """A reshape to [N, *shape], where 0 keeps a size and -1 is what is left; or a call with the tensors it holds.
+
+    With a `window` it gives the largest of each.
+    """
 
     shape: tuple[int, ...] = ()
     call: Call | None = None
+    window: Window | None = None
     held: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -92,10 +101,3 @@ class Sum:
 
 
 Value = Entry | Constant | Codes | Real | Sum
-
-
-def integers(bits: int, signed: bool, zero: int, narrow: bool = False) -> Format:
-    """The format of stored integers with a zero point."""
-    if bits > 16:
-        raise HwqError(f"codes of values must have at most 16 bits, not {bits}")
-    return Int(bits, signed, narrow=narrow, zero=zero)

@@ -11,8 +11,10 @@ import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from onnx.checker import ValidationError
 
 from hwq.errors import HwqError
+from hwq.ptq.exchange.stored import Kind
 
 __all__ = ["Op", "Source", "read"]
 
@@ -44,11 +46,11 @@ class Op:
 
 @dataclass(frozen=True)
 class Source:
-    """A graph with one input [N, *shape] and one output; `kinds` are (bits, signed) of constants of integers."""
+    """A graph with one input [N, *shape] and one output; `kinds` says as what constants are stored."""
 
     ops: tuple[Op, ...]
     constants: dict[str, Array]
-    kinds: dict[str, tuple[int, bool]]
+    kinds: dict[str, Kind]
     input: str
     shape: tuple[int, ...]
     output: str
@@ -57,10 +59,14 @@ class Source:
 def read(path: str | Path) -> Source:
     """The graph of an ONNX file."""
     try:
-        model = onnx.load(path)
-    except (OSError, DecodeError, ValueError) as error:
+        return _source(path, onnx.load(path).graph)
+    except HwqError:
+        raise
+    except (OSError, DecodeError, ValueError, TypeError, ValidationError) as error:
         raise HwqError(f"{path} must be an ONNX file, not one that fails with {_line(error)}") from error
-    graph = model.graph
+
+
+def _source(path: str | Path, graph: onnx.GraphProto) -> Source:
     held = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     entries = [value for value in graph.input if value.name not in held]
     if len(entries) != 1 or len(graph.output) != 1:
@@ -72,7 +78,7 @@ def read(path: str | Path) -> Source:
             held[node.output[0]] = np.asarray(next(iter(attributes.values())))
         else:
             ops.append(Op(node.op_type, tuple(node.input), tuple(node.output), attributes))
-    kinds = {name: _kind(array) for name, array in held.items()}
+    kinds = {name: Kind.of(array.dtype) for name, array in held.items()}
     plain = {name: _plain(array) for name, array in held.items()}
     return Source(tuple(ops), plain, kinds, entries[0].name, _shape(path, entries[0]), graph.output[0].name)
 
@@ -88,14 +94,7 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:
     value = helper.get_attribute_value(attribute)
     if isinstance(value, onnx.TensorProto):
         return numpy_helper.to_array(value)
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _kind(array: Array) -> tuple[int, bool]:
-    """(bits of an element, signed), of the narrow types too, which numpy keeps in bytes."""
-    name = str(array.dtype)
-    word = "".join(filter(str.isdigit, name.partition("_")[0]))
-    return int(word) if word else array.itemsize * 8, not name.startswith("u")
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _plain(array: Array) -> Array:

@@ -22,22 +22,40 @@ def pair(value: Any) -> Pair:
 
 
 def kernel(op: Op, shape: tuple[int, ...]) -> Window:
+    """A window of an operator, without its padding."""
     size = op.get("kernel_shape", None) or shape
-    if len(size) != 2 or op.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
-        raise HwqError(f"{op.kind} at {op.output!r} must have rows and columns, and explicit padding")
-    return Window(pair(size), pair(op.get("strides", [1, 1])))
+    if len(size) != 2:
+        raise HwqError(f"{op.kind} at {op.output!r} must have rows and columns, not {len(size)} axes")
+    return Window(pair(size), pair(op.get("strides", [1, 1])), dilation=pair(op.get("dilations", [1, 1])))
 
 
-def even_pads(op: Op) -> Pair:
-    top, left, bottom, right = op.get("pads", [0, 0, 0, 0])
+def _pads(op: Op, window: Window, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Padding (top, left, bottom, right) of a value of `shape`, as it is written or as `auto_pad` asks for it."""
+    mode = op.get("auto_pad", "NOTSET")
+    if mode in ("NOTSET", "VALID"):
+        top, left, bottom, right = (int(n) for n in op.get("pads", [0, 0, 0, 0]))
+        return top, left, bottom, right
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        raise HwqError(f"auto_pad of {op.kind} at {op.output!r} must be NOTSET, VALID or SAME_..., not {mode!r}")
+    sides = []
+    for size, k, step, gap in zip(shape[1:], window.kernel, window.stride, window.dilation, strict=True):
+        both = max(0, (-(-size // step) - 1) * step + (k - 1) * gap + 1 - size)
+        sides.append((both // 2, both - both // 2)[:: 1 if mode == "SAME_UPPER" else -1])
+    (top, bottom), (left, right) = sides
+    return top, left, bottom, right
+
+
+def even_pads(op: Op, window: Window, shape: tuple[int, ...]) -> Pair:
+    """Padding of rows and columns of a pool."""
+    top, left, bottom, right = _pads(op, window, shape)
     if (top, left) != (bottom, right):
         raise HwqError(f"{op.kind} at {op.output!r} must be padded alike on both sides")
-    return (int(top), int(left))
+    return (top, left)
 
 
 def padded(m: Importer, op: Op, name: str, window: Window) -> tuple[str, Window]:
     """A window with its padding; where that is not alike on both sides it is a move before it."""
-    top, left, bottom, right = (int(n) for n in op.get("pads", [0, 0, 0, 0]))
+    top, left, bottom, right = _pads(op, window, m.net.shape(name))
     if (top, left) == (bottom, right):
         return name, replace(window, padding=(top, left))
     return m.net.call((name,), f"{op.output}:padded", padding([(0, 0), (top, bottom), (left, right)])), window

@@ -1,6 +1,7 @@
 """Weight solvers, closed form: which code each weight gets, and where a solver moves it, the gain of its scale."""
 
 from hwq.ptq.weights.decoupleq import decoupleq
+from hwq.ptq.weights.fixed import Fixed, Weights
 from hwq.ptq.weights.gpfq import gpfq
 from hwq.ptq.weights.gptq import gptq, gptq_ordered
 from hwq.ptq.weights.ldlq import ldlq
@@ -14,11 +15,13 @@ __all__ = [
     "HESSIAN",
     "SOLVERS",
     "Answer",
+    "Fixed",
     "Grid",
     "Points",
     "Rows",
     "Solver",
     "Trits",
+    "Weights",
     "decoupleq",
     "gpfq",
     "gptq",
