@@ -236,13 +236,15 @@ def test_the_program_is_the_best_of_all_and_knows_work(engine: ptq.Quantizer, tm
 def test_bisection_lowers_layers_while_classes_agree(engine: ptq.Quantizer, tmp_path: Path) -> None:
     images = engine.calibrated.prefix[:64]
     classes = engine.graph.run(images).argmax(1)
+    finest = engine.quantize(MIXED | {"body": "int16*int8"}, "rtn").outputs(images, "fake").argmax(1) == classes
     bits = []
     for agreement in (0.99, 0.5):
         file = tmp_path / f"{agreement}.toml"
         options = f'weights = ["int8", "int4", "int(2)"]\nagreement = {agreement}\nprobes = 4\n'
         file.write_text(f'passes = ["bisect", "rtn"]\n[bisect]\n{options}')
         made = engine.quantize(MIXED, str(file))
-        assert float((made.outputs(images, "fake").argmax(1) == classes).double().mean()) >= agreement
+        same = made.outputs(images, "fake").argmax(1) == classes
+        assert float(same.double().mean()) >= agreement * float(finest.double().mean())
         bits.append(stored(made)[0])
     assert bits[1] < bits[0]
 

@@ -205,6 +205,17 @@ def test_learned_ends_of_channels_err_less_and_never_more() -> None:
     assert errors[2] < 0.5 * errors[0]
 
 
+def test_weights_wider_than_float32_have_scales_of_least_error() -> None:
+    """A block of NF4 under half-precision scales has 38 digits."""
+    torch.manual_seed(2)
+    engine = ptq.Quantizer(
+        torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3)), normal(64, 8)
+    )
+    made = engine.quantize(dict.fromkeys(("first", "last"), "int8*block(nf4,fp16,64)"), "rtn")
+    want = engine.graph.run(normal(64, 8))
+    assert float((made.exact(normal(64, 8)) - want).square().mean()) < 0.01 * float(want.square().mean())
+
+
 @pytest.mark.parametrize("rule", ["ema", "fpcs", "kl", "percentile", "pnorm", "weights-fpcs", "weights-pnorm"])
 def test_every_rule_is_a_word_of_a_recipe(rule: str) -> None:
     torch.manual_seed(2)

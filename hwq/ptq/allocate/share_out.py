@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
@@ -73,7 +72,8 @@ class Bisect:
 
     "Augmenting Hessians with inter-layer dependencies" (arXiv 2306.04879), as reconstructed: layers are in order of
     curvature times error of their weights, plus what is measured that two of them lose together beyond their sum; the
-    target is a share of images on which the class is the float network's, in place of its accuracy.
+    target is a share of what the first of `weights` in all layers reach in images of the float network's class, which
+    stands for accuracy.
     """
 
     weights: tuple[str, ...] = _WEIGHTS
@@ -93,15 +93,16 @@ class Bisect:
         with watch("allocate", len(names) * (len(names) + 1) // 2) as tick:
             pair = measured_pairs(engine, base, second, images, recipe, done=lambda _: tick(""))
 
-        def holds(chosen: Places) -> bool:
+        def agree(chosen: Places | None) -> float:
             model = engine.quantize(_at(assignment, choices, chosen), recipe)
-            return _agree(model.outputs(images, "fake"), classes) >= self.agreement
+            return float((model.outputs(images, "fake").argmax(-1) == classes).double().mean())
+
+        least = self.agreement * agree(None)
+
+        def holds(chosen: Places) -> bool:
+            return agree(chosen) >= least
 
         return _at(assignment, choices, bisected(ordered(alone, pair), len(self.weights), holds))
-
-
-def _agree(outputs: Tensor, classes: Tensor) -> float:
-    return float((outputs.argmax(-1) == classes).double().mean())
 
 
 def _choices(
