@@ -297,12 +297,12 @@ def quantized_elsewhere(request: pytest.FixtureRequest, resnet: Any, tmp_path_fa
     return request.param, out
 
 
-@pytest.mark.parametrize("requant", ["uint(16)", "uint(24)"])
+@pytest.mark.parametrize("requant", ["uint(16)", "default"])
 def test_a_network_of_onnx_runtime_keeps_its_codes(
     quantized_elsewhere: tuple[str, Path], resnet: Any, requant: str, say: Callable[[str], None]
 ) -> None:
     kind, path = quantized_elsewhere
-    model = ptq.import_onnx(path, requant)
+    model = ptq.import_onnx(path) if requant == "default" else ptq.import_onnx(path, requant)
     images, labels = resnet.test(50)
     exact = {layer.name: (layer, codes) for layer, codes in model.walk_exact(images)}
     tensors = {name for node in onnx.load(path).graph.node for name in node.output}
@@ -325,9 +325,8 @@ def test_a_network_of_onnx_runtime_keeps_its_codes(
             total.codes, total.most = total.codes + apart.size, max(total.most, float(apart.max()))
         say(f"exchange: {kind} by {runtime}, imported with {requant}: {total}")
         assert total.codes > 5_000_000 and total.alone <= 1e-4 * total.codes and total.most <= 1
-        assert requant == "uint(16)" or total.after <= 1e-3 * total.codes
-    score = model.evaluate(images, labels)
-    assert score > 0.85
+        assert requant == "uint(16)" or total.after <= 1e-5 * total.codes  # 1e-3 is asked for
+    assert model.evaluate(images, labels) > 0.85
 
 
 @pytest.mark.parametrize("style", ["qdq", "qonnx"])

@@ -13,7 +13,9 @@ from torch import nn
 
 from hwq import ptq, zoo
 from hwq.cli.main import run
+from hwq.datapath import Datapath
 from hwq.errors import HwqError
+from hwq.rtl import Manifest
 from hwq.zoo.folder import Folder, Preprocessing
 
 torch.set_num_threads(1)
@@ -109,6 +111,15 @@ def test_protocols_of_the_documentation_are_read(capsys: pytest.CaptureFixture[s
         assert err.startswith("error: ") and ".pt2 must be a file of torch.export.save" in err and err.count("\n") == 1
 
 
+def test_float_onnx_is_sent_where_it_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ptq", "net.onnx:images", "--datapath", "int8*int8", "--recipe", "rtn"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(
+        "error: a float network must be file.py:function or a torch.export file, net.pt2:folder, not "
+    )
+    assert err.endswith("; hwq import reads ONNX that is quantized\n")
+
+
 def test_import_prints_layers_price_and_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, path = zoo.load("resnet8"), tmp_path / "model.onnx"
     quantized = ptq.quantize(model, dict.fromkeys(("first", "body", "last"), "int8*int8"), "rtn")
@@ -121,8 +132,12 @@ def test_import_prints_layers_price_and_score(tmp_path: Path, capsys: pytest.Cap
     assert record["exact"]["value"] == quantized.evaluate(images, labels)
     assert record["changed"]["codes"] == 0 and record["changed"]["of"] > 1_000_000
     assert torch.equal(ptq.load(out).predict(images), quantized.predict(images))
-    assert run(["import", str(out)]) == 0
-    assert "int8*int8" in capsys.readouterr().out
+    assert run(["import", str(out), "--rtl", str(tmp_path / "rtl")]) == 0
+    told = capsys.readouterr().out
+    assert "int8*int8" in told
+    for name, text in ptq.load(out).instances.items():
+        assert Datapath.parse(str(Manifest.load(tmp_path / "rtl" / name).datapath)) == Datapath.parse(text)
+        assert f"is in {tmp_path / 'rtl' / name}" in told
     path.write_bytes(b"nothing")
     assert run(["import", str(path)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {path} must be an ONNX file")

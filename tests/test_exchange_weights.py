@@ -146,5 +146,7 @@ def test_import_scores_weights_in_their_model(capsys: pytest.CaptureFixture[str]
     assert 0 < record["exact"]["value"] < 0.01 and record["lut"]["value"] > 0
     assert record["origin"]["layers of the file"] == "5"
     assert any("block(int4" in text for text in record["instances"].values())
+    assert run(["import", str(REAL), "--model", "glassllm"]) == 2
+    assert "hwq import needs --model and --datapath together" in capsys.readouterr().err
     assert run(["import", str(REAL)]) == 2
     assert "must be a network that hwq saved, not weights alone; hwq import needs --model" in capsys.readouterr().err

@@ -25,7 +25,8 @@ ModelName = Annotated[
     typer.Option("--model", metavar="MODEL", help="Whose weights compressed-tensors are: a model as hwq ptq takes it."),
 ]
 Text = Annotated[
-    str, typer.Option("--datapath", metavar="DP", help="Of the layers of MODEL; weights of the file keep their format.")
+    str | None,
+    typer.Option("--datapath", metavar="DP", help="Of the layers of MODEL; weights of the file keep their format."),
 ]
 Recipe = Annotated[str, typer.Option("--recipe", metavar="R", help="For what of MODEL is not in the file.")]
 Items = Annotated[int | None, typer.Option("--items", metavar="N", help="Test items of MODEL to score on.")]
@@ -57,7 +58,7 @@ def imported(
     requant: Requant = "uint(24)",
     array: Size = "@8x8",
     model: ModelName = None,
-    datapath: Text = "int(8)*int(8) @8x8",
+    datapath: Text = None,
     recipe: Recipe = "rtn",
     items: Items = None,
     rtl: Rtl = None,
@@ -76,7 +77,9 @@ def imported(
     for option, path in (("--output", out), ("--rtl", rtl)):
         if path is not None:
             check_folder(option, path)
-    if model is not None:
+    if (model is None) != (datapath is None):
+        raise HwqError("hwq import needs --model and --datapath together, for weights of compressed-tensors")
+    if model is not None and datapath is not None:
         made, scored = _of_model(file, model, datapath, recipe, items)
     elif file.suffix == ".safetensors":
         made, scored = ptq.load(file), {}

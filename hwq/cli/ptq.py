@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Calibration", "Images", "ModelName", "Recipe", "print_accumulators", "register"]
 
 KINDS = ("float", "fake", "exact")
-MODEL = "A model of the zoo, or file.py:function."
+MODEL = "A model of the zoo, file.py:function, or net.pt2:folder (of torch.export, and of images)."
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL)]
 Images = Annotated[
     int | None, typer.Option("--images", metavar="N", help="Test images, or other items; a default number else.")

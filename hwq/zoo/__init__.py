@@ -37,7 +37,12 @@ def models() -> tuple[str, ...]:
 
 
 def load(name: str) -> Model:
-    """A model of the zoo by its name, or the one that a Python file makes: "path/file.py:function"."""
+    """A model of the zoo by its name, one that a Python file makes ("path/file.py:function"), or "net.pt2:folder"."""
+    if ".onnx" in name:
+        raise HwqError(
+            f"a float network must be file.py:function or a torch.export file, net.pt2:folder, not {name!r}; "
+            "hwq import reads ONNX that is quantized"
+        )
     if name not in _MODULES and ":" not in name:
         raise HwqError(f"a model must be one of {', '.join(models())}, or file.py:function, not {name!r}")
     if ".pt2:" in name:
