@@ -1,16 +1,19 @@
 """What torch records of a network, as a graph: the float function stays, and nothing is dropped."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as fn
 
 from hwq import ptq
 from hwq.errors import HwqError
 from hwq.ptq.call import Call
+from hwq.ptq.capture import EMITTERS, Builder
 
 torch.set_num_threads(1)
 
@@ -269,8 +272,42 @@ def test_a_graph_that_is_not_the_network_wrong() -> None:
         calls.append(0)
         return x * len(calls)
 
-    with pytest.raises(HwqError, match=r"^the graph of a network must compute its outputs, not miss those of up to"):
+    reason = "no value differs from what was recorded, so that the network must change from call to call"
+    with pytest.raises(HwqError, match=rf"^the graph of a network must .*, not miss those of up to .*; {reason}$"):
         ptq.trace(Calls(drifting).eval(), random_images(4, 3, 8, 8))
+
+
+def test_the_first_value_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = EMITTERS["relu"]
+
+    def wrong(b: Builder, node: fx.Node, o: dict[str, Any]) -> bool:
+        made = right(b, node, o)
+        b.nodes[-1] = dataclasses.replace(b.nodes[-1], most=0.1)
+        return made
+
+    monkeypatch.setitem(EMITTERS, "relu", wrong)
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 5)
+    )
+    with pytest.raises(HwqError, match=r"; '3' \(relu\) is the first value that differs$"):
+        ptq.trace(net.eval(), random_images(4, 3, 8, 8))
+
+
+def test_recurrent_layers_are_counted() -> None:
+    """Every matrix meets every step of every sequence: two ways, two layers."""
+    lstm = nn.LSTM(6, 5, num_layers=2, bidirectional=True, batch_first=True)
+
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.last = lstm, nn.Linear(10, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.lstm(x)[0])
+
+    graph = ptq.trace(Reader().eval(), random_images(4, 7, 6))
+    (host,) = (node for node in graph.nodes if node.op == "host")
+    assert graph.macs(host) == 7 * 2 * 4 * 5 * ((6 + 5) + (10 + 5))
 
 
 def test_calls_of_another_torch_wrong() -> None:

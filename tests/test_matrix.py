@@ -88,6 +88,19 @@ def test_what_a_method_adds_is_priced_or_named(hwq: Hwq, tmp_path: Path) -> None
     assert " log1p" in out.splitlines()[-1]
 
 
+def test_a_model_chooses_its_rows(hwq: Hwq, tmp_path: Path) -> None:
+    rows = matrix.cases()
+    assert {case.model for case in matrix.of_model(rows, "glassllm")} == {"glassllm"}
+    (tmp_path / "rows.toml").write_text(ROWS)
+    store = str(tmp_path / "rows.jsonl")
+    code, _, err = hwq("ptq", "vit_tiny", "--matrix", str(tmp_path / "rows.toml"), "--store", store)
+    assert (code, err) == (2, "error: a matrix must have rows of 'vit_tiny', not of resnet8 alone\n")
+    code, _, err = hwq("ptq", "--matrix", "builtin", "--recipe", "rtn", "--store", store)
+    assert (code, err) == (2, "error: --matrix takes MODEL, --store and --json alone, not also 'rtn'\n")
+    code, _, err = hwq("ptq", "resnet8", "--protocol", "x.toml")
+    assert (code, err) == (2, "error: --protocol takes --json alone: its file says the rest, not also 'resnet8'\n")
+
+
 def test_the_packaged_rows_can_be_read() -> None:
     from hwq import ptq
 

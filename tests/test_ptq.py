@@ -756,7 +756,9 @@ def test_bad_calibration_wrong(resnet: Model) -> None:
         ptq.quantize(resnet, INT8, images=513)
     with pytest.raises(HwqError, match=r"^a role must belong to a layer of the network, not to 'nobody'$"):
         ptq.Quantizer(resnet.net, images, {"nobody": "first"}).quantize(INT8)
-    with pytest.raises(HwqError, match=r"^a recipe must be words of .* joined by \+, or one of .*, not 'gptq\+magic'$"):
+    with pytest.raises(
+        HwqError, match=r"^a recipe must be words of .* joined by \+, or by itself .*, not 'gptq\+magic'$"
+    ):
         ptq.quantize(resnet, INT8, "gptq+magic")
 
 

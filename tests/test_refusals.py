@@ -147,6 +147,14 @@ def test_a_recipe_has_one_word_of_a_kind(recipe: str, message: str) -> None:
         Recipe.parse(recipe)
 
 
+def test_a_packaged_name_stands_by_itself() -> None:
+    """Where it is a word too, the word is meant among words."""
+    assert Recipe.parse("adaround").bias_correction and not Recipe.parse("rtn+adaround").bias_correction
+    assert Recipe.parse("adaround").reconstruction == Recipe.parse("rtn+adaround").reconstruction
+    with pytest.raises(HwqError, match=r"joined by \+, or by itself one of .*, not 'smoothquant\+bc'$"):
+        Recipe.parse("smoothquant+bc")
+
+
 @pytest.mark.parametrize("option", ["--first", "--last"])
 def test_an_empty_datapath_is_none(capsys: pytest.CaptureFixture[str], option: str) -> None:
     message = "a datapath must be a text such as 'int(8)*int(8) +exact', not an empty one"

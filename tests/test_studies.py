@@ -12,6 +12,7 @@ from hwq.errors import HwqError
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).parents[1]
+STUDIES = ROOT / "docs" / "studies"
 sys.path.append(str(ROOT / "tools"))  # where a script finds those beside it
 
 
@@ -32,8 +33,9 @@ def accumulators() -> ModuleType:
 def test_every_split_of_three_to_eight_bits_is_swept(formats: ModuleType) -> None:
     import study_tables
 
-    equal, paper, *mixed = formats.stages()
+    equal, paper, *mixed = formats.stages(mixed=True)
     assert len(equal) == len(paper) == 6 + sum(range(2, 8))
+    assert formats.stages() == [equal, paper]
     assert {pair.activation for stage in mixed for pair in stage} == set(formats.WIDE)
     assert [study_tables.named(fmt) for fmt in formats.formats(4)] == ["int4", "E1M2", "E2M1", "E3M0"]
 
@@ -88,6 +90,24 @@ def test_a_narrow_sum_wraps_or_saturates_four_bits_below_its_certificate(accumul
     mac = Datapath.parse("int8*int4 +fixed(18)").mac
     texts = {name: text for name, text in accumulators.SUMS.items() if name != "exact"}
     sums = {name: str(Datapath(accumulators._summed(mac, text))) for name, text in texts.items()}
-    assert sums["narrow, wraps"] == "int8*int4 +fixed(14)"
-    assert sums["narrow, saturates"] == "int8*int4 +fixed(14,sat)"
+    assert sums["narrow, wraps"] == "int8*int4 +fixed(14,0)"
+    assert sums["narrow, saturates"] == "int8*int4 +fixed(14,0,sat)"
     assert sums["fp32"] == "int8*int4 +fp32"
+
+
+def test_pages_show_what_the_scripts_print_of_the_stored_points(
+    formats: ModuleType, accumulators: ModuleType, tmp_path: Path
+) -> None:
+    printed = formats.tables(formats.records(STUDIES / "minifloat.jsonl"))
+    page = (STUDIES / "minifloat.md").read_text("utf-8")
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len(lines) > 60
+    assert [line for line in lines if line not in page] == []
+    printed = accumulators.table(accumulators.records(STUDIES / "accumulators.jsonl"))
+    page = (STUDIES / "accumulators.md").read_text("utf-8")
+    assert [line for line in printed.splitlines() if line not in page] == []
+
+
+def test_the_picture_is_that_of_the_stored_points(formats: ModuleType, tmp_path: Path) -> None:
+    formats.draw(formats.records(STUDIES / "minifloat.jsonl"), tmp_path / "minifloat.svg")
+    assert (tmp_path / "minifloat.svg").stat().st_size > 20_000

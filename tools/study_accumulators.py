@@ -126,7 +126,7 @@ def sweep(store: Path, images: int, calibration: int, pairs: tuple[str, ...] = P
 
 
 def table(kept: list[dict[str, Any]]) -> str:
-    """A line a pair of formats: top-1 under the exact sum, and what the others gain or lose, in points."""
+    """A line a pair of formats: top-1 under the exact sum; for others the gain in points, and images that differ."""
     shown = {(r["pair"], r["sum"]): r for r in kept}
     others = [name for name in SUMS if name != "exact"]
     lines = ["| formats | certified | exact | " + " | ".join(others) + " |", "|---" * (3 + len(others)) + "|"]
@@ -146,7 +146,9 @@ def table(kept: list[dict[str, Any]]) -> str:
 def _cell(record: dict[str, Any]) -> str:
     if "refused" in record:
         return "refused"
-    return "same bits" if record["same"] == 1 else points(Score(**record["gain"], n=record["images"]))
+    if record["same"] == 1:
+        return "same bits"
+    return f"{points(Score(**record['gain'], n=record['images']))}, {1 - record['same']:.1%}"
 
 
 def main() -> None:

@@ -8,19 +8,29 @@ not flatter it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from hwq.errors import HwqError
+from hwq.plot.place import place
+from hwq.plot.style import BLUE, FAINT, INK, ORANGE, PALETTE, drawing, set_log
 from hwq.zoo.score import Score, matched
 
 INTEGER, MINIFLOAT, EVEN, MIXED = "integer", "minifloat", "E1My", "mixed"
+LOOKS = {  # colour, marker, its size, name
+    MIXED: (FAINT, "D", 4.0, "two formats"),
+    EVEN: (PALETTE[2], "^", 6.0, "E1My: values of an integer"),
+    MINIFLOAT: (ORANGE, "o", 6.0, "minifloat"),
+    INTEGER: (BLUE, "s", 6.0, "integer"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,47 +145,45 @@ def points(score: Score) -> str:
 def tables(records: Sequence[dict[str, Any]]) -> str:
     """All tables as Markdown."""
     made = studies(records)
-    parts = [("\n".join(("", f"#### {s.model}, `{s.recipe}`", "", *by_width(s)))) for s in made]
-    most = [s for s in made if any(not p.equal for p in s.points)] or made
-    parts += ["\n".join(("", f"#### front of {s.model}", "", *fronts(s))) for s in most]
-    parts += ["\n".join(("", f"#### integers of {s.model}", "", *rivals(s))) for s in most]
-    parts += [
-        "\n".join(("", f"#### all points, `{r}`", "", *listing([s for s in made if s.recipe == r])))
-        for r in dict.fromkeys(s.recipe for s in made)
-    ]
-    return "\n".join(parts)
+    full = [s for s in made if s.recipe == made[0].recipe]
+    parts = [(f"width by width: {s.model}, {s.recipe}", by_width(s)) for s in made]
+    parts += [(f"front of {s.model}, {s.recipe}", fronts(s)) for s in full]
+    parts += [(f"integers of {s.model}, {s.recipe}", rivals(s)) for s in made]
+    for recipe in dict.fromkeys(s.recipe for s in made):
+        parts.append((f"all points, {recipe}", listing([s for s in made if s.recipe == recipe])))
+    parts.append(("refused", refusals(made)))
+    return "\n".join("\n".join((f"{title}\n", *lines, "")) for title, lines in parts)
 
 
-def by_width(study: Study) -> Iterator[str]:
+def by_width(study: Study) -> Iterable[str]:
     """At each width: the integer, the best minifloat and E1My, weights and activations alike."""
     yield "| bits | integer, top-1 | LUT | minifloat (chosen) | LUT | minus integer | E1My, LUT | minus integer |"
     yield "|---|---|---|---|---|---|---|---|"
     for bits in range(3, 9):
-        (integer,) = study.some(INTEGER, bits=bits, equal=True)
-        several = study.some(MINIFLOAT, bits=bits, equal=True)
-        (even,) = study.some(EVEN, bits=bits, equal=True)
+        kinds = [study.some(kind, bits=bits, equal=True) for kind in (INTEGER, MINIFLOAT, EVEN)]
+        if not all(kinds):
+            continue
+        (integer,), several, (even,) = kinds
         score, chosen = best_gain(several, integer)
         lut = ", ".join(f"{p.lut:.0f}" for p in several if p.name in chosen.split(", "))
         yield (
-            f"| {bits} | {integer.top1:.2%} | {integer.lut:.0f} | {chosen} | {lut} | {points(score)} "
+            f"| {bits} | {integer.top1:.1%} | {integer.lut:.0f} | {chosen} | {lut} | {points(score)} "
             f"| {even.lut:.0f} | {points(gain(even, integer))} |"
         )
 
 
-def fronts(study: Study) -> Iterator[str]:
+def fronts(study: Study) -> Iterable[str]:
     """The front of all points, and what each step gains."""
     yield "| point | kind | LUT [90 %] | top-1 | minus the step before |"
     yield "|---|---|---|---|---|"
     before = None
     for p in front(study.points):
-        lut = p.record["lut"]
         told = points(gain(p, before)) if before else ""
-        area = f"{lut['value']:.1f} [{lut['low']:.1f}, {lut['high']:.1f}]"
-        yield f"| {p.name} | {p.kind} | {area} | {p.top1:.2%} | {told} |"
+        yield f"| {p.name} | {p.kind} | {area(p)} | {p.top1:.1%} | {told} |"
         before = p
 
 
-def rivals(study: Study) -> Iterator[str]:
+def rivals(study: Study) -> Iterable[str]:
     """Each integer beside the best point with a minifloat, or of minifloats alone, that costs no more LUT."""
     yield "| integer | LUT | on the front | best of minifloats at no more LUT | integer minus it |"
     yield "|---|---|---|---|---|"
@@ -191,63 +199,80 @@ def _lost(others: Sequence[Point], p: Point) -> str:
     return f"{chosen} | {points(Score(-score.value, -score.high, -score.low, score.n))}"
 
 
-def listing(several: Sequence[Study]) -> Iterator[str]:
-    """Every point with what it loses against float, a column pair a model; refused ones say so."""
+def listing(several: Sequence[Study]) -> Iterable[str]:
+    """Every point with what it loses against float, two columns a model; refused ones say so."""
     yield "| format |" + "".join(f" {s.model}: LUT | float minus it |" for s in several)
     yield "|---|" + "---|---|" * len(several)
-    order = [tuple(r["pair"]) for r in (*(p.record for p in several[0].points), *several[0].refused)]
-    for pair in sorted(
-        set(order), key=lambda pair: (pair[0] != pair[1], pair[0], _bits(pair[1]), pair[1][0] == "f", pair[1])
-    ):
-        cells = ""
-        for study in several:
-            found = [p for p in study.points if tuple(p.record["pair"]) == pair]
-            cells += f" {found[0].lut:.0f} | {points(gain(study.float, found[0]))} |" if found else " | refused |"
+    records = [r for s in several for r in (*(p.record for p in s.points), *s.refused)]
+    for pair in dict.fromkeys(tuple(r["pair"]) for r in records):
+        cells = "".join(f" {_cells(study, pair)} |" for study in several)
         yield f"| {'*'.join(dict.fromkeys(map(named, pair)))} |{cells}"
+
+
+def _cells(study: Study, pair: tuple[str, ...]) -> str:
+    found = [p for p in study.points if tuple(p.record["pair"]) == pair]
+    if found:
+        return f"{area(found[0])} | {points(gain(study.float, found[0]))}"
+    return "| refused" if any(tuple(r["pair"]) == pair for r in study.refused) else "| "
+
+
+def refusals(several: Sequence[Study]) -> Iterable[str]:
+    """Every point that did not run, and what hwq said."""
+    yield "| model | recipe | point | what hwq says |"
+    yield "|---|---|---|---|"
+    for study in several:
+        for record in study.refused:
+            name = "*".join(dict.fromkeys(map(named, record["pair"])))
+            yield f"| {study.model} | {study.recipe} | {name} | {record['refused']} |"
+
+
+def area(point: Point) -> str:
+    """LUT, with the interval where they are not exact."""
+    value, low, high = (point.record["lut"][name] for name in ("value", "low", "high"))
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]" if low < high else f"{value:.1f}"
 
 
 def draw(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Accuracy against LUT of a multiply-accumulate, a panel a model, with the fronts of integers and of minifloats."""
-    from hwq.plot.place import place
-    from hwq.plot.style import BLUE, FAINT, INK, ORANGE, PALETTE, drawing, set_log
-
-    looks = {INTEGER: (BLUE, "s"), MINIFLOAT: (ORANGE, "o"), EVEN: (PALETTE[2], "^"), MIXED: (FAINT, "D")}
-    first = {s.model: s for s in reversed(studies(records))}
-    with drawing(path, 11.5, 5.4) as figure:
-        panels = figure.subplots(1, len(first), squeeze=False)[0]
-        labelled = []
-        for axes, study in zip(panels, reversed(first.values()), strict=True):
-            for kind, (colour, marker) in looks.items():
-                some = study.some(kind)
-                for p in some:
-                    lut = p.record["lut"]
-                    axes.plot([lut["low"], lut["high"]], [100 * p.top1] * 2, color=colour, alpha=0.35, lw=1.2, zorder=2)
-                size = {"markersize": 4.0 if kind == MIXED else 6.0, "markeredgecolor": "white", "markeredgewidth": 0.6}
-                axes.plot(
-                    [p.lut for p in some],
-                    [100 * p.top1 for p in some],
-                    marker,
-                    color=colour,
-                    label=kind,
-                    zorder=4,
-                    **size,
-                )
-            for kind in (INTEGER, MINIFLOAT):
-                best = front(study.some(kind, equal=True))
-                style = {"drawstyle": "steps-post", "color": looks[kind][0], "linewidth": 1.4, "zorder": 3}
-                axes.plot([p.lut for p in best], [100 * p.top1 for p in best], label=f"front of {kind}s", **style)
-                labelled.append((axes, best))
-            axes.axhline(
-                100 * study.float.top1, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1, label="float"
-            )
-            every = [p.record["lut"] for p in study.points]
-            set_log(axes, axes.xaxis, min(x["low"] for x in every), max(x["high"] for x in every))
-            axes.set(title=f"{study.model}", xlabel="LUT of a multiply-accumulate, xc7, estimated (bars: 90 %)")
-            axes.set_ylabel(f"top-1 of {study.float.record['n']:,} images, %")
-            axes.grid(True)
+    made = studies(records)
+    shown = [s for s in made if s.recipe == made[0].recipe]
+    with drawing(path, 11.5, 6.0) as figure:
+        panels = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axes, study in zip(panels, shown, strict=True):
+            _panel(axes, study)
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=7)
         figure.draw_without_rendering()
-        for axes in panels:
-            found = [p for a, best in labelled if a is axes for p in best]
-            place(axes, [(p.lut, 100 * p.top1) for p in found], [p.name for p in found], [], 8.0)
+        for axes, study in zip(panels, shown, strict=True):
+            best = [p for kind in (INTEGER, MINIFLOAT) for p in front(study.some(kind, equal=True))]
+            spots = [(p.lut, 100 * p.top1) for p in best]
+            around = axes.transData.transform([(p.lut, 100 * p.top1) for p in study.points])
+            boxes = [Bbox.from_bounds(x - 9, y - 9, 18, 18) for x, y in around]
+            place(axes, spots, [p.name for p in best], boxes, 8.0)
+
+
+def _panel(axes: Axes, study: Study) -> None:
+    """Points of one model. Bars along: the interval of an estimate; upright, of the fronts: paired with float."""
+    for kind, (colour, marker, size, name) in LOOKS.items():
+        some = study.some(kind)
+        for p in some:
+            ends = [p.record["lut"][end] for end in ("low", "high")]
+            axes.plot(ends, [100 * p.top1] * 2, color=colour, alpha=0.35, linewidth=1.2, zorder=2)
+        look = {"color": colour, "markersize": size, "markeredgecolor": "white", "markeredgewidth": 0.6}
+        if some:
+            axes.plot([p.lut for p in some], [100 * p.top1 for p in some], marker, label=name, zorder=4, **look)
+    for kind in (INTEGER, MINIFLOAT):
+        best, colour = front(study.some(kind, equal=True)), LOOKS[kind][0]
+        line = {"drawstyle": "steps-post", "color": colour, "linewidth": 1.4, "zorder": 3}
+        axes.plot([p.lut for p in best], [100 * p.top1 for p in best], label=f"front of {kind}s", **line)
+        for p in best:
+            ends = [100 * (study.float.top1 - p.record["lost"][end]) for end in ("low", "high")]
+            axes.plot([p.lut] * 2, ends, color=colour, alpha=0.35, linewidth=1.2, zorder=2)
+    level = 100 * study.float.top1
+    axes.axhline(level, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1, label="float")
+    every = [p.record["lut"] for p in study.points]
+    set_log(axes, axes.xaxis, min(x["low"] for x in every), max(x["high"] for x in every))
+    axes.set_title(study.model)
+    axes.set_xlabel("LUT of a multiply-accumulate, xc7, estimated")
+    axes.set_ylabel(f"top-1 of {study.float.record['n']:,} images, %")
+    axes.grid(True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hwq.ptq import QuantizedModel
     from hwq.zoo import Model
 
-__all__ = ["Case", "cases", "markdown", "run"]
+__all__ = ["Case", "cases", "markdown", "of_model", "run"]
 
 DEVICES = ("xc7", "nangate45")
 _SOLVED = ("bits", "formats", "datapath", "ptq", "zoo", "costmodel")  # the packages whose code decides a row
@@ -70,6 +70,16 @@ def cases(path: Path | None = None) -> list[Case]:
                 found.append(Case(block["model"], block["formats"], tuple(assignment.items()), method, *sizes, why))
     except (KeyError, TypeError, AttributeError, tomllib.TOMLDecodeError) as error:
         raise HwqError(f"a matrix must have [[on]] tables with model, formats, ..., not fail with {error!r}") from error
+    return found
+
+
+def of_model(rows: list[Case], model: str) -> list[Case]:
+    """The rows of one model."""
+    found = [case for case in rows if case.model == model]
+    if not found:
+        raise HwqError(
+            f"a matrix must have rows of {model!r}, not of {', '.join({case.model: 0 for case in rows})} alone"
+        )
     return found
 
 

@@ -32,7 +32,9 @@ Calibration = Annotated[
 ]
 Recipe = Annotated[
     str | None,
-    typer.Option("--recipe", metavar="R", help="Methods joined by +, such as gptq+bc; a packaged name; a TOML file."),
+    typer.Option(
+        "--recipe", metavar="R", help="Words joined by +, such as gptq+bc; a packaged name by itself; a TOML file."
+    ),
 ]
 Text = Annotated[str | None, typer.Option("--datapath", metavar="DP", help="The datapath of every layer, in quotes.")]
 First = Annotated[str | None, typer.Option("--first", metavar="DP", help="Another one for the first layer.")]
@@ -74,12 +76,16 @@ def ptq(
 ) -> None:
     """Quantize a model and score it: float, fake-quantized, and exactly as the hardware computes.
 
-    With --matrix many methods on many models instead: `hwq ptq --matrix builtin`, or a TOML file of your own.
+    With --matrix many methods on many models instead, or on MODEL alone: `hwq ptq --matrix builtin`, or a TOML file of
+    your own.
     """
+    given = (datapath, recipe, first, last, images, crops, calibration, save, onnx)
     if matrix is not None:
-        _matrix(matrix, store, as_json)
+        _alone("--matrix takes MODEL, --store and --json alone", *given, protocol)
+        _matrix(matrix, model, store, as_json)
         return
     if protocol is not None:
+        _alone("--protocol takes --json alone: its file says the rest", *given, model)
         _protocol(protocol, as_json)
         return
     if model is None or datapath is None or recipe is None:
@@ -123,12 +129,19 @@ def ptq(
         _print(report, subject.task.share)
 
 
-def _matrix(matrix: str, store: Path, as_json: bool) -> None:
+def _alone(rule: str, *others: object) -> None:
+    """Refuse options that would be ignored."""
+    if given := [str(other) for other in others if other is not None]:
+        raise HwqError(f"{rule}, not also {given[0]!r}")
+
+
+def _matrix(matrix: str, model: str | None, store: Path, as_json: bool) -> None:
     """The table of methods; a check that fails where one falls behind rounding without a word why."""
-    from hwq.cli.matrix import cases, markdown, run
+    from hwq.cli.matrix import cases, markdown, of_model, run
 
     check_folder("--store", store)
-    records = run(cases(None if matrix == "builtin" else Path(matrix)), store)
+    rows = cases(None if matrix == "builtin" else Path(matrix))
+    records = run(rows if model is None else of_model(rows, model), store)
     if as_json:
         show(records)
     else:

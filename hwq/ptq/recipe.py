@@ -92,7 +92,10 @@ class Recipe:
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
-        """The recipe of words joined by "+", of a packaged recipe's name, or of a TOML file."""
+        """The recipe of words joined by "+", of a packaged recipe's name, or of a TOML file.
+
+        Some names are words too: by itself "adaround" is the packaged recipe, in "rtn+adaround" the word.
+        """
         if text.endswith(".toml"):
             return _from_file(Path(text))
         if text in recipe_names():
@@ -145,7 +148,7 @@ def _of_passes(words: list[str], options: Mapping[str, dict[str, Any]], what: st
     recipe = Recipe()
     for word in words:
         if word not in _WORDS:
-            others = f" joined by +, or one of {', '.join(recipe_names())}" if recipe_names() else " joined by +"
+            others = f" joined by +, or by itself one of {', '.join(recipe_names())}"
             raise HwqError(f"a recipe must be words of {', '.join(recipe_words())}{others}, not {what}")
         try:
             made = _WORDS[word].make(**options.get(word, {}))

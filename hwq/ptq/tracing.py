@@ -33,9 +33,9 @@ def trace(net: nn.Module | ExportedProgram, example: Tensor) -> Graph:
         module.eval()
     try:
         recording = record(module, lambda size: _batch(example, size))
-        graph = _graph(recording)
+        graph, alias = _graph(recording)
         with torch.no_grad():
-            _check(module, graph, _batch(example, BATCHES[-1]))
+            _check(module, graph, recording, alias, _batch(example, BATCHES[-1]))
     except HwqError:
         raise
     except Exception as error:  # tracing runs the user's forward: anything can come out
@@ -52,13 +52,14 @@ def _batch(example: Tensor, size: int) -> Tensor:
     return example[torch.arange(size) % len(example)]
 
 
-def _graph(recording: Recording) -> Graph:
+def _graph(recording: Recording) -> tuple[Graph, dict[fx.Node, str]]:
+    """The graph, and which of its nodes holds the value of each recorded one."""
     builder = Builder(recording)
     for node in recording.nodes:
         if node.op == "output":
             returned: Any = node.args[0]
             alone = isinstance(returned, list | tuple) and len(returned) == 1
-            return builder.finish(returned[0] if alone else returned)
+            return builder.finish(returned[0] if alone else returned), builder.alias
         _visit(builder, node)
     raise HwqError("a network must return a value, not nothing")
 
@@ -97,11 +98,24 @@ def _packet(node: fx.Node) -> str:
     return str(node.target).removeprefix("aten.").partition(".")[0]
 
 
-def _check(net: Any, graph: Graph, images: Tensor) -> None:
-    """Refuse a graph whose outputs are not those of `net`."""
+def _check(net: Any, graph: Graph, recording: Recording, alias: dict[fx.Node, str], images: Tensor) -> None:
+    """Refuse a graph whose outputs are not those of `net`, by the first of its values that is another."""
     want, found = net(images), graph.run(images)
     if not _near(found, want):
-        raise HwqError(f"the graph of a network must compute its outputs, not {_miss(found, want)}")
+        where = _first(graph, recording, alias, images)
+        raise HwqError(f"the graph of a network must compute its outputs, not {_miss(found, want)}; {where}")
+
+
+def _first(graph: Graph, recording: Recording, alias: dict[fx.Node, str], images: Tensor) -> str:
+    """Where a graph leaves the recorded operators, in words; these are the network unless it changes by itself."""
+    held = recording.values(images)
+    last = {name: node for node, name in alias.items()}  # of those that became one node
+    for node, _, value in graph.walk(images):
+        recorded = last.get(node.name)
+        want = None if recorded is None else held.get(recorded)
+        if recorded is not None and isinstance(want, Tensor) and not _near(value, recording.apart(recorded, want)):
+            return f"{node.name!r} ({node.op}) is the first value that differs"
+    return "no value differs from what was recorded, so that the network must change from call to call"
 
 
 def _near(found: Tensor, want: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from hwq.ptq.call import Batch, Layout
 
 __all__ = ["BATCHES", "Recording", "record"]
 
+_RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 BATCHES = (2, 3)  # no size is twice a number in one of them and three times it in the other by chance
 
 
@@ -58,6 +60,18 @@ class Recording:
     def shape(self, node: fx.Node) -> tuple[int, ...]:
         """The shape that torch has for 3 images."""
         return _shape(node) or ()
+
+    def values(self, images: Tensor) -> dict[fx.Node, Any]:
+        """The value of every recorded node for 3 images."""
+        run = _Values(self.module)
+        run.run(images)
+        return run.found
+
+    def apart(self, node: fx.Node, value: Tensor) -> Tensor:
+        """A recorded node's value with the images first, as a graph has it."""
+        layout = self.layout(node) or Layout()
+        first = value.movedim(layout.axis, 0)
+        return first.reshape(-1, layout.times, *first.shape[1:]) if layout.times > 1 else first
 
     def is_float(self, node: fx.Node) -> bool:
         """True if the value is of floating point numbers."""
@@ -132,10 +146,35 @@ class _Run(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         with FlopCounterMode(display=False) as counter:
             value = super().run_node(n)
-        self.macs[n] = counter.get_total_flops() // 2
+        self.macs[n] = counter.get_total_flops() // 2 + _recurrent(n)
         if n.op not in ("placeholder", "output") and all(read in self.constants for read in n.all_input_nodes):
             self.constants[n] = value
         return value
+
+
+class _Values(fx.Interpreter):
+    """Runs the recorded operators, keeping every value."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module)
+        self.found: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.found[n] = super().run_node(n)
+        return self.found[n]
+
+
+def _recurrent(node: fx.Node) -> int:
+    """Multiply-accumulates of an LSTM, a GRU or a plain recurrent layer, which torch does not count.
+
+    Every matrix of weights meets every step of every sequence once.
+    """
+    if str(node.target).removeprefix("aten.").partition(".")[0] not in _RECURRENT:
+        return 0
+    entering, _, weights, *_ = node.args
+    assert isinstance(entering, fx.Node) and isinstance(weights, list | tuple)
+    shapes = [_shape(weight) or () for weight in weights if isinstance(weight, fx.Node)]
+    return math.prod((_shape(entering) or ())[:-1]) * sum(math.prod(shape) for shape in shapes if len(shape) == 2)
 
 
 def _shape(node: fx.Node) -> tuple[int, ...] | None:
