@@ -29,8 +29,9 @@ def dual_clip(x: Tensor, weight: Tensor, fmt: Format, steps: int) -> tuple[Tenso
         with torch.enable_grad():
             ends = low + cuts[0] * span, high - cuts[1] * span
             loss = ((x - on_ranges(x, *ends, fmt)) @ weight.T).square().mean()
-        if float(loss) < fewest:
-            best, fewest = (ends[0].detach(), ends[1].detach()), float(loss)
+        error = float(loss.detach())
+        if error < fewest:
+            best, fewest = (ends[0].detach(), ends[1].detach()), error
         (cuts.grad,) = torch.autograd.grad(loss, cuts)
         optimizer.step()
         cuts.data.clamp_(0, 0.49)  # the ends never meet
