@@ -26,6 +26,7 @@ PRODUCTS = (*WEIGHTED, "matmul", *SUMS)  # what runs on a Mac
 MOVES = ("reshape", "move")  # what only moves codes
 CODES = ("relu", "maxpool", *MOVES)  # what only compares or moves codes
 REAL = ("input", "constant", "host")  # what begins with real numbers
+_MOST_IMAGES, _MOST_NUMBERS = 128, 2**25
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class Graph:
     def output(self) -> Node:
         """The node whose value the network returns."""
         return self.nodes[-1]
+
+    @cached_property
+    def together(self) -> int:
+        """Images that run at once: 128, fewer where all of one value would be more than 2**25 numbers."""
+        return max(1, min(_MOST_IMAGES, _MOST_NUMBERS // max(math.prod(node.shape) for node in self.nodes)))
 
     def consumers(self, name: str) -> list[Node]:
         """Every node that reads the value of `name`."""

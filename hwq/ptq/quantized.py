@@ -21,7 +21,6 @@ from hwq.ptq.lower import Layer
 __all__ = ["Kind", "QuantizedModel"]
 
 Kind = Literal["exact", "fake"]
-_BATCH = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +120,7 @@ class QuantizedModel:
         if run is None:
             raise HwqError(f"kind must be exact or fake, not {kind!r}")
         with torch.no_grad():
-            return torch.cat([run(batch) for batch in torch.split(images, _BATCH)])
+            return torch.cat([run(batch) for batch in torch.split(images, self.graph.together)])
 
     def evaluate(self, images: Tensor, labels: Tensor, kind: Kind = "exact") -> float:
         """The share of images [N, ...] whose class is their label [N]."""

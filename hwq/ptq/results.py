@@ -17,7 +17,6 @@ from hwq.ptq.tracing import trace
 
 __all__ = ["Judged", "Score", "Task", "float_outputs", "per_layer", "predict_float", "report"]
 
-_BATCH = 128
 _LAYER_IMAGES = 64
 
 
@@ -91,7 +90,7 @@ def float_outputs(graph: Graph, images: Tensor) -> Tensor:
     """The float network's output [N, ...] for all images, computed in batches."""
     check_images(graph, images)
     with torch.no_grad():
-        return torch.cat([graph.run(batch) for batch in torch.split(images, _BATCH)])
+        return torch.cat([graph.run(batch) for batch in torch.split(images, graph.together)])
 
 
 @torch.no_grad()
