@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -109,12 +110,21 @@ def is_right(net: nn.Module, held: Tensor, recipe: str, found: ptq.QuantizedMode
         assert noise < (0.6 if coarse else 0.15), f"{kind}: {noise}"
 
 
+@cache
+def calibrated(
+    case: Callable[[], tuple[nn.Module, Tensor]],
+) -> tuple[nn.Module, Tensor, dict[str, Tensor], ptq.Quantizer]:
+    """The network of a case, its images and state, traced and calibrated once for all recipes."""
+    net, held = case()
+    before = copy.deepcopy(net.state_dict())
+    return net, held, before, ptq.Quantizer(net, held)
+
+
 @pytest.mark.parametrize("recipe", WORDS)
 @pytest.mark.parametrize("case", CASES)
 def test_every_recipe_bears_what_is_odd(case: Callable[[], tuple[nn.Module, Tensor]], recipe: str) -> None:
-    net, held = case()
-    before = copy.deepcopy(net.state_dict())
-    is_right(net, held, recipe, ptq.Quantizer(net, held).quantize(INT8, recipe))
+    net, held, before, engine = calibrated(case)
+    is_right(net, held, recipe, engine.quantize(INT8, recipe))
     assert all(torch.equal(x, before[key]) for key, x in net.state_dict().items())
 
 
