@@ -49,8 +49,7 @@ class Recipe:
 
     In order: `allocation` chooses formats of layers; `transforms` rewrite the float network; `activations` and
     `weights` find scales; `solver` finds the codes of a layer, `bias_correction` its bias, and `reconstruction`
-    improves the codes of a unit of layers together. Layers of `fixed` have their codes
-    already.
+    improves the codes of a unit of layers together. Layers of `fixed` have their codes already.
     """
 
     allocation: Allocation | None = None

@@ -69,9 +69,7 @@ class Recording:
 
     def apart(self, node: fx.Node, value: Tensor) -> Tensor:
         """A recorded node's value with the images first, as a graph has it."""
-        layout = self.layout(node) or Layout()
-        first = value.movedim(layout.axis, 0)
-        return first.reshape(-1, layout.times, *first.shape[1:]) if layout.times > 1 else first
+        return (self.layout(node) or Layout()).from_torch(value)
 
     def is_float(self, node: fx.Node) -> bool:
         """True if the value is of floating point numbers."""

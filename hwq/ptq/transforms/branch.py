@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import torch
 from torch import Tensor
 
 from hwq.ptq.compensate import svd_branch
@@ -13,7 +10,7 @@ from hwq.ptq.lower import Layer
 from hwq.ptq.scales import CALIBRATORS
 from hwq.ptq.transforms.awq import rounded_weight
 from hwq.ptq.transforms.base import Transform
-from hwq.ptq.transforms.rewrite import after
+from hwq.ptq.transforms.rewrite import after, unrectified
 
 __all__ = ["branch"]
 
@@ -66,6 +63,4 @@ def _put(graph: Graph, node: Node, out: Tensor, into: Tensor) -> Graph:
         (up.name, "weight"): out.reshape(len(out), rank, *[1] * (weight.dim() - 2)),
         (up.name, "bias"): weight.new_zeros(len(out)),
     }
-    made = after(graph, node.name, (down, up, both), state)
-    bare = replace(node, relu=False, most=torch.inf)
-    return Graph(tuple(bare if other.name == node.name else other for other in made.nodes), made.state)
+    return unrectified(after(graph, node.name, (down, up, both), state), node.name)

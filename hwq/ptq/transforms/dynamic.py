@@ -10,7 +10,7 @@ from hwq.ptq.call import Held, Value
 from hwq.ptq.graph import Graph, Node
 from hwq.ptq.lower import Layer
 from hwq.ptq.transforms.base import Transform
-from hwq.ptq.transforms.rewrite import State, after, host
+from hwq.ptq.transforms.rewrite import State, after, host, unrectified
 
 __all__ = ["dynamic"]
 
@@ -66,6 +66,4 @@ def _multiplied(graph: Graph, node: Node, most: str) -> Graph:
     if node.relu:
         made.append(Node(f"{node.name}:relu", "relu", (biased.name,), node.shape, most=node.most))
     state: State = {(node.name, "bias"): bias.new_zeros(bias.shape), (biased.name, "other"): bias}
-    found = after(graph, node.name, tuple(made), state)
-    bare = replace(node, relu=False, most=float("inf"))
-    return Graph(tuple(bare if other.name == node.name else other for other in found.nodes), found.state)
+    return unrectified(after(graph, node.name, tuple(made), state), node.name)

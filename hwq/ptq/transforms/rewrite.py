@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -23,6 +24,7 @@ __all__ = [
     "scale_inputs",
     "shift",
     "taken_off",
+    "unrectified",
     "with_affine",
 ]
 
@@ -161,3 +163,9 @@ def after(graph: Graph, source: str, made: tuple[Node, ...], state: State) -> Gr
         if node.name == source:
             nodes += made
     return Graph(tuple(nodes), dict(graph.state) | state)
+
+
+def unrectified(graph: Graph, name: str) -> Graph:
+    """`graph` with the rectifier taken off the node `name`, for what was put behind it to rectify."""
+    bare = replace(graph[name], relu=False, most=math.inf)
+    return Graph(tuple(bare if node.name == name else node for node in graph.nodes), graph.state)
