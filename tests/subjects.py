@@ -1,5 +1,7 @@
 """Small networks with what transforms and other passes look for: norms, attention, depthwise layers, residual sums."""
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
@@ -88,12 +90,14 @@ def doubled(graph: ptq.Graph) -> ptq.Graph:
     return ptq.Graph(graph.nodes, state)
 
 
+@cache  # traced once: what reads a graph makes another one
 def transformer(norm: type[nn.Module] = nn.LayerNorm, fused: bool = True) -> tuple[ptq.Graph, Tensor]:
     """A transformer as a graph in double, and its images."""
     images = random_images(24, TOKENS, 6)
     return doubled(ptq.trace(Transformer(norm, fused).eval(), images)), images.double()
 
 
+@cache
 def mobile(rectifier: type[nn.Module] = nn.ReLU) -> tuple[ptq.Graph, Tensor]:
     """A convolutional network as a graph in double, and its images."""
     images = random_images(12, 3, 12, 12)

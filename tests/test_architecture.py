@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), str(path))
 
@@ -101,6 +103,7 @@ def words(path: Path) -> Iterator[str]:
                 yield name
 
 
+@cache
 def format_classes() -> set[str]:
     """Names of the classes of number formats: `Format` and all that derive from it in hwq/formats."""
     found = {"Format"}

@@ -206,3 +206,95 @@ def test_calibration_that_is_none(held: Tensor) -> None:
     with pytest.raises(HwqError, match=r"^(calibration images must be|an example must be a batch)") as caught:
         ptq.Quantizer(Net().eval(), held)
     assert "\n" not in str(caught.value)
+
+
+def near(net: nn.Module, held: Tensor, assignment: dict[str, str], recipe: str = "rtn") -> ptq.QuantizedModel:
+    """The network quantized, both of whose evaluators are near the float one."""
+    found = ptq.Quantizer(net, held).quantize(assignment, recipe)
+    want = net(held).detach().double()
+    for kind in ("exact", "fake"):
+        assert float((found.outputs(held, kind).double() - want).norm() / want.norm()) < 0.03, kind
+    return found
+
+
+@pytest.mark.parametrize("recipe", ["rtn", "gptq+bc", "gptq+rescale", "rtn+tensor"])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_bias_beyond_its_products_keeps_the_one_scale_of_a_result(value: float, recipe: str) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 5)).eval()
+    found = near(net, torch.full((16, 6), value), {"first": "int8*int8", "last": "int8*int8"}, recipe)
+    assert len(found.state["2", "weight_scale"].unique()) == 1
+
+
+class Heads(nn.Module):
+    """Two layers of unlike size that read one value, joined as `join` says."""
+
+    def __init__(self, join: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.join, self.first, self.near, self.far = join, nn.Linear(6, 8), nn.Linear(8, 3), nn.Linear(8, 3)
+        with torch.no_grad():
+            self.far.weight *= 30
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        return self.join(self.near(x), self.far(x))
+
+
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda x, y: torch.cat([x, y], 1),
+        lambda x, y: torch.stack([x, y], 1),
+        lambda x, y: torch.cat([y.relu(), torch.cat([x, y], 1)], 1),
+        lambda x, y: torch.cat([x, (y / 30).sin()], 1),
+    ],
+)
+def test_sums_that_are_joined_as_the_result(join: Callable[[Tensor, Tensor], Tensor]) -> None:
+    images = torch.randn(32, 6, generator=torch.Generator().manual_seed(0))
+    near(Heads(join).eval(), images, dict.fromkeys(("first", "body", "last"), "int8*int8"))
+
+
+class Beside(nn.Module):
+    """A rectified value and one far below 0, added in this order."""
+
+    def __init__(self, offset: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.body, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        with torch.no_grad():
+            self.first.bias -= 1
+            self.body.bias -= offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        return self.last(x + self.body(x))
+
+
+@pytest.mark.parametrize(("offset", "zero"), [(10, 200), (10, 240), (30, 200), (30, 240)])
+def test_the_accumulator_of_a_sum_has_room_for_each_of_its_terms(offset: float, zero: int) -> None:
+    images = torch.randn(64, 6, generator=torch.Generator().manual_seed(0)) * 2
+    assignment = dict.fromkeys(("first", "body", "last"), "int8*int8")
+    near(Beside(offset).eval(), images, {**assignment, "add": f"uint(8,zp={zero})*int8"})
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_numbers_of_another_width(dtype: torch.dtype) -> None:
+    net, held = sound()
+    reason = f"^a network and its images must be in float32, not {dtype}; give .float\\(\\) of both$"
+    with pytest.raises(HwqError, match=reason):
+        ptq.Quantizer(copy.deepcopy(net).to(dtype), held.to(dtype))
+    with pytest.raises(HwqError, match=reason):
+        ptq.Quantizer(net, held.to(dtype))
+    found, narrow = ptq.Quantizer(net, held).quantize(INT8, "rtn"), held.to(dtype)
+    assert torch.equal(found.fake(narrow), found.fake(narrow.float()))
+    assert torch.equal(found.exact(narrow), found.exact(narrow.float()))
+
+
+def test_a_number_an_image_is_no_class() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 1), nn.Flatten(0)).eval()
+    held = torch.rand(8, 6)
+    found = near(net, held, {"first": "int8*int8", "last": "int8*int8"})
+    with pytest.raises(HwqError, match=r"^classes must be of outputs \[N, classes\], not of one number an image"):
+        found.predict(held)

@@ -313,7 +313,7 @@ def test_ptq_prints_what_certified_accumulators_save(capsys: pytest.CaptureFixtu
             ["--device", "portable"],
             f"device must have prices ({PRICED}), not 'portable'; choose one",
         ),
-        (["--recipe", "magic"], "a recipe must be words of "),
+        (["--recipe", "magic"], "a recipe must be known words joined by +, not 'magic' in 'magic'; words are "),
         (["--images", "1000000"], "the number of test images must be 1..2000 or 10000, not 1000000"),
         (["--save", "nowhere/codes.safetensors"], "the folder of --save must exist, not nowhere"),
         (["--datapath", "int8*int8 ->int8[bias]"], "the datapath of 'stem' must requantize"),
@@ -332,7 +332,7 @@ def test_ptq_looks_at_all_names_before_it_quantizes(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--recipe", "magic"], "a recipe must be words of "),
+        (["--recipe", "magic"], "a recipe must be known words joined by +, not 'magic' in 'magic'; words are "),
         (["--images", "1000000"], "the number of test images must be 1..2000 or 10000, not 1000000"),
         (
             ["--device", "vax"],

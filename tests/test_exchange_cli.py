@@ -141,3 +141,30 @@ def test_import_prints_layers_price_and_score(tmp_path: Path, capsys: pytest.Cap
     path.write_bytes(b"nothing")
     assert run(["import", str(path)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {path} must be an ONNX file")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["missing.onnx"], "missing.onnx must be an ONNX file, not a file that is missing"),
+        (["missing.safetensors"], "missing.safetensors must be a quantized model, not a file that is missing"),
+        (
+            ["missing", "--model", "resnet8", "--datapath", "int8*int8"],
+            "missing must be a safetensors file, not a file that is missing",
+        ),
+        (
+            [".", "--model", "resnet8", "--datapath", "int8*int8"],
+            ". must be a safetensors file, not a folder; name the file in it",
+        ),
+    ],
+)
+def test_a_missing_file_is_told_once(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["import", *words]) == 2
+    assert capsys.readouterr() == ("", f"error: {told}\n")

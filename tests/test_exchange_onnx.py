@@ -232,9 +232,20 @@ FLOAT_CONV = [node("Conv", ["input", "w"], ["output"])]
 QUANTIZE = node("QuantizeLinear", ["input", "s"], ["x"])
 READ = node("DequantizeLinear", ["x", "s"], ["xr"])
 S: dict[str, Any] = {"s": np.float32(0.125)}
+
+
+def convolved(path: Path, bias: int = 4, fill: int = 1, **attributes: Any) -> Path:
+    """A quantized convolution of four channels."""
+    held = S | {"w": np.full((4, 3, 3, 3), fill, np.int8), "b": np.full(bias, 0.0, np.float32)}
+    wide = node("DequantizeLinear", ["w", "s"], ["wr"])
+    conv = node("Conv", ["xr", "wr", "b"], ["c"], **attributes)
+    return written(path, [QUANTIZE, READ, wide, conv, node("QuantizeLinear", ["c", "s"], ["y"]), LAST], held)
+
+
+LAST = node("DequantizeLinear", ["y", "s"], ["output"])
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "nothing there": (lambda p: p.unlink(missing_ok=True), "must be an ONNX file, not one that fails with [Errno 2]"),
-    "a folder": (lambda p: p.mkdir(), "must be an ONNX file, not one that fails with [Errno 21]"),
+    "nothing there": (lambda p: p.unlink(missing_ok=True), "must be an ONNX file, not a file that is missing"),
+    "a folder": (lambda p: p.mkdir(), "must be an ONNX file, not a folder; name the file in it"),
     "not ONNX": (lambda p: p.write_bytes(b"no network"), "must be an ONNX file"),
     "empty": (lambda p: p.write_bytes(b""), "must have one input and one output, not 0 and 0"),
     "cut off": (lambda p: p.write_bytes(network(p).read_bytes()[:-40]), "must be an ONNX file"),
@@ -288,6 +299,16 @@ WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda p: quantized(p, BYTES, shape=("N", 3)),
         "shapes of 'output' must fit, not",
     ),
+    "a short bias": (lambda p: convolved(p, bias=2), "the bias of 'y' must be 4 numbers, not 2"),
+    "no steps": (lambda p: convolved(p, strides=[0, 1]), "steps of Conv at 'c' must be 1 or more, not [0, 1]"),
+    "two pads": (
+        lambda p: convolved(p, pads=[1, 1]),
+        "pads of Conv at 'c' must be four numbers of 0 or more, not [1, 1]",
+    ),
+    "another kernel": (
+        lambda p: convolved(p, kernel_shape=[2, 2]),
+        "the kernel of Conv at 'c' must be that of its weights, not [2, 2]",
+    ),
     "no images": (lambda p: written(p, [node("Identity", ["s"], ["output"])], S), "must be computed from quantized"),
 }
 
@@ -299,3 +320,9 @@ def test_files_wrong(name: str, tmp_path: Path) -> None:
     with pytest.raises(HwqError, match=re.escape(reason)) as caught:
         ptq.import_onnx(tmp_path / "a.onnx")
     assert "\n" not in str(caught.value)
+
+
+def test_weights_may_all_be_zero(tmp_path: Path) -> None:
+    """The narrowest accumulator has two bits."""
+    found = ptq.import_onnx(convolved(tmp_path / "a.onnx", fill=0))
+    assert bool((found.exact(torch.ones(2, 3, 8, 8)) == 0).all())

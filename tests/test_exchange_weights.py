@@ -56,11 +56,18 @@ def test_plain_codes_are_kept(dtype: torch.dtype, tmp_path: Path) -> None:
 def test_what_is_not_symmetric_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     tensors = {"x.weight": torch.ones(2, 4, dtype=torch.int8), "x.weight_scale": torch.ones(2, 1)}
+    short = {"x.weight_packed": torch.zeros(2, 1, dtype=torch.int32), "x.weight_shape": torch.tensor([2, 4])}
     for more, reason in (
         ({"x.weight_zero_point": torch.ones(2, 1)}, "must be symmetric, not with zero points"),
         ({"x.weight_g_idx": torch.tensor([1, 0, 1, 0])}, "must have groups in order"),
         ({"x.weight": torch.ones(2, 4)}, "must be signed bytes or float8, not torch.float32"),
         ({"x.weight_scale": torch.ones(2, 3)}, "must divide 4 weights evenly, not be 3"),
+        ({"x.weight_scale": torch.ones(3)}, r"scales of 'x' must be 1, \[2\] or \[2, groups\], not \[3\]"),
+        ({"x.weight_scale": torch.ones(2, 0)}, r"must be 1, \[2\] or \[2, groups\], not \[2, 0\]"),
+        ({"x.weight_scale": torch.tensor([[1.0], [0.0]])}, "must be finite and above 0, not 0 among them"),
+        ({"x.weight_scale": torch.tensor([[1.0, torch.nan]])}, "must be finite and above 0, not nan among them"),
+        ({"x.weight": torch.ones(4, dtype=torch.int8)}, r"must have two axes or more, not \[4\]"),
+        (short, "must pack more than 4 weights a row, to tell 4 bits from 8"),
     ):
         save_file(tensors | more, path)
         with pytest.raises(HwqError, match=reason):
@@ -136,6 +143,41 @@ def test_given_codes_are_not_changed_nor_mistaken(
     assert torch.equal(wide.state["2", "weight"], codes[:4])
     with pytest.raises(HwqError, match=r"tensors of .* must be those of the model, not 'blocks.0.*', missing there"):
         ptq.install(net, REAL)
+
+
+class Shared(nn.Module):
+    """A layer that runs twice, and one with a norm behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.body, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 5)
+        self.norm = nn.BatchNorm1d(6)
+        nn.init.constant_(self.norm.weight, 3.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.first(x)).relu()
+        return self.last(self.body(self.body(x).relu()).relu())
+
+
+def test_a_layer_that_runs_twice_keeps_its_codes_and_one_with_a_norm_is_refused() -> None:
+    net = Shared().eval()
+    engine = ptq.Quantizer(net, torch.randn(16, 6))
+    roles = dict.fromkeys(("first", "body", "last"), "int8*int8")
+    codes = torch.randint(0, 256, (6, 6), dtype=torch.uint8)
+    given = ptq.Weights(engine.quantize(roles, "rtn").layers[1].datapath.mac.w, codes, torch.rand(6, 1) + 0.1)
+    model = engine.quantize(roles, "rtn", {"body": given})
+    twice = [name for name in engine.roles if name.startswith("body")]
+    assert len(twice) == 2 and all(torch.equal(model.state[name, "weight"], codes) for name in twice)
+    with pytest.raises(HwqError, match="must be given of layers without a norm folded into them, not of 'first'"):
+        engine.quantize(roles, "rtn", {"first": given})
+
+
+def test_tensors_of_another_shape_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"last.weight": torch.ones(6, 5, dtype=torch.int8), "last.weight_scale": torch.ones(1)}, path)
+    with pytest.raises(HwqError, match=r"not 'last.weight', \[5, 6\] there and \[6, 5\] here"):
+        ptq.install(Shared(), path)
 
 
 def test_import_scores_weights_in_their_model(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def hwq(capsys: pytest.CaptureFixture[str]) -> Hwq:
 
 
 def test_rows_are_kept_and_judged_against_rounding(hwq: Hwq, tmp_path: Path) -> None:
-    (tmp_path / "rows.toml").write_text(ROWS)
+    (tmp_path / "rows.toml").write_text(ROWS.replace("images = 300", "images = 60"))
     store = tmp_path / "rows.jsonl"
     code, out, _ = hwq("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(store), "--json")
     assert code == 0
@@ -68,6 +68,57 @@ def test_a_method_behind_rounding_fails_without_a_reason(hwq: Hwq, tmp_path: Pat
     code, out, _ = hwq(*options)
     assert code == 0
     assert "| one scale |" in out
+
+
+def test_a_method_that_cannot_run_ends_nothing(hwq: Hwq, tmp_path: Path) -> None:
+    text = ROWS.replace("images = 300", "images = 20").replace("calibration = 64", "calibration = 16")
+    (tmp_path / "rows.toml").write_text(text.replace('"gptq+bc"', '"rotate+rtn", "gptq+bc"'))
+    store = tmp_path / "s.jsonl"
+    code, out, err = hwq("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(store))
+    assert (code, out.count("| resnet8 |"), len(store.read_text().splitlines())) == (1, 2, 2)
+    assert err.startswith("error: resnet8 W3A8 rotate+rtn: a network must have a residual stream to rotate, not ")
+    code, out, _ = hwq("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(store), "--json")
+    assert (code, [*json.loads(out)[-1]]) == (1, ["refused"])
+
+
+OWN = """
+import torch
+from torch import nn
+
+def net():
+    torch.manual_seed(SEED)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)), X[:32], X[32:], Y[32:]
+
+X, Y = torch.rand(64, 1, 8, 8), torch.arange(64) % 3
+"""
+
+
+def test_a_row_is_made_again_where_its_files_changed(hwq: Hwq, tmp_path: Path) -> None:
+    """And rows of two tables of one name stand each beside its own rounding."""
+    table = f"""
+[[on]]
+model = "{tmp_path}/own.py:net"
+formats = "X"
+images = 32
+calibration = 16
+methods = ["{tmp_path}/own.toml", "rtn", "rtn"]
+"""
+    first, second = (f'assignment = {{ first = "int8*int8", last = "int8*{w}" }}\n' for w in ("int4", "ternary"))
+    (tmp_path / "rows.toml").write_text(table + first + table + second)
+    (tmp_path / "own.toml").write_text('passes = ["rtn"]')
+    store = tmp_path / "s.jsonl"
+    for count, file, text in (
+        (4, "own.py", OWN.replace("SEED", "1")),
+        (8, "own.py", OWN.replace("SEED", "2")),
+        (10, "own.toml", 'passes = ["rtn", "bc"]'),
+    ):
+        (tmp_path / file).write_text(text)
+        code, out, err = hwq("ptq", "--matrix", str(tmp_path / "rows.toml"), "--store", str(store), "--json")
+        assert (code in (0, 1), err) == (True, "")
+        assert len(store.read_text().splitlines()) == count
+        made = json.loads(out)
+        assert [record["method"] for record in made].count("rtn") == 2
+        assert all(record["gain"]["value"] == 0 for record in made if record["method"] == "rtn")
 
 
 def test_what_a_method_adds_is_priced_or_named(hwq: Hwq, tmp_path: Path) -> None:
@@ -125,6 +176,12 @@ def test_files_wrong(hwq: Hwq, tmp_path: Path) -> None:
     (tmp_path / "odd.toml").write_text("[[on]]\nmodel = 'resnet8'\n")
     with pytest.raises(HwqError, match=r"^a matrix must have \[\[on\]\] tables with model, formats, .*'assignment'"):
         matrix.cases(tmp_path / "odd.toml")
+    for wrong in (("300", '"many"'), ('["gptq+bc"]', '"gptq"')):
+        (tmp_path / "odd.toml").write_text(ROWS.replace(*wrong))
+        with pytest.raises(
+            HwqError, match=r"^a matrix must have methods = \[words\] and whole images and calibration, not"
+        ):
+            matrix.cases(tmp_path / "odd.toml")
     (tmp_path / "store.jsonl").write_text("{\n")
     with pytest.raises(HwqError, match=r"^line 1 of .* must be a record"):
         matrix.run([], tmp_path / "store.jsonl")

@@ -23,6 +23,7 @@ from hwq.formats import Format
 from hwq.ptq.constants import encode_ratio, ratio_value
 from hwq.ptq.lower import lower
 from hwq.ptq.moments import second_moment
+from hwq.ptq.recipe import recipe_names
 from hwq.ptq.sums import powers, term_weights
 from hwq.ptq.weights import Points, Rows, hessian, proxy_loss
 from hwq.zoo.model import Model
@@ -756,10 +757,24 @@ def test_bad_calibration_wrong(resnet: Model) -> None:
         ptq.quantize(resnet, INT8, images=513)
     with pytest.raises(HwqError, match=r"^a role must belong to a layer of the network, not to 'nobody'$"):
         ptq.Quantizer(resnet.net, images, {"nobody": "first"}).quantize(INT8)
-    with pytest.raises(
-        HwqError, match=r"^a recipe must be words of .* joined by \+, or by itself .*, not 'gptq\+magic'$"
-    ):
-        ptq.quantize(resnet, INT8, "gptq+magic")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("gptq+magic", "'magic' in 'gptq+magic'"),
+        ("gptq+rescal", "'rescal' (did you mean 'rescale'?) in 'gptq+rescal'"),
+        ("Gptq+bc", "'Gptq' (did you mean 'gptq'?) in 'Gptq+bc'"),
+        ("smothquant", "'smothquant' (did you mean 'smoothquant'?) in 'smothquant'"),  # the name of a packaged recipe
+        ("bc+", "'' in 'bc+'"),
+    ],
+)
+def test_an_unknown_word_of_a_recipe_is_named(text: str, named: str) -> None:
+    with pytest.raises(HwqError) as refused:
+        ptq.Recipe.parse(text)
+    said = str(refused.value)
+    assert said.startswith(f"a recipe must be known words joined by +, not {named}; words are ")
+    assert all(word in said for word in (*ptq.recipe_words(), *recipe_names())), "the list was cut"
 
 
 def test_one_calibration_image_is_enough(resnet: Model) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ torch.set_num_threads(1)
 Subject = tuple[ptq.Graph, Tensor]
 
 
+@cache
 def resnet() -> Subject:
     model = zoo.load("resnet8")
     images = model.calibration()[:16]
@@ -462,6 +464,30 @@ def test_what_else_a_stream_meets(way: str, obstacle: str) -> None:
         assert miss(graph, TRANSFORMS["rotate"]()(graph, images.double(), ()), images.double()) < 1e-10
 
 
+class Words(nn.Module):
+    """A table of words, a stream between norms that take off a mean or do not, and a head tied to the table."""
+
+    def __init__(self, centred: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.one = nn.Embedding(11, 12), nn.Linear(12, 12)
+        self.norm1, self.norm2 = (nn.LayerNorm(12) if centred else nn.RMSNorm(12, eps=1e-5) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        x = x + self.one(self.norm1(x))
+        return nn.functional.linear(self.norm2(x), self.embed.weight)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_table_of_words_is_rotated_and_what_is_tied_to_it_is_not(centred: bool) -> None:
+    words = torch.arange(44).reshape(4, 11) % 11
+    graph = doubled(ptq.trace(Words(centred).eval(), words))
+    made = TRANSFORMS["rotate"]()(graph, words, ())
+    assert miss(graph, made, words) < 1e-10
+    assert not torch.allclose(made.state["embed", "weight"], graph.state["embed", "weight"], atol=1e-3)
+
+
 def test_convolutional_networks_have_no_stream() -> None:
     graph, images = mobile()
     with pytest.raises(HwqError, match=r"residual stream to rotate, not one without norms; leave rotate out$"):
@@ -542,6 +568,8 @@ def test_branches_are_layers_with_formats_of_their_own(engine: ptq.Quantizer) ->
     assert {layer.role for layer in own.layers if layer.name.endswith(":down")} == {"body"}
     with pytest.raises(HwqError, match=r"^an assignment must have the roles first, body, last .* not .*:sideways"):
         engine.quantize(BRANCHED | {"*:sideways": "int8*int8"}, "lorc+rtn")
+    with pytest.raises(HwqError, match=r"^'.*' must have one branch, not two; leave one of lorc and svd-branch out$"):
+        engine.quantize(BRANCHED, "lorc+svd-branch")
 
 
 def test_polished_values_are_stored_in_few_bits(engine: ptq.Quantizer) -> None:

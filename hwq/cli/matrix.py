@@ -28,7 +28,7 @@ __all__ = ["Case", "cases", "markdown", "of_model", "run"]
 
 DEVICES = ("xc7", "nangate45")
 _SOLVED = ("bits", "formats", "datapath", "ptq", "zoo", "costmodel")  # the packages whose code decides a row
-_BASE = "rtn"
+_BASE, _SIZES = "rtn", ("images", "calibration")
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,17 @@ class Case:
     @property
     def key(self) -> str:
         """What identifies the row's result: everything that decides it, `why` apart."""
-        recipe = resources.files("hwq.ptq") / "recipes" / f"{self.method}.toml"
-        passes = recipe.read_text() if recipe.is_file() else self.method
-        said = [self.model, self.assignment, self.method, passes, self.images, self.calibration, self.crops]
+        packaged = resources.files("hwq.ptq") / "recipes" / f"{self.method}.toml"
+        passes = packaged.read_text() if packaged.is_file() else _read(self.method)
+        model = _read(self.model.rpartition(":")[0])
+        said = [self.model, model, self.assignment, self.method, passes, self.images, self.calibration, self.crops]
         return hashlib.sha256(json.dumps([said, code_digest(_SOLVED)]).encode()).hexdigest()[:16]
+
+
+def _read(named: str) -> str:
+    """What is in the file that a model or a recipe of one's own is in, as a digest; nothing where it is none."""
+    path = Path(named)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def cases(path: Path | None = None) -> list[Case]:
@@ -63,8 +70,10 @@ def cases(path: Path | None = None) -> list[Case]:
     try:
         for block in tomllib.loads(text)["on"]:
             given = block["assignment"]
+            if not isinstance(block["methods"], list) or not all(type(block[size]) is int for size in _SIZES):
+                raise HwqError(f"a matrix must have methods = [words] and whole {' and '.join(_SIZES)}, not {block!r}")
             sizes = (block["images"], block["calibration"], block.get("crops", 0))
-            for method in (_BASE, *(word for word in block["methods"] if word != _BASE)):
+            for method in dict.fromkeys((_BASE, *block["methods"])):
                 assignment = given | block.get("also", {}).get(method, {})
                 why = block.get("why", {}).get(method, "")
                 found.append(Case(block["model"], block["formats"], tuple(assignment.items()), method, *sizes, why))
@@ -90,18 +99,26 @@ def _text(path: Path) -> str:
         raise HwqError(f"a matrix must be a TOML file, not {path}: {error}") from error
 
 
-def run(rows: list[Case], store: Path) -> list[dict[str, Any]]:
-    """A record a row; those that `store` has are not made again, and each is kept as soon as it is made."""
-    kept = _kept(store)
+def run(rows: list[Case], store: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """A record a row, kept in `store` once it is made and not made again, and what is said of rows that cannot be."""
+    kept, refused = _kept(store), []
     todo = [case for case in rows if case.key not in kept]
     with progress("methods", len(todo)) as tick, store.open("a") as file:
         for case in todo:
-            kept[case.key] = _row(case)
+            try:
+                kept[case.key] = _row(case)
+            except HwqError as error:
+                refused.append(f"{case.model} {case.formats} {case.method}: {error}")
+                continue
             file.write(json.dumps({"key": case.key, **kept[case.key]}) + "\n")
             file.flush()
             tick(f"{case.model} {case.formats} {case.method}")
-    bases = {(case.model, case.formats): kept[case.key] for case in rows if case.method == _BASE}
-    return [_judged(case, kept[case.key], bases[case.model, case.formats]) for case in rows]
+    found, base = [], None
+    for case in rows:  # each table begins with its own rounding
+        own = kept.get(case.key)
+        base = own if case.method == _BASE else base
+        found += [_judged(case, own, base)] if own and base else []
+    return found, refused
 
 
 def _kept(store: Path) -> dict[str, dict[str, Any]]:

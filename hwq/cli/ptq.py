@@ -136,17 +136,19 @@ def _alone(rule: str, *others: object) -> None:
 
 
 def _matrix(matrix: str, model: str | None, store: Path, as_json: bool) -> None:
-    """The table of methods; a check that fails where one falls behind rounding without a word why."""
+    """The table of methods; a check that fails where one cannot run, or is behind rounding without a word why."""
     from hwq.cli.matrix import cases, markdown, of_model, run
 
     check_folder("--store", store)
     rows = cases(None if matrix == "builtin" else Path(matrix))
-    records = run(rows if model is None else of_model(rows, model), store)
+    records, refused = run(rows if model is None else of_model(rows, model), store)
     if as_json:
-        show(records)
+        show([*records, *({"refused": line} for line in refused)])
     else:
         print(markdown(records), end="")
-    if any(record["behind"] and not record["why"] for record in records):
+    for line in refused:
+        typer.echo(f"error: {line}", err=True)
+    if refused or any(record["behind"] and not record["why"] for record in records):
         raise fail()
 
 

@@ -18,6 +18,8 @@ from hwq.ptq.solved import Solved
 
 __all__ = ["certify", "needs"]
 
+_LEAST = 2  # bits of an accumulator, whose sums may all be 0
+
 
 def certify(graph: Graph, layers: tuple[Layer, ...], solved: Mapping[str, Solved]) -> tuple[Layer, ...]:
     """The layers of `graph` with every exact accumulator replaced by one that no sum of their weights can leave.
@@ -70,7 +72,7 @@ def _holding(mac: Mac, sums: list[tuple[int, int, int]]) -> tuple[int, int]:
     """(bits, lsb) of the narrowest accumulator for sums, each (last place, least, largest) in a product's lsb."""
     lsb = min(place for place, _, _ in sums)
     unit = lsb - mac.product_lsb
-    return max(width(low >> unit, high >> unit) for _, low, high in sums), lsb
+    return max(_LEAST, *(width(low >> unit, high >> unit) for _, low, high in sums)), lsb
 
 
 def _sums(
@@ -87,7 +89,14 @@ def _sums(
         ((_, _, depth), *_) = graph.products(layer.node)
         most = depth * other * max(abs(end) for end in read)
         return -most, most
-    return reach(weight.flatten(1), mac.w, read, added * (len(weight) // len(added)))
+    rows, added = weight.flatten(1), added * (len(weight) // len(added))
+    if layer.op != "add":
+        return reach(rows, mac.w, read, added)
+    terms = [
+        reach(rows[:, i : i + 1], mac.w, (0 if positive[name] else low, high), [] if i else added)
+        for i, name in enumerate(layer.node.inputs)
+    ]
+    return sum(least for least, _ in terms), sum(most for _, most in terms)
 
 
 def _positive(layers: tuple[Layer, ...]) -> dict[str, bool]:

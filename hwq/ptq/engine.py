@@ -60,11 +60,15 @@ class Quantizer:
     ) -> None:
         if len(calibration) == 0:
             raise HwqError("calibration images must be 1 or more, not 0")
+        for held in (calibration, *net.parameters()):
+            if isinstance(held, Tensor) and held.is_floating_point() and held.dtype != torch.float32:
+                raise HwqError(f"a network and its images must be in float32, not {held.dtype}; give .float() of both")
         self.name, self.images = name, len(calibration)
         self.graph = trace(net, calibration)
         self.roles = default_roles(self.graph) if roles is None else dict(roles)
         self.calibrated = Calibrated(self.graph, calibration)
         self._images = calibration
+        self._folded = _folded(self.graph, dict(net.named_parameters()))
         self._transformed = lru_cache(maxsize=_KEPT_TRANSFORMED)(self._transform)
         self._allocated = lru_cache(maxsize=_KEPT_TRANSFORMED)(self._allocate)
         self._constants = lru_cache(maxsize=_KEPT_CONSTANTS)(solve_network)
@@ -104,7 +108,9 @@ class Quantizer:
         origin = self._origin(recipe)
         recipe = Recipe.parse(recipe) if isinstance(recipe, str) else recipe
         if weights:
-            rows = {name: held.rows() for name, held in weights.items()}
+            every = {name: name if name in weights else name.partition(":")[0] for name in self.roles}  # NAME:2 is NAME
+            given = {name: weights[own] for name, own in every.items() if own in weights}
+            rows = {name: held.rows() for name, held in (given | dict(weights)).items()}
             assignment, recipe = self._with_weights(assignment, rows), recipe.with_weights(Fixed(rows))
         calibrated, layers = self._prepared(assignment, recipe)
         scales, solved = self._constants(calibrated, tuple(map(_numerics, layers)), replace(recipe, allocation=None))
@@ -131,6 +137,8 @@ class Quantizer:
         """`assignment` with a datapath of its own for each layer whose weights are given."""
         if others := [name for name in weights if name not in self.roles]:
             raise HwqError(f"weights must be given of layers of the network, {', '.join(self.roles)}; not {others[0]}")
+        if others := [name for name in weights if name in self._folded]:
+            raise HwqError(f"weights must be given of layers without a norm folded into them, not of {others[0]!r}")
         datapaths = parse_assignment(assignment)
         named = {layer.name: datapaths[layer.role] for layer in lower(self.graph, self.roles, assignment)}
         return {**datapaths, **{name: _reading(named[name], held.fmt) for name, held in weights.items()}}
@@ -153,6 +161,14 @@ class Quantizer:
         for transform in transforms:
             graph = transform(graph, self.calibrated.prefix, layers)
         return Calibrated(graph, self._images)
+
+
+def _folded(graph: Graph, held: Mapping[str, Tensor]) -> frozenset[str]:
+    """The layers of `graph` whose weights are not as the network holds them."""
+    weights = [
+        (name, x.flatten(), held.get(f"{name}.weight")) for (name, port), x in graph.state.items() if port == "weight"
+    ]
+    return frozenset(name for name, x, own in weights if own is not None and not torch.equal(x, own.detach().flatten()))
 
 
 def _reading(datapath: Datapath, weight: Format) -> Datapath:

@@ -220,16 +220,19 @@ def _formats(graph: Graph, role: Mapping[str, str], datapaths: Mapping[str, Data
 
 
 def _with_reals(layers: list[Layer]) -> list[Layer]:
-    """Mark the values without a format that an operator on the host makes or reads, through whatever moves them."""
+    """Mark the values without a format that an operator on the host makes or reads, through whatever moves them.
+
+    Sums that are joined are among them, as each is in units of its own.
+    """
     read: dict[str, bool] = {}
     for layer in reversed(layers):
-        read.setdefault(layer.name, False)
-        for name in layer.node.inputs:
-            read[name] = read.get(name, False) or layer.op == "host" or (layer.op in CODES and read[layer.name])
+        joins = layer.op in CODES and len(layer.node.inputs) > 1
+        reads = layer.op == "host" or joins or (layer.op in CODES and read.get(layer.name, False))
+        read |= {name: read.get(name, False) or reads for name in layer.node.inputs}
     real: dict[str, bool] = {}
     for layer in layers:
         made = layer.op in REAL or (layer.op in CODES and real[layer.node.inputs[0]])
-        real[layer.name] = layer.fmt is None and (made or read[layer.name])
+        real[layer.name] = layer.fmt is None and (made or read.get(layer.name, False))
     return [replace(layer, real=real[layer.name]) for layer in layers]
 
 

@@ -111,7 +111,10 @@ class QuantizedModel:
 
     def predict(self, images: Tensor, kind: Kind = "exact") -> Tensor:
         """The class [N] of every image: the place of its largest output, the first one on a tie."""
-        return self.outputs(images, kind).argmax(1)
+        made = self.outputs(images, kind)
+        if made.dim() < 2:
+            raise HwqError("classes must be of outputs [N, classes], not of one number an image; take outputs(images)")
+        return made.argmax(1)
 
     def outputs(self, images: Tensor, kind: Kind = "exact") -> Tensor:
         """The network's output [N, ...] for all images, computed in batches."""
@@ -134,7 +137,7 @@ class QuantizedModel:
         values: dict[str, Tensor] = {}
         left = self.graph.readers()
         for layer in self.layers:
-            values[layer.name] = self._exact(layer, self._read(layer, values) or [images], len(images))
+            values[layer.name] = self._exact(layer, self._read(layer, values) or [_single(images)], len(images))
             yield layer, values[layer.name]
             release(values, layer.node, left)
 
@@ -158,7 +161,7 @@ class QuantizedModel:
         values: dict[str, Tensor] = {}
         left = self.graph.readers()
         for layer in self.layers:
-            read = self._read(layer, values, fake=True) or [images]
+            read = self._read(layer, values, fake=True) or [_single(images)]
             if layer.datapath is None:
                 made = outside(layer, read, self._scale(layer), self._ports(layer, torch.float32), len(images))
             else:
@@ -217,3 +220,8 @@ class QuantizedModel:
             ratio = ratio_value(port["mul"], port["shift"]).float() if "mul" in port else None
             held[layer.name] = Held(weight, bias, ratio, port["unit"].float() if "unit" in port else None)
         return held
+
+
+def _single(images: Tensor) -> Tensor:
+    """Images in the float32 that networks are calibrated in; whole numbers as they are."""
+    return images.float() if images.is_floating_point() else images

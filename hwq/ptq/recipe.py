@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -147,8 +148,7 @@ def _of_passes(words: list[str], options: Mapping[str, dict[str, Any]], what: st
     recipe = Recipe()
     for word in words:
         if word not in _WORDS:
-            others = f" joined by +, or by itself one of {', '.join(recipe_names())}"
-            raise HwqError(f"a recipe must be words of {', '.join(recipe_words())}{others}, not {what}")
+            raise HwqError(_unknown(word, what, alone=len(words) == 1))
         try:
             made = _WORDS[word].make(**options.get(word, {}))
         except TypeError as error:
@@ -158,6 +158,18 @@ def _of_passes(words: list[str], options: Mapping[str, dict[str, Any]], what: st
         if len(named := [word for word in words if word in kind]) > 1:
             raise HwqError(f"a recipe must have at most one of {', '.join(kind)}, not {' and '.join(named)}")
     return recipe
+
+
+def _unknown(word: str, what: str, alone: bool) -> str:
+    """What is wrong with a recipe that has an unknown word: that word first, as the list of all is long."""
+    names = recipe_names()
+    near = get_close_matches(word.lower(), (*_WORDS, *names) if alone else _WORDS, 1)
+    if word in names:
+        found = f"{word!r} (a whole recipe, which stands by itself)"
+    else:
+        found = f"{word!r} (did you mean {near[0]!r}?)" if near else repr(word)
+    known = f"words are {', '.join(_WORDS)}; by itself it may be one of {', '.join(names)}"
+    return f"a recipe must be known words joined by +, not {found} in {what}; {known}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -49,12 +49,12 @@ def solve(
     assert layer.datapath is not None
     rows = weight.flatten(1).double()
     check_finite(rows, f"weights of {layer.name!r}")
-    by_row = recipe.per_channel and (out is not None or layer.real)
-    given = recipe.fixed.layers.get(layer.name)
+    is_result = out is None and not layer.real
+    given, real = recipe.fixed.layers.get(layer.name), None
     if given is None:
-        codes, scale = _solved(layer, rows, bias, inputs, recipe, by_row)
+        codes, scale, real = _solved(layer, rows, bias, inputs, recipe, is_result)
     else:
-        codes, scale = _given(layer, rows, given, out is not None or layer.real)
+        codes, scale = _given(layer, rows, given, is_result)
     codes = codes.reshape(weight.shape)
     unit = inputs.scale * scale
     biased = "bias" in layer.datapath.mac.steps
@@ -63,10 +63,11 @@ def solve(
     bias, total = bias.double() / unit, None
     if recipe.bias_correction and biased:
         bias, total = _corrected(layer, codes, inputs.values, target / unit)
-    return assembled(layer, codes, scale, bias, unit, out), total
+    made = assembled(layer, codes, scale, bias, unit, out)
+    return (made if real is None else replace(made, real=real.reshape(weight.shape))), total
 
 
-def _given(layer: Layer, rows: Tensor, given: Weights, by_row: bool) -> tuple[Tensor, Tensor]:
+def _given(layer: Layer, rows: Tensor, given: Weights, is_result: bool) -> tuple[Tensor, Tensor]:
     """Codes [N, K] and scales [N] that come with a layer."""
     assert layer.datapath is not None
     if given.codes.shape != rows.shape or given.scale.shape != (len(rows), 1):
@@ -74,28 +75,30 @@ def _given(layer: Layer, rows: Tensor, given: Weights, by_row: bool) -> tuple[Te
     if given.fmt != layer.datapath.mac.w:
         raise HwqError(f"the datapath of {layer.name!r} must read weights as {given.fmt}, not {layer.datapath.mac.w}")
     scale = given.scale.flatten().double()
-    if not by_row and not bool((scale == scale[0]).all()):
+    if is_result and not bool((scale == scale[0]).all()):
         ways = "write ->FORMAT[bias,requant] for it"
         raise HwqError(f"{layer.name!r}, whose sums are the result, must have one weight scale, not many; {ways}")
     return given.codes, scale
 
 
 def _solved(
-    layer: Layer, rows: Tensor, bias: Tensor, inputs: Inputs, recipe: Recipe, by_row: bool
-) -> tuple[Tensor, Tensor]:
-    """Codes [N, K] and scales [N] of float weights."""
+    layer: Layer, rows: Tensor, bias: Tensor, inputs: Inputs, recipe: Recipe, is_result: bool
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Codes [N, K] and scales [N], one for all where the sum `is_result`, and weights [N, K] if they were refitted."""
     assert layer.datapath is not None
-    fmt, node = layer.datapath.mac.w, layer.node
+    by_row = recipe.per_channel and not is_result
+    fmt, node, real = layer.datapath.mac.w, layer.node, None
     moment, cross, seen = _moments(layer, inputs, recipe.needs)
     if recipe.refit and moment is not None and cross is not None:
         whole = rows.reshape(len(moment), -1, rows.shape[1])
-        rows = refit(whole, moment, cross, damping=rows.shape[1] / seen).flatten(0, 1)
+        rows = real = refit(whole, moment, cross, damping=rows.shape[1] / seen).flatten(0, 1)
         cross = moment  # what the refitted weights are worth is counted on the inputs that they were refitted to
     scale = _weight_scale(rows, fmt, moment, recipe, by_row)
-    scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
+    if not is_result:  # whose one scale stays what the weights need, as wide as a bias makes its sum
+        scale = _room_for_bias(scale, rows, bias.double() / inputs.scale, inputs.most)
     grouped = (rows / scale.unsqueeze(1)).reshape(node.window.groups, -1, rows.shape[1])
     answer = recipe.solver(Rows(grouped, fmt, moment, cross, one_gain=not by_row))
-    return answer.codes.reshape(rows.shape), scale if answer.gain is None else scale * answer.gain.flatten()
+    return answer.codes.reshape(rows.shape), scale if answer.gain is None else scale * answer.gain.flatten(), real
 
 
 def corrected(layer: Layer, made: Solved, values: list[Tensor], target: Tensor, entering: Tensor) -> Solved:

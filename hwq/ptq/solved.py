@@ -22,7 +22,8 @@ class Solved:
 
     `weight` codes, `weight_scale` [N], `bias` numbers [N] on the accumulator's grid, `mul` and `shift` [N] of the
     requantizer (None where the sum itself is the result), and `scale` of the value. `unit` [N] is that of a sum which
-    the host reads as real numbers.
+    the host reads as real numbers. `real` are the weights [N, ...] of which the codes were made, where these are
+    not the network's.
     """
 
     weight: Tensor | None
@@ -32,6 +33,7 @@ class Solved:
     shift: Tensor | None
     scale: Tensor
     unit: Tensor | None = None
+    real: Tensor | None = None
 
     def held(self, layer: Layer) -> Held:
         """The same constants as numbers."""

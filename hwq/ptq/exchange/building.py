@@ -206,6 +206,8 @@ class Building:
         """The bias on the grid of the sum; what had to be rounded to it is counted."""
         if s.bias is None:
             return torch.zeros(len(units), dtype=torch.float64)
+        if np.size(s.bias) not in (1, len(units)):
+            raise HwqError(f"the bias of {name!r} must be {len(units)} numbers, not {np.size(s.bias)}")
         exact = torch.as_tensor(np.asarray(s.bias, np.float64)).reshape(-1) / units
         whole = exact.round()
         off = int(((exact - whole).abs() > 1e-3 + 1e-6 * whole.abs()).sum())  # scales are float32

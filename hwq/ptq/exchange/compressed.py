@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from hwq.errors import HwqError
 from hwq.formats import Format, Int, MiniFloat
+from hwq.ptq.exchange.files import check_file
 from hwq.ptq.weights import Weights
 
 __all__ = ["import_compressed", "install"]
@@ -44,7 +45,7 @@ def install(net: nn.Module, path: str | Path) -> tuple[nn.Module, dict[str, Weig
     plain = {key: x for key, x in plain.items() if not key.endswith(_ACTIVATIONS)}
     plain |= {f"{layer}.weight": made.real for layer, made in weights.items()}
     for key, x in plain.items():
-        if key not in known or known[key].numel() != x.numel():
+        if key not in known or known[key].shape[:1] != x.shape[:1] or known[key].numel() != x.numel():
             found = "missing there" if key not in known else f"{list(known[key].shape)} there and {list(x.shape)} here"
             raise HwqError(f"tensors of {path} must be those of the model, not {key!r}, {found}")
         known[key].copy_(x.reshape(known[key].shape))
@@ -52,6 +53,7 @@ def install(net: nn.Module, path: str | Path) -> tuple[nn.Module, dict[str, Weig
 
 
 def _tensors(path: str | Path) -> dict[str, Tensor]:
+    check_file(path, "a safetensors file")
     try:
         with safe_open(path, "pt") as file:
             held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
@@ -79,12 +81,19 @@ def _layer(layer: str, held: dict[str, Tensor]) -> Weights:
         fmt, codes = _plain(layer, plain)
     else:
         raise HwqError(f"{layer!r} must have weight_packed or weight beside its weight_scale")
-    given = held[f"{layer}.weight_scale"].float()
+    return Weights(fmt, codes, _scales(layer, held[f"{layer}.weight_scale"].float(), *codes.shape))
+
+
+def _scales(layer: str, given: Tensor, rows: int, columns: int) -> Tensor:
+    """Scales [N, groups]: one for all, one a row, or of groups."""
     scale = given if given.dim() == 2 else given.reshape(-1, 1)
-    scale = scale.expand(len(codes), -1)
-    if codes.shape[1] % scale.shape[1]:
-        raise HwqError(f"groups of {layer!r} must divide {codes.shape[1]} weights evenly, not be {scale.shape[1]}")
-    return Weights(fmt, codes, scale)
+    if given.dim() > 2 or len(scale) not in (1, rows) or scale.shape[1] == 0:
+        raise HwqError(f"scales of {layer!r} must be 1, [{rows}] or [{rows}, groups], not {list(given.shape)}")
+    if columns == 0 or columns % scale.shape[1]:
+        raise HwqError(f"groups of {layer!r} must divide {columns} weights evenly, not be {scale.shape[1]}")
+    if not bool((scale.isfinite() & (scale > 0)).all()):
+        raise HwqError(f"scales of {layer!r} must be finite and above 0, not {float(scale.min()):.3g} among them")
+    return scale.expand(rows, -1)
 
 
 def _unpacked(layer: str, packed: Tensor, shape: Tensor | None) -> tuple[Format, Tensor]:
@@ -92,9 +101,11 @@ def _unpacked(layer: str, packed: Tensor, shape: Tensor | None) -> tuple[Format,
     if shape is None or packed.dim() != 2 or packed.dtype != torch.int32 or shape.numel() != 2:
         raise HwqError(f"{layer!r} must have int32 weight_packed of two axes and a weight_shape")
     rows, columns = (int(n) for n in shape)
-    bits = next((n for n in (4, 8) if packed.shape == (rows, -(-columns * n // _WORD))), None)
-    if bits is None:
-        raise HwqError(f"{layer!r} must pack 4 or 8 bits a weight, not {list(packed.shape)} for {[rows, columns]}")
+    fitting = [n for n in (4, 8) if packed.shape == (rows, -(-columns * n // _WORD))]
+    if len(fitting) != 1:  # one word has room for 4 of either
+        either = "more than 4 weights a row, to tell 4 bits from 8" if fitting else "4 or 8 bits a weight"
+        raise HwqError(f"{layer!r} must pack {either}, not {list(packed.shape)} for {[rows, columns]}")
+    (bits,) = fitting
     places = torch.arange(0, _WORD, bits)
     fields = (packed.long().unsqueeze(-1) >> places) & ((1 << bits) - 1)
     stored = fields.flatten(1)[:, :columns]
@@ -104,6 +115,8 @@ def _unpacked(layer: str, packed: Tensor, shape: Tensor | None) -> tuple[Format,
 
 
 def _plain(layer: str, weight: Tensor) -> tuple[Format, Tensor]:
+    if weight.dim() < 2:
+        raise HwqError(f"weights of {layer!r} must have two axes or more, not {list(weight.shape)}")
     if weight.dtype == torch.int8:
         return Int(8), weight.flatten(1).view(torch.uint8)
     if weight.dtype in _FLOATS:

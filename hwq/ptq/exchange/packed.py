@@ -21,6 +21,7 @@ from hwq.errors import HwqError
 from hwq.formats import Format, Int, pack_bits, parse_format, unpack_bits
 from hwq.ptq.call import Call
 from hwq.ptq.constants import MAX_SHIFT
+from hwq.ptq.exchange.files import check_file
 from hwq.ptq.graph import Node, Window
 from hwq.ptq.lower import Layer
 from hwq.ptq.quantized import QuantizedModel
@@ -58,6 +59,7 @@ def save(model: QuantizedModel, path: str | Path) -> None:
 
 def load(path: str | Path) -> QuantizedModel:
     """The model that `save` wrote, of this version or the one before."""
+    check_file(path, "a quantized model")
     try:
         with safe_open(path, "pt") as file:
             if any(key.endswith(".weight_scale") for key in file.keys()):  # noqa: SIM118 - not a mapping

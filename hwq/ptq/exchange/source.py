@@ -14,6 +14,7 @@ from onnx import helper, numpy_helper
 from onnx.checker import ValidationError
 
 from hwq.errors import HwqError
+from hwq.ptq.exchange.files import check_file
 from hwq.ptq.exchange.stored import Kind
 
 __all__ = ["Op", "Source", "read"]
@@ -58,6 +59,7 @@ class Source:
 
 def read(path: str | Path) -> Source:
     """The graph of an ONNX file."""
+    check_file(path, "an ONNX file")
     try:
         return _source(path, onnx.load(path).graph)
     except HwqError:

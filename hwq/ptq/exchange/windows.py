@@ -26,14 +26,22 @@ def kernel(op: Op, shape: tuple[int, ...]) -> Window:
     size = op.get("kernel_shape", None) or shape
     if len(size) != 2:
         raise HwqError(f"{op.kind} at {op.output!r} must have rows and columns, not {len(size)} axes")
-    return Window(pair(size), pair(op.get("strides", [1, 1])), dilation=pair(op.get("dilations", [1, 1])))
+    if len(shape) == 2 and pair(size) != pair(shape):
+        raise HwqError(f"the kernel of {op.kind} at {op.output!r} must be that of its weights, not {list(size)}")
+    window = Window(pair(size), pair(op.get("strides", [1, 1])), dilation=pair(op.get("dilations", [1, 1])))
+    if min(*window.stride, *window.dilation) < 1:
+        raise HwqError(f"steps of {op.kind} at {op.output!r} must be 1 or more, not {list(window.stride)}")
+    return window
 
 
 def _pads(op: Op, window: Window, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Padding (top, left, bottom, right) of a value of `shape`, as it is written or as `auto_pad` asks for it."""
     mode = op.get("auto_pad", "NOTSET")
     if mode in ("NOTSET", "VALID"):
-        top, left, bottom, right = (int(n) for n in op.get("pads", [0, 0, 0, 0]))
+        pads = [int(n) for n in op.get("pads", [0, 0, 0, 0])]
+        if len(pads) != 4 or min(pads) < 0:
+            raise HwqError(f"pads of {op.kind} at {op.output!r} must be four numbers of 0 or more, not {pads}")
+        top, left, bottom, right = pads
         return top, left, bottom, right
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
         raise HwqError(f"auto_pad of {op.kind} at {op.output!r} must be NOTSET, VALID or SAME_..., not {mode!r}")

@@ -137,7 +137,8 @@ class _Trained:
     @classmethod
     def of(cls, unit: Unit, layer: Layer, how: Reconstruct) -> _Trained:
         assert layer.datapath is not None
-        start, weight = unit.solved[layer.name], unit.graph.state[layer.name, "weight"]
+        start = unit.solved[layer.name]
+        weight = unit.graph.state[layer.name, "weight"] if start.real is None else start.real
         one_gain = start.mul is None and start.unit is None  # one scale for all classes
         x = weight.double() / _rows(start.weight_scale, weight)
         soft = SOFT[how.soft](x, layer.datapath.mac.w, one_gain)

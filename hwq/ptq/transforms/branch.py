@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from hwq.errors import HwqError
 from hwq.ptq.compensate import svd_branch
 from hwq.ptq.graph import WEIGHTED, Graph, Node, Window
 from hwq.ptq.lower import Layer
@@ -30,6 +31,8 @@ def branch(rank: int = 8, turns: int = 0, weights: str = "fpcs") -> Transform:
     def rewrite(graph: Graph, images: Tensor, layers: tuple[Layer, ...]) -> Graph:
         by_name = {layer.name: layer for layer in layers}
         names = [node.name for node in graph.nodes if node.op in WEIGHTED]
+        if twice := [name for name in names if f"{name}:down" in names]:
+            raise HwqError(f"{twice[0]!r} must have one branch, not two; leave one of lorc and svd-branch out")
         for name in names[1:-1]:
             thin = 2 * rank <= min(graph.state[name, "weight"].flatten(1).shape)
             graph = _branched(graph, graph[name], by_name[name]) if thin and graph[name].window.groups == 1 else graph

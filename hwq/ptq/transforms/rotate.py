@@ -63,10 +63,10 @@ def _rotated(graph: Graph, stream: Stream, matrix: Tensor) -> Graph:
         weight = state[name, "weight"]
         turned = torch.tensordot(weight.double(), matrix, dims=([1], [0])).movedim(-1, 1)
         state[name, "weight"] = turned.to(weight.dtype)
-    for name, axis in stream.constants:
-        value = state[name, "value"]
+    for name, port, axis in stream.constants:
+        value = state[name, port]
         turned = torch.tensordot(value.double(), matrix, dims=([axis], [0])).movedim(-1, axis)
-        state[name, "value"] = turned.to(value.dtype)
+        state[name, port] = turned.to(value.dtype)
     return Graph(graph.nodes, state)
 
 

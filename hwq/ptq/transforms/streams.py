@@ -19,14 +19,15 @@ _NORMS = ("layer_norm", "rms_norm")
 class Stream:
     """All values in one basis of `width` channels, joined by sums, moves, means over places and bare norms.
 
-    `writers` are layers that make a part of it, `readers` those that read it, `constants` are (name, axis of the
-    channels). `centred` are layer norms in it, which must be told from RMS norms: they take off a mean.
+    `writers` are layers that make a part of it, `readers` those that read it, `constants` are numbers that join it,
+    tables of embeddings among them, as (name, port, axis of the channels). `centred` are layer norms in it, which must
+    be told from RMS norms: they take off a mean.
     """
 
     width: int
     writers: tuple[str, ...]
     readers: tuple[str, ...]
-    constants: tuple[tuple[str, int], ...]
+    constants: tuple[tuple[str, str, int], ...]
     centred: tuple[str, ...]
 
 
@@ -55,6 +56,10 @@ def _is_norm(node: Node) -> bool:
     return node.call is not None and node.op == "host" and node.call.name in _NORMS
 
 
+def _is_table(node: Node) -> bool:
+    return node.call is not None and node.op == "host" and node.call.name == "embedding"
+
+
 def _grow(graph: Graph, axes: dict[str, int]) -> None:
     """Add what must share the basis of the values in `axes` {name: axis of the channels}, to the end."""
     waiting = list(axes)
@@ -77,7 +82,9 @@ def _joined(graph: Graph, node: Node, axes: dict[str, int]) -> dict[str, int]:
     if node.op in WEIGHTED:
         _check_layer(graph, node, axes)
         return {}
-    if node.op == "constant":
+    if _is_table(node) and node.name in axes and axes[node.name] != len(node.shape) - 1:
+        raise _ObstacleError(f"one that {node.name!r} writes along another axis")
+    if node.op == "constant" or _is_table(node):
         return {}
     if _is_norm(node):
         _check_norm(graph, node)
@@ -133,16 +140,17 @@ def _stream(graph: Graph, axes: dict[str, int]) -> Stream:
             if node.inputs[0] in raw:
                 raise _ObstacleError(f"one that {node.name!r} reads with its mean")
     writers = tuple(node.name for node in nodes if node.op in WEIGHTED)
-    constants = tuple((node.name, axes[node.name]) for node in nodes if node.op == "constant")
+    constants = [(node.name, "value", axes[node.name]) for node in nodes if node.op == "constant"]
+    constants += [(node.name, "weight", 1) for node in nodes if _is_table(node)]
     width = graph[nodes[0].name].shape[axes[nodes[0].name]]
-    return Stream(width, writers, tuple(node.name for node in readers), constants, centred)
+    return Stream(width, writers, tuple(node.name for node in readers), tuple(constants), centred)
 
 
 def _raw(graph: Graph, nodes: list[Node]) -> set[str]:
     """Values of a stream that no norm has brought to a mean of 0."""
     raw: set[str] = set()
     for node in nodes:
-        made = node.op in WEIGHTED or node.op == "constant"
+        made = node.op in WEIGHTED or node.op == "constant" or _is_table(node)
         if made or (not _is_norm(node) and any(name in raw for name in node.inputs)):
             raw.add(node.name)
     return raw
@@ -154,8 +162,8 @@ def without_means(graph: Graph, stream: Stream) -> Graph:
     for name in stream.writers:
         for port in ("weight", "bias"):
             state[name, port] = _centred(state[name, port], 0)
-    for name, axis in stream.constants:
-        state[name, "value"] = _centred(state[name, "value"], axis)
+    for name, port, axis in stream.constants:
+        state[name, port] = _centred(state[name, port], axis)
     return Graph(tuple(_rms(node) if node.name in stream.centred else node for node in graph.nodes), state)
 
 
