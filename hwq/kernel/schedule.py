@@ -1,0 +1,46 @@
+"""When things happen in a kernel, and how many cycles a layer takes: the one place rtl, sim and costmodel look.
+
+A layer takes
+
+    3 (its descriptor is read) + results * beats (a beat a cycle, without a pause) + drain
+
+cycles; the drain, until its last result is stored, is that of the longest way: the memory, the units, the epilogue, the
+join and its register. Layers do not overlap, images do: one enters while another is computed and results leave.
+"""
+
+from __future__ import annotations
+
+from hwq.datapath import Plan
+from hwq.datapath.schedule import output_depth, pe_depth
+from hwq.kernel.blocks import join
+from hwq.kernel.program import Layer, Program
+
+__all__ = ["FETCH", "drain", "join_depth", "layer_cycles", "program_cycles", "utilisation"]
+
+FETCH = 3  # cycles from the choice of a layer to its first beat
+
+
+def join_depth(plan: Plan) -> int:
+    """Cycles from a layer's result to the sum with another value."""
+    return join(plan.dp.mac, plan.dp.cuts).depth + 1
+
+
+def drain(plan: Plan) -> int:
+    """Cycles from a layer's last beat to the first of the next one's `FETCH`."""
+    return 1 + pe_depth(plan.dp) + output_depth(plan.dp) + join_depth(plan) + 1
+
+
+def layer_cycles(plan: Plan, layer: Layer) -> int:
+    """Cycles of a layer, without waiting for an image or for results to be taken."""
+    return FETCH + layer.results * layer.beats + drain(plan)
+
+
+def program_cycles(plan: Plan, program: Program) -> int:
+    """Cycles of an image, where images follow one another."""
+    return sum(layer_cycles(plan, layer) for layer in program.layers)
+
+
+def utilisation(plan: Plan, program: Program, macs: int) -> float:
+    """The share of the multipliers' cycles that `macs` products of an image need."""
+    array = plan.dp.array
+    return macs / (program_cycles(plan, program) * array.cols * array.lanes)

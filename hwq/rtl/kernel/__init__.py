@@ -1,0 +1,5 @@
+"""Verilog of a streaming kernel: its units from a datapath's plan, memories, addresses and streams around them."""
+
+from hwq.rtl.kernel.top import KernelTop
+
+__all__ = ["KernelTop"]
