@@ -13,7 +13,6 @@ from hwq.compiler.engine import engine
 from hwq.compiler.passes import KEEPS, Pass, passes
 from hwq.compiler.places import places
 from hwq.datapath import Datapath, Plan
-from hwq.datapath.clocking import cuts_for
 from hwq.datapath.operand import zero_code
 from hwq.errors import HwqError
 from hwq.kernel import Codes, Entry, Join, Kernel, Program, as_words, program_cycles, units, utilisation
@@ -63,12 +62,13 @@ class Compiled:
     def expected(self, images: Tensor) -> list[list[Codes]]:
         """Of each image and pass, the words [n, lanes] that are stored, by the exact evaluator."""
         stored = {step.name: at for at, step in enumerate(self.steps)}
+        zero = zero_code(self.kernel.datapath.mac.a) or 0
         found: list[list[Codes]] = [[np.empty(0)] * len(stored) for _ in images]
         for layer, codes in self.network.walk_exact(images):
             if layer.name in stored:
                 for image, one in enumerate(codes):
                     shaped = np.asarray(one).reshape(_shape(layer))
-                    found[image][stored[layer.name]] = as_words(shaped, self.kernel.lanes)
+                    found[image][stored[layer.name]] = as_words(shaped, self.kernel.lanes, zero)
         return found
 
 
@@ -86,10 +86,11 @@ def compile_network(
     steps = passes(network)
     products = [layer for step in steps for layer in (step.product, step.total) if layer is not None]
     dp = engine(products, lanes, cuts)
-    dp = dp if clock is None else cuts_for(dp, device, clock)
+    plan = units(dp, device, clock)
+    dp = plan.dp
     maker = _Maker(network, steps, dp)
     program = Program(maker.entry, tuple(maker.layers()))
-    return Compiled(network, steps, Kernel.of(dp, program), program, units(dp, device))
+    return Compiled(network, steps, Kernel.of(dp, program), program, plan)
 
 
 def _shape(layer: Layer) -> tuple[int, int, int]:

@@ -17,7 +17,7 @@ from hwq.datapath.elements import OPERAND, Element, element
 from hwq.datapath.hard import MULTIPLIERS, Multiplier, Whole, block_operands, check_block, find_block
 from hwq.datapath.operand import Operand, operands, zero_code
 from hwq.datapath.schedule import behind, doubled, pe_depth, tile
-from hwq.datapath.stages import output_stages, pe_stages
+from hwq.datapath.stages import output_stages, pe_stages, row_cut
 from hwq.datapath.structure import Datapath
 from hwq.datapath.tiles import side_by_side, spacing
 from hwq.datapath.variants import BLOCKS, CELLS, TILES, product_form
@@ -244,7 +244,7 @@ def _epilogue(dp: Datapath, overlapping: bool) -> Block:
     mac, now, given = dp.mac, _state(dp), steps.parameters(dp.mac)
     code = steps.finish(mac, now, given)
     following = steps.reseeded(given) if steps.SEED in given else None
-    cuts = tuple(c for c in dp.cuts if c in output_stages(mac))
+    cuts = tuple(row_cut(c) for c in dp.cuts if c in output_stages(mac))
     still = {name: behind(dp) * (name in SCALES) if overlapping else None for name in PARAMETERS}
     words = tuple((word, still.get(name, 0)) for name, word in (*now.words.items(), *given.items()))
     return _output_block(words, code, following, cuts, mac.output.bits)

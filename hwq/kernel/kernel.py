@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,6 +81,18 @@ class Kernel:
             max(*reach, *counts),
         )
 
+    def __str__(self) -> str:
+        entry = self.entry
+        image = f"{entry.channels}x{entry.height}x{entry.width}"
+        windows = f" taps={entry.taps},{entry.padding},{entry.stride}" if entry.taps > 1 else ""
+        memories = f"banks={','.join(map(str, self.depths))} weights={self.weights} scales={self.scales}"
+        return f"{self.datapath.parametric()} image={image}{windows} {memories} layers={self.layers} span={self.span}"
+
+    @property
+    def top(self) -> str:
+        """The name of the kernel's hardware: its text's digest, so that no two kernels share one."""
+        return f"hwq_{hashlib.sha256(str(self).encode()).hexdigest()[:10]}"
+
     @property
     def lanes(self) -> int:
         """Channels of a word."""
@@ -104,6 +117,16 @@ class Kernel:
     def scale_word(self) -> int:
         """Bits of the parameters of a word of results."""
         return self.lanes * sum(self.parameters.values())
+
+    @property
+    def memory_bits(self) -> dict[str, int]:
+        """The bits of each memory."""
+        return {
+            "values": sum(self.depths) * self.word,
+            "weights": self.weights * self.weight_word,
+            "scales": self.scales * self.scale_word,
+            "layers": self.layers * self.descriptor,
+        }
 
     @property
     def address(self) -> int:

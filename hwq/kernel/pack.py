@@ -142,13 +142,13 @@ def beats(kernel: Kernel, program: Program) -> list[tuple[int, bool]]:
     return [*found, (MEMORIES.index("run") << MEMORY_AT, False), (1, True)]
 
 
-def as_words(codes: Codes, lanes: int) -> Codes:
-    """Codes [channels, height, width] of a tensor as its words [height * width * words, lanes], filled up with code 0.
+def as_words(codes: Codes, lanes: int, zero: int = 0) -> Codes:
+    """Codes [channels, height, width] of a tensor as its words [height * width * words, lanes].
 
-    For formats whose zero is not code 0 the missing channels are of no consequence: their weights are zero.
+    Channels that only fill a word have the code `zero`.
     """
     channels, height, width = codes.shape
     words = -(-channels // lanes)
-    filled = np.zeros((words * lanes, height, width), codes.dtype)
+    filled = np.full((words * lanes, height, width), zero, codes.dtype)
     filled[:channels] = codes
     return filled.transpose(1, 2, 0).reshape(-1, lanes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from hwq.rtl.hard import PRIMITIVES, model
 from hwq.rtl.modules import Port
 from hwq.rtl.project import project
 
-__all__ = ["Manifest", "emit", "sources"]
+__all__ = ["MODELS", "Manifest", "blocks", "emit", "publish", "sources"]
 
 _FILE = "manifest.json"
 MODELS = "models/"
@@ -112,22 +112,37 @@ def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: floa
     chosen = plan(dp, device, clock)
     modules, texts = _written(chosen)
     top, text = next(iter(modules)), chosen.dp.parametric()
-    models = {f"{MODELS}{name}.v": model(name) for name in _blocks(chosen)}
+    models = {f"{MODELS}{name}.v": model(name) for name in blocks(chosen)}
     around = models | project(text, device, top, list(texts), list(models), clock)
-    _remove(folder, {*texts, *around})
-    manifest = Manifest(
-        datapath=text,
-        device=device,
-        version=version("hwq"),
-        top=top,
-        modules=modules,
-        latency=chosen.dp.latency,
-        interval=tile_cycles(chosen.dp, 1, 1) - 1,
-        files=write_files(folder, texts),
-        project=write_files(folder, around),
+    return publish(
+        folder,
+        Manifest(
+            datapath=text,
+            device=device,
+            version=version("hwq"),
+            top=top,
+            modules=modules,
+            latency=chosen.dp.latency,
+            interval=tile_cycles(chosen.dp, 1, 1) - 1,
+            files=texts,
+            project=around,
+        ),
     )
+
+
+def publish(folder: str | Path, written: Manifest) -> Manifest:
+    """Write the files of a manifest that has their texts instead of digests, and the manifest with the digests."""
+    _remove(folder, {*written.files, *written.project})
+    manifest = replace(written, files=write_files(folder, written.files), project=write_files(folder, written.project))
     manifest.save(folder)
     return manifest
+
+
+def blocks(chosen: Plan) -> list[str]:
+    """The names of the blocks and cells of its device that a design instantiates."""
+    cells = [cell for block in chosen.blocks.values() for cell in block.cells]
+    found = {cell.attr.block.name for cell in cells if isinstance(cell.attr, Hard)}
+    return sorted(found.union(*(PRIMITIVES.get(cell.op, ()) for cell in cells)))
 
 
 def sources(
@@ -135,13 +150,6 @@ def sources(
 ) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
     """(ports of every module, the top first; Verilog by file name) of a datapath."""
     return _written(plan(dp, device, clock))
-
-
-def _blocks(chosen: Plan) -> list[str]:
-    """The names of the blocks and cells of its device that a design instantiates."""
-    cells = [cell for block in chosen.blocks.values() for cell in block.cells]
-    blocks = {cell.attr.block.name for cell in cells if isinstance(cell.attr, Hard)}
-    return sorted(blocks.union(*(PRIMITIVES.get(cell.op, ()) for cell in cells)))
 
 
 def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
