@@ -69,29 +69,30 @@ def ran(
 
 
 @pytest.mark.parametrize(
-    ("text", "lanes", "cuts", "stalls"),
+    ("text", "lanes", "cuts", "stalls", "share"),
     [
-        (INT4, 4, CUTS, False),
-        (INT4, 4, CUTS, True),
-        (INT4, 16, (), False),
-        (INT4, 3, ("mul", "bias", "requant2", "requant5", "requant"), True),
-        ("fp8_e4m3*fp8_e4m3 ->fp8_e4m3[bias,requant]", 4, ("unpack", "mul", "align", "bias", "requant"), False),
-        ("fp8_e4m3*fp4_e2m1 ->fp8_e4m3[bias,requant]", 4, ("mul", "requant"), False),
-        ("int8*ternary ->int8[bias,requant]", 5, ("mul",), False),
-        ("int4*int4 ->int4[bias,requant]", 4, ("bias",), False),
-        ("uint(8,zp=128)*int8 ->uint(8,zp=128)[bias,requant]", 4, CUTS, True),
+        (INT4, 4, CUTS, False, 1),
+        (INT4, 4, CUTS, True, 2),
+        (INT4, 4, CUTS, False, 4),
+        (INT4, 16, (), False, 8),
+        (INT4, 3, ("mul", "bias", "requant2", "requant5", "requant"), True, 3),
+        ("fp8_e4m3*fp8_e4m3 ->fp8_e4m3[bias,requant]", 4, ("unpack", "mul", "align", "bias", "requant"), False, 2),
+        ("fp8_e4m3*fp4_e2m1 ->fp8_e4m3[bias,requant]", 4, ("mul", "requant"), False, 1),
+        ("int8*ternary ->int8[bias,requant]", 5, ("mul",), False, 1),
+        ("int4*int4 ->int4[bias,requant]", 4, ("bias",), False, 2),
+        ("uint(8,zp=128)*int8 ->uint(8,zp=128)[bias,requant]", 4, CUTS, True, 1),
     ],
 )
 def test_every_word_and_cycle_of_a_network(
-    tmp_path: Path, text: str, lanes: int, cuts: tuple[str, ...], stalls: bool
+    tmp_path: Path, text: str, lanes: int, cuts: tuple[str, ...], stalls: bool, share: int
 ) -> None:
-    compiled = compile_network(small(text), lanes, "ecp5", cuts=cuts)
+    compiled = compile_network(small(text), lanes, "ecp5", cuts=cuts, share=share)
     report = ran(compiled, images(3), tmp_path, stalls=stalls)
     words = sum(layer.results for layer in compiled.program.layers)
     assert (report.first_mismatch, report.mismatches) == ("", 0)
     assert report.compared == 3 * (words + compiled.program.layers[-1].results)
     assert [took for _, took, _ in report.layers] == [
-        layer_cycles(compiled.plan, layer) for layer in compiled.program.layers if not stalls
+        layer_cycles(compiled.plan, layer, share) for layer in compiled.program.layers if not stalls
     ]
     assert report.ok
 

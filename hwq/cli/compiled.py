@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,9 @@ Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Whe
 Text = Annotated[str, typer.Option("--datapath", metavar="DP", help="Of every layer of MODEL; requantizes to its a.")]
 Recipe = Annotated[str, typer.Option("--recipe", metavar="R", help="How MODEL is quantized.")]
 Lanes = Annotated[int, typer.Option("--lanes", metavar="L", help="L channels of L products a cycle, 2 to 64.")]
+Share = Annotated[
+    int | None, typer.Option("--share", metavar="N", help="Columns that an epilogue serves: 4, or as L allows.")
+]
 Cut = Annotated[str, typer.Option("--cut", metavar="STAGES", help="Registers after these stages, if no --clock does.")]
 Images = Annotated[int, typer.Option("--images", metavar="N", help="Test images of the bench; of codes, noise.")]
 
@@ -47,6 +51,7 @@ def compile_(
     datapath: Text = DATAPATH,
     recipe: Recipe = RECIPE,
     lanes: Lanes = 16,
+    share: Share = None,
     device: Annotated[str, TARGET] = "ecp5",
     clock: Clock = None,
     cut: Cut = "mul,bias,requant",
@@ -64,7 +69,7 @@ def compile_(
         raise HwqError(f"--lanes must be 2 to 64, not {lanes}")
     network, samples = _quantized(model, datapath, recipe, calibration, images)
     cuts = () if clock is not None else tuple(stage for stage in cut.split(",") if stage)
-    compiled = compile_network(network, lanes, device, clock, cuts)
+    compiled = compile_network(network, lanes, device, clock, cuts, share or math.gcd(lanes, 4))
     report = _written(compiled, folder, samples, clock)
     if as_json:
         show(report)
@@ -112,7 +117,7 @@ def _written(compiled: Compiled, folder: Path, samples: Tensor, clock: float | N
             "name": layer.name,
             "results": layer.results,
             "beats": layer.beats,
-            "cycles": layer_cycles(compiled.plan, layer),
+            "cycles": layer_cycles(compiled.plan, layer, compiled.kernel.share),
             "adds": step.other,
             "kernel": list(layer.kernel),
             "target": "results" if layer.target is None else f"bank {layer.target.bank} at {layer.target.base}",

@@ -43,7 +43,7 @@ class Compiled:
     @property
     def cycles(self) -> int:
         """Cycles from image to image."""
-        return program_cycles(self.plan, self.program)
+        return program_cycles(self.plan, self.program, self.kernel.share)
 
     @property
     def utilisation(self) -> float:
@@ -51,7 +51,7 @@ class Compiled:
         sums = {step.total.name for step in self.steps if step.total is not None}
         layers = [layer for layer in self.network.layers if layer.datapath is not None and layer.name not in sums]
         macs = sum(m * n * k for layer in layers for m, n, k in self.network.graph.products(layer.node))
-        return utilisation(self.plan, self.program, macs)
+        return utilisation(self.plan, self.program, macs, self.kernel.share)
 
     def images(self, images: Tensor) -> list[Codes]:
         """The codes [channels, height, width] that the kernel is given of images [N, ...]."""
@@ -78,10 +78,11 @@ def compile_network(
     device: str = "portable",
     clock: float | None = None,
     cuts: tuple[str, ...] = (),
+    share: int = 1,
 ) -> Compiled:
     """The smallest kernel of `lanes` channels by `lanes` products a cycle that runs a network, and what it runs.
 
-    `clock` in MHz picks the cuts, as `hwq.datapath.plan` does; `cuts` are taken by hand.
+    An epilogue serves `share` columns. `clock` in MHz picks the cuts, as `hwq.datapath.plan` does; `cuts` else.
     """
     steps = passes(network)
     products = [layer for step in steps for layer in (step.product, step.total) if layer is not None]
@@ -90,7 +91,7 @@ def compile_network(
     dp = plan.dp
     maker = _Maker(network, steps, dp)
     program = Program(maker.entry, tuple(maker.layers()))
-    return Compiled(network, steps, Kernel.of(dp, program), program, plan)
+    return Compiled(network, steps, Kernel.of(dp, program, share), program, plan)
 
 
 def _shape(layer: Layer) -> tuple[int, int, int]:

@@ -37,7 +37,7 @@ def _blocks(datapath: Datapath, device: str) -> dict[str, Block]:
 
 @lru_cache(maxsize=256)
 def rectifier(fmt: Format) -> Block:
-    """A code -> the same, or under `relu` that of zero where its value is not above zero. NaN stays."""
+    """A code -> the same, or under `relu` that of zero where it has a sign, -0 too. NaN stays."""
     low = Lowering("rectifier")
     for word in (fmt.code_word, _RELU):
         low.input(word)
@@ -48,8 +48,7 @@ def rectifier(fmt: Format) -> Block:
 def rectified(fmt: Format) -> Word:
     """The text of `rectifier`, of the words `code` and `relu`."""
     u = fmt.unpack(fmt.code_word)
-    cut = _RELU & (const(1) - u.nan) & (u.neg | (u.mag.eq(0) & (const(1) - u.inf)))
-    return mux(cut, fmt.pack(Unpacked.of(const(0)), fmt.lsb, "rne"), fmt.code_word)
+    return mux(_RELU & (const(1) - u.nan) & u.neg, fmt.pack(Unpacked.of(const(0)), fmt.lsb, "rne"), fmt.code_word)
 
 
 @lru_cache(maxsize=256)

@@ -32,7 +32,8 @@ class Kernel:
     """`datapath` is that of one word of results: `@1xLxL/tree use=load`, L channels of L products a cycle.
 
     `depths` are the words of each bank, `weights`, `scales` and `layers` those of the other memories; `span` is the
-    largest number of a descriptor's counters and coordinates.
+    largest number of a descriptor's counters and coordinates. An epilogue, and an adder of a join, serves `share`
+    columns, one a cycle, so that a word of results takes as many cycles at least.
     """
 
     datapath: Datapath
@@ -42,8 +43,11 @@ class Kernel:
     scales: int
     layers: int
     span: int
+    share: int = 1
 
     def __post_init__(self) -> None:
+        if self.share < 1 or self.lanes % self.share:
+            raise HwqError(f"an epilogue must serve a number of columns that divides {self.lanes}, not {self.share}")
         dp, array = self.datapath, self.datapath.array
         if array.dataflow != "tree" or array.rows != 1 or array.cols != array.lanes or "load" not in dp.uses:
             raise HwqError(f"a kernel's datapath must be @1xLxL/tree use=load, L lanes and columns, not {dp}")
@@ -55,7 +59,7 @@ class Kernel:
             raise HwqError(f"a kernel's operands must have a code of zero, not {dp}")
 
     @classmethod
-    def of(cls, datapath: Datapath, program: Program) -> Kernel:
+    def of(cls, datapath: Datapath, program: Program, share: int = 1) -> Kernel:
         """The smallest kernel for a program."""
         depths = [0] * BANKS
         for layer in program.layers:
@@ -76,17 +80,20 @@ class Kernel:
             program.entry,
             tuple(depths),
             sum(len(layer.weight_words) for layer in program.layers),
-            sum(layer.words for layer in program.layers),
+            sum(layer.words for layer in program.layers) * share,
             len(program.layers),
             max(*reach, *counts),
+            share,
         )
 
     def __str__(self) -> str:
         entry = self.entry
         image = f"{entry.channels}x{entry.height}x{entry.width}"
         windows = f" taps={entry.taps},{entry.padding},{entry.stride}" if entry.taps > 1 else ""
+        share = f" share={self.share}" if self.share > 1 else ""
         memories = f"banks={','.join(map(str, self.depths))} weights={self.weights} scales={self.scales}"
-        return f"{self.datapath.parametric()} image={image}{windows} {memories} layers={self.layers} span={self.span}"
+        text = f"{self.datapath.parametric()} image={image}{windows} {memories} layers={self.layers}"
+        return f"{text} span={self.span}{share}"
 
     @property
     def top(self) -> str:
@@ -115,8 +122,8 @@ class Kernel:
 
     @property
     def scale_word(self) -> int:
-        """Bits of the parameters of a word of results."""
-        return self.lanes * sum(self.parameters.values())
+        """Bits of the parameters that a cycle takes: those of one column of each epilogue."""
+        return self.lanes // self.share * sum(self.parameters.values())
 
     @property
     def memory_bits(self) -> dict[str, int]:
@@ -158,6 +165,7 @@ class Kernel:
             **dict.fromkeys(flags, 1),
             **dict.fromkeys(("source", "target", "other_bank"), bank),
             **dict.fromkeys(counters, count),
+            "last_scale": max(1, (self.scales - 1).bit_length()),
             **dict.fromkeys(coordinates, place),
             **dict.fromkeys(steps, self.address),
             "weights": max(1, (self.weights - 1).bit_length()),

@@ -40,7 +40,8 @@ def _scales(kernel: Kernel, program: Program) -> list[int]:
     each = sum(widths)
     found = []
     for layer in program.layers:
-        for word in layer.parameters.reshape(layer.words, kernel.lanes, len(widths)):
+        columns = layer.parameters.reshape(layer.words, -1, kernel.share, len(widths))
+        for word in columns.transpose(0, 2, 1, 3).reshape(layer.words * kernel.share, -1, len(widths)):
             found.append(joined((_side_by_side(row, widths) for row in word), each))
     return found
 
@@ -64,7 +65,7 @@ def descriptors(kernel: Kernel, program: Program) -> list[int]:
             "frees": at == program.last_look,
             "last": at == len(program.layers) - 1,
         }
-        weights, scales = weights + len(layer.weight_words), scales + layer.words
+        weights, scales = weights + len(layer.weight_words), scales + layer.words * kernel.share
         words.append(sum(_fitting(layer, kernel, name, int(value)) for name, value in values.items()))
     return words
 
@@ -95,6 +96,7 @@ def _descriptor(kernel: Kernel, layer: Layer) -> dict[str, int]:
         "last_kx": cols - 1,
         "last_ky": rows - 1,
         "last_result": layer.words - 1,
+        "last_scale": layer.words * kernel.share - 1,
         "last_x": layer.width - 1,
         "last_y": layer.height - 1,
         "height": source.height,

@@ -127,7 +127,7 @@ def check(folder: Path, kernel: Kernel, plan: Plan, program: Program) -> KernelR
         first = f"{len(came)} words were stored and {len(sent)} left, {len(due)} and {len(leaves)} are expected"
     images = len(due) // sum(layer.results for layer in program.layers)
     stalls = "STALLS" in (folder / "bench.f").read_text(encoding="utf-8")
-    layers = () if stalls or lost else _cycles(folder, plan, program, images)
+    layers = () if stalls or lost else _cycles(folder, plan, program, images, kernel.share)
     return KernelReport(images, len(due) + len(leaves), len(wrong) + lost, first, layers)
 
 
@@ -143,9 +143,9 @@ def _named(kernel: Kernel, program: Program, came: str, due: str, at: int) -> st
     return f"{where}: {codes[0]} came in {program.layers[int(layer)].name}, {codes[1]} is expected"
 
 
-def _cycles(folder: Path, plan: Plan, program: Program, images: int) -> tuple[tuple[str, int, int], ...]:
+def _cycles(folder: Path, plan: Plan, program: Program, images: int, share: int) -> tuple[tuple[str, int, int], ...]:
     """Of the last image, each layer's cycles and those of the schedule."""
     done = [0, *(int(line) for line in (folder / "cycles.txt").read_text().split())]
     first = (images - 1) * len(program.layers)
     took = [after - before for before, after in zip(done[first:], done[first + 1 :], strict=False)]
-    return tuple((x.name, cycles, layer_cycles(plan, x)) for x, cycles in zip(program.layers, took, strict=True))
+    return tuple((x.name, cycles, layer_cycles(plan, x, share)) for x, cycles in zip(program.layers, took, strict=True))

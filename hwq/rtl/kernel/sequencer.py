@@ -37,8 +37,9 @@ def sequencer(kernel: Kernel, plan: Plan, name: str) -> Leaf:
 
     def lines() -> Iterator[str]:
         yield from (wire(f"d_{field.name}", field.width, _of(field.name, kernel)) for field in fields.values())
+        yield from (wire(f"at_{loop}", 1) for loop in LOOPS)
         yield ""
-        yield from _states(index, drain(plan), kernel)
+        yield from _states(index, drain(plan, kernel.share), kernel)
         yield ""
         yield "  // loops, the first one the innermost: each goes on where all inside it are at their ends"
         yield from _loops(fields["last_word"].width)
@@ -63,7 +64,11 @@ def _states(index: int, cycles: int, kernel: Kernel) -> Iterator[str]:
     yield f"  reg {bus(bits)}left;"
     yield f"  reg {bus(index)}layer;"
     yield wire("sets", 1, "begin_state & (ready | ~d_waits)")
-    yield wire("goes", 1, "run_state & (room | ~d_streams)")
+    yield from [wire("goes", 1)]
+    if kernel.share > 1:
+        yield from _spaced(kernel.share)
+    free = " & (free | ~at_ky)" * (kernel.share > 1)
+    yield assigned("goes", f"run_state & (room | ~d_streams){free}")
     yield wire("over", 1, "goes & at_y")
     yield wire("done", 1, f"drain_state & left == {bits}'d0")
     yield "  always @(posedge clk)"
@@ -89,12 +94,21 @@ def _states(index: int, cycles: int, kernel: Kernel) -> Iterator[str]:
     yield assigned("closes", "over")
 
 
+def _spaced(share: int) -> Iterator[str]:
+    """`free` where the epilogues are done with the columns of the result before: a result ends no earlier."""
+    bits = share.bit_length()
+    yield f"  reg {bus(bits)}since; // cycles until they are"
+    yield wire("free", 1, f"since == {bits}'d0")
+    yield f"  always @(posedge clk) if (rst) since <= {bits}'d0; else if (goes & at_ky) since <= {bits}'d{share - 1};"
+    yield f"    else if (~free) since <= since - {bits}'d1;"
+
+
 def _loops(bits: int) -> Iterator[str]:
     """A counter a loop. `at_<loop>`: it and all inside it are at their ends."""
     inside = ""
     for loop, last in LOOPS.items():
         yield f"  reg {bus(bits)}{loop};"
-        yield wire(f"at_{loop}", 1, f"{inside}{loop} == d_{last}")
+        yield assigned(f"at_{loop}", f"{inside}{loop} == d_{last}")
         start = f"if (sets | at_{loop} & goes) {loop} <= {bits}'d0"
         goes = f"goes & {inside.removesuffix(' & ')}" if inside else "goes"
         yield f"  always @(posedge clk) {start}; else if ({goes}) {loop} <= {loop} + {bits}'d1;"

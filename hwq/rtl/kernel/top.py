@@ -208,6 +208,7 @@ class KernelTop:
         yield from register("enters_last", 1, "ends", ALWAYS)
         yield wire("scale", kernel.scale_word)
         yield wire("next_scale", 1)
+        yield wire("starts", 1)
         yield wire("comes", 1)
         yield wire("made", kernel.word)
         pins = {"first": "enters_first", "ends": "enters_last", "a": "source_word", "w": "weight_word", "word": "made"}
@@ -215,7 +216,7 @@ class KernelTop:
         yield from self._scale()
         yield wire("joined", 1)
         yield wire("sum_word", kernel.word)
-        pins = {"relu": "d_join_relu", FIRST: "made", OTHER: "other_word", "word": "sum_word"}
+        pins = {"comes": "starts", "relu": "d_join_relu", FIRST: "made", OTHER: "other_word", "word": "sum_word"}
         for name in (f"weight_{FIRST}", f"weight_{OTHER}"):
             field = kernel.fields[name.replace("weight_", "join_")]
             pins[name] = part("descriptor", field.at, field.width, kernel.descriptor)
@@ -227,8 +228,8 @@ class KernelTop:
     def _scale(self) -> Iterator[str]:
         """The address of a sum's parameters: word after word of a window's results, then from the first on again."""
         kernel = self.kernel
-        bits, count = kernel.fields["scales"].width, kernel.fields["last_result"].width
-        field = kernel.fields["last_result"]
+        field = kernel.fields["last_scale"]
+        bits, count = kernel.fields["scales"].width, field.width
         last = part("descriptor", field.at, field.width, kernel.descriptor)
         yield f"  reg {bus(count)}scale_left;"
         yield f"  reg {bus(bits)}scale_at;"
@@ -248,7 +249,7 @@ class KernelTop:
         yield assigned("stores", "d_joins ? joined : comes")
         yield assigned("stored", "d_joins ? sum_word : made")
         yield wire("leaves", 1, "stores & d_streams")
-        way = 1 + pe_depth(self.plan.dp) + output_depth(self.plan.dp)
+        way = pe_depth(self.plan.dp) + output_depth(self.plan.dp) + self.kernel.share
         whole = way + join_depth(self.plan)
         yield from register("finals", whole, f"{{finals[{whole - 2}:0], closes}}", ALWAYS)
         last = f"d_joins ? finals[{whole - 1}] : finals[{way - 1}]"
