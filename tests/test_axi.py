@@ -1,0 +1,125 @@
+"""AXI wrappers: an independent master drives, stalls and resets them; their buffer is proved; nothing leads through."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axi_cores import PORTS, Case, array, bench, keyed, registers
+from axi_proofs import CHAIN, SKID, paths, proved, slave_proof
+from cocotb_tools.runner import get_runner
+
+from hwq.rtl import Axi, Wrapper
+from hwq.rtl.axis import Stream, joiner, skid, splitter
+
+ARRAY = "int8*int4 +fixed(20) ->int8[bias,requant,relu] @2x3"
+
+
+def rounds(case: Case, size: int, cuts: tuple[str | None, ...]) -> list[dict[str, Any]]:
+    """The frames in rounds of a size, which end in turn as `cuts` say."""
+    parts = [case.frames[at : at + size] for at in range(0, len(case.frames), size)]
+    return [{"frames": part, "cut": cuts[at % len(cuts)]} for at, part in enumerate(parts)]
+
+
+def simulate(case: Case, folder: Path, test: str, rounds: list[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
+    """Run a test of tests/axi_bench.py in Icarus; what it saw."""
+    (folder / "bench.v").write_text(bench(case.wrapper), "utf-8")
+    job = {
+        "seed": seed,
+        "enters": {one.name: one.axis for one in case.wrapper.streams if one.enters},
+        "leaves": case.wrapper.leaves.name,
+        "registers": registers(case.wrapper),
+        "rounds": rounds,
+    }
+    (folder / "job.json").write_text(json.dumps(job), "utf-8")
+    runner = get_runner("icarus")
+    runner.build(
+        sources=[folder / name for name in (*case.files, "bench.v")],
+        hdl_toplevel="bench",
+        build_dir=folder / "sim",
+        log_file=folder / "build.txt",
+    )
+    log = folder / "log.txt"
+    try:
+        runner.test(
+            test_module="axi_bench",
+            hdl_toplevel="bench",
+            test_dir=folder,
+            build_dir=folder / "sim",
+            testcase=test,
+            extra_env={
+                "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+                "COCOTB_LOG_LEVEL": "WARNING",
+            },
+            log_file=log,
+        )
+    except SystemExit:
+        pytest.fail(log.read_text("utf-8")[-4000:])
+    found: dict[str, Any] = json.loads((folder / "seen.json").read_text("utf-8"))
+    return found
+
+
+CASES: dict[str, Callable[[Path, int], Case]] = {
+    "array": lambda folder, tiles: array(folder, ARRAY, Axi(), tiles, 1),
+    "array of 32 bits": lambda folder, tiles: array(folder, ARRAY, Axi(32), tiles, 2),
+    "core of 8 bits": lambda folder, tiles: keyed(folder, Axi(8), tiles, 3),
+    "core of 128 bits": lambda folder, tiles: keyed(folder, Axi(128), tiles, 4),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_lost_under_stalls_and_resets(tmp_path: Path, name: str, say: Callable[[str], None]) -> None:
+    case = CASES[name](tmp_path, 60)
+    seen = simulate(case, tmp_path, "frames", rounds(case, 10, (None, "hard", "soft")))
+    assert seen["resets"] == 4
+    assert seen["compared"] >= 30
+    assert seen["words"] > 50
+    say(f"AXI, {name}: {seen}")
+
+
+def keyed_wrapper(width: int | None = None) -> Wrapper:
+    return Wrapper("core", PORTS, ("i", "o"), Axi(width), 0x12345678)
+
+
+def test_a_buffer_is_a_queue_of_two(tmp_path: Path) -> None:
+    """In every state: it loses, doubles and changes nothing, holds what it offers, and takes while there is room."""
+    leaf = skid("skid", 1)
+    assert proved([leaf], SKID.format(skid="skid"), tmp_path)
+    for good, wrong in (
+        ("waits ? late", "full ? late"),
+        ("~rst & stays & comes", "stays & comes"),
+        ("(ready) late", "(1) late"),
+    ):
+        assert good in leaf.text
+        assert not proved([replace(leaf, text=leaf.text.replace(good, wrong))], SKID.format(skid="skid"), tmp_path)
+
+
+def test_what_is_split_is_joined_again(tmp_path: Path) -> None:
+    leaves = [splitter("split", Stream("x", "output", 5, 2)), joiner("join", Stream("x", "input", 5, 2))]
+    assert proved(leaves, CHAIN.format(split="split", join="join"), tmp_path)
+
+
+def test_registers_answer_once_and_never_hang(tmp_path: Path) -> None:
+    leaf = keyed_wrapper().slave
+    assert proved([leaf], slave_proof(leaf), tmp_path)
+    for good, wrong in (
+        ("(writes | bvalid & ~s_axil_bready)", "writes"),
+        ("taken | ~(w_full", "~(w_full"),
+        ("& ~ar_full &", "&"),
+    ):
+        assert good in leaf.text
+        assert not proved([replace(leaf, text=leaf.text.replace(good, wrong))], slave_proof(leaf), tmp_path)
+
+
+def test_no_path_leads_through(tmp_path: Path) -> None:
+    """Neither from a side of a stream to the other, nor from one stream or channel to another."""
+    wrapper = keyed_wrapper(32)
+    ports = ", ".join(f"{port.direction} [{port.width - 1}:0] {port.name}" for port in PORTS)
+    core = f"(* blackbox *) module core({ports}); endmodule"
+    assert paths(wrapper.modules, core, wrapper.name, tmp_path) == set()
+    wrong = [replace(one, text=one.text.replace("in_ready = ready", "in_ready = out_ready")) for one in wrapper.modules]
+    assert ("m_axis_o_tready", "m_axis_o_tvalid") not in paths(wrong, core, wrapper.name, tmp_path)
