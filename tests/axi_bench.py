@@ -2,8 +2,9 @@
 
 It runs inside the simulator, around a `bench.v` that tests/test_axi.py writes, and is told by `job.json`:
 `rounds`, each a list of frames: the bytes of every stream's transfers, results of `leaves` among them; `registers`.
-A round ends when its results have come, or, if it has `cut`, by a reset amid it: "hard", aresetn for so many cycles, or
-"soft", by the register; what was under way is gone then, and what had come must be the first of what was to come.
+A round ends when its results have come, or by a reset amid it if its `cut` is "hard", aresetn for some cycles, or
+"soft", by the register: what was under way is gone then, and what had come must be the first of what was to come.
+"pause" lets nothing enter for a while.
 """
 
 import json
@@ -16,7 +17,7 @@ import cocotb
 from cocotb.triggers import ClockCycles, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
-PATIENCE = 50_000  # cycles without a result after which the design counts as hung
+PATIENCE = 10_000  # cycles without a result after which the design counts as hung
 CYCLE = 10  # ns
 MOODS = (0.0, 0.0, 0.2, 0.6, 0.95)  # how often a channel pauses; each draws one for some cycles
 RUN, RESET = 1, 2  # bits of CONTROL
@@ -46,7 +47,7 @@ class Bench:
         lite = [write.aw_channel, write.w_channel, write.b_channel, read.ar_channel, read.r_channel]
         for at, channel in enumerate([*self.sources.values(), self.sink, *lite] * stalls):
             channel.set_pause_generator(pauses(f"{job['seed']} {at}"))
-        self.compared = self.resets = self.words = 0
+        self.frames = self.transfers = self.resets = self.words = 0
         self.ours: dict[int, int] = {}  # what the registers that are written hold
 
     async def reset(self, cycles: int) -> None:
@@ -86,23 +87,29 @@ class Bench:
             for name, source in self.sources.items():
                 source.send_nowait(bytes.fromhex(frame[name]))
         expected = [bytes.fromhex(frame[self.job["leaves"]]) for frame in frames]
-        if cut is None:
-            for one in expected:
-                frame = await with_timeout(self.sink.recv(), PATIENCE * CYCLE, "ns")
-                assert bytes(frame.tdata) == one
-                self.compared += 1
-            return
         transfers = sum(map(len, expected)) // self.sink.byte_lanes
-        await ClockCycles(self.dut.aclk, self.rng.randint(1, 2 * transfers + 40))
-        came = []
+        if cut is not None:
+            await ClockCycles(self.dut.aclk, self.rng.randint(1, 2 * transfers + 40))
+        if cut == "pause":
+            await self.control(0)
+            await ClockCycles(self.dut.aclk, self.rng.randint(1, 60))
+            await self.control(RUN)
+        if cut in (None, "pause"):
+            for one in expected:
+                self.compare(one, await with_timeout(self.sink.recv(), PATIENCE * CYCLE, "ns"))
+            return
         if cut == "soft":
             await self.control(0)
-        while not self.sink.empty():
-            came.append(bytes(self.sink.recv_nowait().tdata))
-        assert came == expected[: len(came)]
-        self.compared += len(came)
+        for one in expected[: self.sink.count()]:
+            self.compare(one, self.sink.recv_nowait())
+        assert self.sink.empty()
         self.resets += 1
         await (self.soft_reset() if cut == "soft" else self.reset(self.rng.choice((1, 1, 2, 5))))
+
+    def compare(self, expected: bytes, frame: Any) -> None:
+        assert bytes(frame.tdata) == expected
+        self.frames += 1
+        self.transfers += len(expected) // self.sink.byte_lanes
 
     async def reads(self) -> None:
         """Words that do not change, and offsets without a register, for ever."""
@@ -149,7 +156,7 @@ class Bench:
 
 
 @cocotb.test()
-async def frames(dut: Any) -> None:
+async def streams(dut: Any) -> None:
     """Rounds under random stalls, with resets amid them, while registers are read and written."""
     job = json.loads(Path("job.json").read_text("utf-8"))
     await ClockCycles(dut.aclk, 2)  # in reset: of what is unknown cocotbext-axi makes no handshake
@@ -169,6 +176,25 @@ async def frames(dut: Any) -> None:
     assert await bench.word("STATUS") == 0
     assert await bench.word("CYCLES") > 0
     assert dut.broken.value == 0
-    seen = {"beats": counts, "compared": bench.compared, "resets": bench.resets, "words": bench.words}
-    seen["cycles"] = int(dut.cycles.value)
+    await ClockCycles(dut.aclk, 200)
+    assert bench.sink.empty()
+    assert bench.sink.idle()
+    seen = {name: getattr(bench, name) for name in ("frames", "transfers", "resets", "words")}
+    seen |= {"beats": counts, "cycles": int(dut.cycles.value)}
     Path("seen.json").write_text(json.dumps(seen), "utf-8")
+
+
+@cocotb.test()
+async def broken(dut: Any) -> None:
+    """A frame that ends amid a payload gives zeros for the rest of it and an error, and the next frame is whole."""
+    job = json.loads(Path("job.json").read_text("utf-8"))
+    await ClockCycles(dut.aclk, 2)
+    bench = Bench(dut, job)
+    await bench.reset(3)
+    for one in job["rounds"]:
+        await bench.round(one["frames"], None)
+    status = await bench.word("STATUS")
+    assert status == 2 | 1 << 16 + job["broken"]
+    await bench.soft_reset()
+    assert await bench.word("STATUS") == 0
+    Path("seen.json").write_text(json.dumps({"frames": bench.frames}), "utf-8")

@@ -16,6 +16,7 @@ from cocotb_tools.runner import get_runner
 from hwq.rtl import Axi, Wrapper
 from hwq.rtl.axis import Stream, joiner, skid, splitter
 
+CUTS = ("hard", None, "soft", "pause")
 ARRAY = "int8*int4 +fixed(20) ->int8[bias,requant,relu] @2x3"
 
 
@@ -25,11 +26,14 @@ def rounds(case: Case, size: int, cuts: tuple[str | None, ...]) -> list[dict[str
     return [{"frames": part, "cut": cuts[at % len(cuts)]} for at, part in enumerate(parts)]
 
 
-def simulate(case: Case, folder: Path, test: str, rounds: list[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
-    """Run a test of tests/axi_bench.py in Icarus; what it saw."""
+def simulate(
+    case: Case, folder: Path, rounds: list[dict[str, Any]], test: str = "streams", broken: int = 0
+) -> dict[str, Any]:
+    """Run a test of tests/axi_bench.py in Icarus; what it saw. `broken`: which stream has an error in the end."""
     (folder / "bench.v").write_text(bench(case.wrapper), "utf-8")
     job = {
-        "seed": seed,
+        "seed": 0,
+        "broken": broken,
         "enters": {one.name: one.axis for one in case.wrapper.streams if one.enters},
         "leaves": case.wrapper.leaves.name,
         "registers": registers(case.wrapper),
@@ -73,11 +77,74 @@ CASES: dict[str, Callable[[Path, int], Case]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_lost_under_stalls_and_resets(tmp_path: Path, name: str, say: Callable[[str], None]) -> None:
-    case = CASES[name](tmp_path, 60)
-    seen = simulate(case, tmp_path, "frames", rounds(case, 10, (None, "hard", "soft")))
+    case = CASES[name](tmp_path, 80)
+    seen = simulate(case, tmp_path, rounds(case, 10, CUTS))
     assert seen["resets"] == 4
-    assert seen["compared"] >= 30
+    assert seen["frames"] >= 50
     assert seen["words"] > 50
+    say(f"AXI, {name}: {seen}")
+
+
+# edits of the Verilog of "core of 8 bits", each of which the bench must find
+FAULTS = {
+    "a buffer forgets the order of two": ("skid_8", "waits ? late", "1'b0 ? late"),
+    "a buffer takes one too many": ("skid_8", "ready <= ~rst & ~(stays & comes)", "ready <= ~rst"),
+    "a buffer withdraws what it offers": ("skid_8", "(stays | comes)", "comes"),
+    "a joiner counts on after a reset": ("join_i", "if (rst) place <= 12'd1;\n    else if", "if"),
+    "a splitter goes on after a reset": ("split_o", "if (rst) full <= 1'b0;\n    else full", "full"),
+    "a buffer keeps its beats in a reset": (
+        "axi",
+        ".rst(~aresetn | reset), .in_valid(s_axis_i",
+        ".rst(reset), .in_valid(s_axis_i",
+    ),
+    "the core is not reset by a program": ("axi", "rst <= ~aresetn | reset", "rst <= ~aresetn"),
+    "a beat is taken twice after a pause": ("axi", "s_axis_i_tvalid & run), .in_ready", "s_axis_i_tvalid), .in_ready"),
+    "a response comes twice": ("registers", "(writes | bvalid & ~s_axil_bready)", "(aw_full & w_full)"),
+    "a byte is written without its strobe": ("registers", "if (w_strb[1]) held_mask[15:8]", "held_mask[15:8]"),
+    "a wrong address is not refused": ("registers", "rresp <= 2'd3", "rresp <= 2'd0"),
+    "transfers are counted while they wait": ("axi", "s_axis_k_tvalid & s_axis_k_tready", "s_axis_k_tvalid"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_wrapper_is_found(tmp_path: Path, fault: str) -> None:
+    case = CASES["core of 8 bits"](tmp_path, 40)
+    suffix, good, wrong = FAULTS[fault]
+    path = tmp_path / ("core_axi.v" if suffix == "axi" else f"core_axi_{suffix}.v")
+    text = path.read_text("utf-8")
+    assert good in text
+    path.write_text(text.replace(good, wrong), "utf-8")
+    with pytest.raises(pytest.fail.Exception, match="streams failed"):
+        simulate(case, tmp_path, rounds(case, 5, CUTS))
+
+
+def test_a_frame_that_ends_amid_a_payload_is_an_error_once(tmp_path: Path) -> None:
+    case = keyed(tmp_path, Axi(32), 4, 5)
+    whole = case.frames[1]
+    cut = {"k": whole["k"], "i": whole["i"][:-16], "o": masked(whole, 8)}
+    frames = [case.frames[0], cut, case.frames[2]]
+    seen = simulate(case, tmp_path, [{"frames": frames, "cut": None}], "broken", broken=1)
+    assert seen["frames"] == 3
+
+
+def masked(frame: dict[str, str], bytes_: int) -> str:
+    """The results of a frame whose last bytes did not come: zeros, exclusive or the key."""
+    i, o = (int.from_bytes(bytes.fromhex(frame[name]), "little") for name in "io")
+    size = len(frame["i"]) // 2
+    kept = (1 << 8 * (size - bytes_)) - 1
+    return ((i & kept) ^ i ^ o).to_bytes(size, "little").hex()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "tiles"), [("array of 32 bits", 12_000), ("core of 8 bits", 3_600)])
+def test_nothing_is_lost_in_a_hundred_thousand_beats(
+    tmp_path: Path, name: str, tiles: int, say: Callable[[str], None]
+) -> None:
+    """Of the core as many beats come and are compared, of the array they enter and leave."""
+    case = CASES[name](tmp_path, tiles)
+    seen = simulate(case, tmp_path, rounds(case, tiles // 200, CUTS))
+    assert (sum(seen["beats"].values()) if name.startswith("array") else seen["transfers"]) >= 100_000
+    assert seen["resets"] == 100
     say(f"AXI, {name}: {seen}")
 
 
