@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,12 @@ from axi_cores import PORTS, Case, array, bench, keyed, registers
 from axi_proofs import CHAIN, SKID, paths, proved, slave_proof
 from cocotb_tools.runner import get_runner
 
-from hwq.rtl import Axi, Wrapper
+from hwq.cli.main import run
+from hwq.datapath import Datapath
+from hwq.errors import HwqError
+from hwq.rtl import Axi, Manifest, Port, Wrapper, emit
 from hwq.rtl.axis import Stream, joiner, skid, splitter
+from hwq.sim.tools import verilator_environment
 
 CUTS = ("hard", None, "soft", "pause")
 ARRAY = "int8*int4 +fixed(20) ->int8[bias,requant,relu] @2x3"
@@ -188,5 +194,96 @@ def test_no_path_leads_through(tmp_path: Path) -> None:
     ports = ", ".join(f"{port.direction} [{port.width - 1}:0] {port.name}" for port in PORTS)
     core = f"(* blackbox *) module core({ports}); endmodule"
     assert paths(wrapper.modules, core, wrapper.name, tmp_path) == set()
-    wrong = [replace(one, text=one.text.replace("in_ready = ready", "in_ready = out_ready")) for one in wrapper.modules]
-    assert ("m_axis_o_tready", "m_axis_o_tvalid") not in paths(wrong, core, wrapper.name, tmp_path)
+    leaf = skid("skid", 1)
+    wrong = replace(leaf, text=leaf.text.replace("in_ready = ready", "in_ready = ready | out_ready"))
+    assert paths([leaf], "", "skid", tmp_path) == set()
+    assert paths([wrong], "", "skid", tmp_path) == {("out_ready", "in_ready")}
+
+
+@pytest.mark.parametrize("width", [None, 8, 64])
+def test_a_folder_has_a_wrapper_that_every_tool_is_silent_about(tmp_path: Path, width: int | None) -> None:
+    texts = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        manifest = emit(Datapath.parse(ARRAY), folder, bus=Axi(width))
+        texts.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert texts[0] == texts[1]
+    assert manifest == Manifest.load(folder)
+    outer = f"{manifest.top}_axi"
+    ports = {port.name: (port.direction, port.width) for port in manifest.modules[outer]}
+    assert ports["s_axis_p_tdata"] == ("input", width or 128)
+    assert ports["m_axis_o_tdata"] == ("output", width or 24)
+    assert {*manifest.files, *manifest.project, "manifest.json"} == set(texts[0])
+    for flags in ([], ["-Wall", "-Wno-UNUSEDSIGNAL"]):
+        assert (
+            said(["verilator", "--quiet", "--lint-only", *flags, "--top-module", outer, *manifest.files], folder) == ""
+        )
+    assert said(["iverilog", "-g2005", "-Wall", "-s", outer, "-o", os.devnull, *manifest.files], folder) == ""
+    core, period = ((folder / f"{manifest.top}.{end}").read_text("utf-8") for end in ("core", "sdc"))
+    assert f"toplevel: {outer}" in core
+    assert "[get_ports aclk]" in period
+
+
+def said(command: list[str], folder: Path) -> str:
+    environment = dict(verilator_environment())
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def test_the_header_is_c_and_says_what_the_slave_does(tmp_path: Path) -> None:
+    wrapper = keyed_wrapper()
+    (tmp_path / "map.h").write_text(wrapper.header, "utf-8")
+    names = [f"{{CORE_{one.name}, 0x{one.offset:x}}}" for one in wrapper.registers]
+    program = f'#include "map.h"\n#include "map.h"\nint main() {{ int a[][2] = {{{", ".join(names)}}}; int bad = 0;'
+    program += f"for (int i = 0; i < {len(names)}; i++) bad |= a[i][0] != a[i][1]; return bad; }}"
+    (tmp_path / "main.c").write_text(program, "utf-8")
+    assert said(["c++", "-x", "c++", "-Wall", "-Wextra", "main.c"], tmp_path) == ""
+    assert subprocess.run([tmp_path / "a.out"], check=False).returncode == 0
+    assert [(one.name, one.offset) for one in wrapper.registers if one.offset >= 0x40] == [
+        ("CORE_MASK_0", 0x40),
+        ("CORE_MASK_1", 0x44),
+        ("CORE_KEYED", 0x48),
+        ("CORE_SEEN_0", 0x4C),
+        ("CORE_SEEN_1", 0x50),
+    ]
+
+
+def test_every_name_is_declared_before_it_is_used() -> None:
+    names = 0
+    for leaf in keyed_wrapper(8).modules:
+        source = re.sub(r"//.*", "", leaf.text)
+        for found in re.finditer(r"\b(?:reg|wire)\b\s*(?:\[[^\]]*\]\s*)?((?:\w+(?:, )?)+)", source):
+            for name in found[1].split(", "):
+                names += 1
+                first = re.search(rf"(?<![.'\w]){name}\b", source)
+                assert first is not None
+                assert found.start(1) <= first.start() <= found.end(1), f"{leaf.name}: {name}"
+    assert names > 100
+
+
+def test_the_command_writes_a_wrapper(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["rtl", "int4*int4 +fixed(16)", "-o", str(tmp_path)]
+    assert run([*words, "--bus", "axi", "--data-width", "16", "--json"]) == 0
+    top = json.loads(capsys.readouterr().out)["top"]
+    assert (tmp_path / f"{top}_axi.v").exists()
+    for options, message in (
+        (["--bus", "wishbone"], "bus must be axi, not 'wishbone'"),
+        (["--data-width", "32"], "data_width is that of a bus, not of hwq's streams; add --bus axi"),
+        (["--bus", "axi", "--data-width", "24"], "data_width must be a power of two from 8 to 1024, not 24"),
+    ):
+        assert run([*words, *options]) == 2
+        assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_a_core_that_cannot_be_wrapped_wrong() -> None:
+    def wrapped(ports: Sequence[Port], frame: tuple[str, str] = ("i", "o")) -> object:
+        return Wrapper("core", ports, frame, Axi(), 0).registers
+
+    with pytest.raises(HwqError, match=r"^a stream must have valid, ready, payload, last, not lack i_last; add it$"):
+        wrapped([port for port in PORTS if port.name != "i_last"])
+    with pytest.raises(HwqError, match=r"^a frame must enter by one of the core's streams and leave by another, not "):
+        wrapped(PORTS, ("o", "i"))
+    with pytest.raises(HwqError, match=r"^ports beside the streams must fit 1008 words, not 1012; narrow them$"):
+        wrapped([*PORTS, Port("wide", "input", 32 * 1007)])
+    more = [replace(port, name=f"{at}{port.name}") for at in range(7) for port in PORTS if port.name.startswith("k_")]
+    with pytest.raises(HwqError, match=r"^a register map has room for 8 streams, not 10; join some of them$"):
+        wrapped([*PORTS, *more])

@@ -55,7 +55,8 @@ def rtl(
     for name in (*manifest.files, *manifest.project):
         print(f"  {folder / name}")
     if bus:
-        print(f"{manifest.top}_axi is the wrapper, {manifest.top}_axi.h has its registers")
+        wrapper = f"{manifest.top}_axi"
+        print(f"{wrapper} is the wrapper, {wrapper}.h has its registers; hwq cost does not count it")
     print(f"make -C {shlex.quote(str(folder))} sim compares {beats} result beats; also: verilator, lint, synth")
 
 

@@ -148,17 +148,17 @@ def _counted(found: Sequence[Stream]) -> Iterator[str]:
     yield from (f"  reg {bus(WORD)}beats_{one.name};" for one in found)
     yield f"  reg {bus(count)}errors;"
     yield f"  reg {bus(count)}waits;"
-    yield "  reg open; // a frame has begun to enter"
+    yield "  reg open, comes, goes, busy; // a frame has begun to enter; one has entered; one has left; any of it"
     yield f"  reg {bus(FRAMES)}frames; // that have entered, and not left"
-    yield wire("busy", 1, "open | |frames | offers")
-    yield wire("comes", 1, "enters & ends")
-    yield wire("goes", 1, "leaves & |frames")
     yield "  always @(posedge aclk) begin"
     yield "    if (rst) open <= 1'b0;"
     yield "    else if (enters) open <= ~ends;"
+    yield "    comes <= ~rst & enters & ends;"
+    yield "    goes <= ~rst & leaves;"
     yield f"    if (rst) frames <= {FRAMES}'d0;"
     yield f"    else if (comes & ~goes) frames <= frames + {FRAMES}'d1;"
     yield f"    else if (goes & ~comes) frames <= frames - {FRAMES}'d1;"
+    yield "    busy <= open | comes | |frames | offers;"
     yield f"    if (rst) cycles <= {WORD}'d0;"
     yield f"    else if (busy) cycles <= cycles + {WORD}'d1;"
     for at, one in enumerate(found):
