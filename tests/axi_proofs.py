@@ -133,11 +133,11 @@ def slave_proof(leaf: Leaf) -> str:
 def paths(leaves: Sequence[Leaf], core: str, top: str, folder: Path) -> set[tuple[str, str]]:
     """(input, output) of a top between which a path leads through no flip-flop, the core left out as a black box."""
     (folder / "all.v").write_text("\n".join([*(leaf.text for leaf in leaves), core]), "utf-8")
-    yosys(["read_verilog all.v", f"synth -flatten -top {top}", "write_json net.json"], folder)
+    yosys(["read_verilog all.v", f"prep -flatten -top {top}", "write_json net.json"], folder)
     net = json.loads((folder / "net.json").read_text("utf-8"))["modules"][top]
     drivers: dict[int, list[int]] = {}
     for cell in net["cells"].values():
-        if "DFF" in cell["type"] or cell["type"] == "core":
+        if "dff" in cell["type"] or cell["type"] == "core":
             continue
         sides = {side: [] for side in ("input", "output")}
         for pin, bits in cell["connections"].items():

@@ -91,6 +91,8 @@ def test_nothing_is_lost_under_stalls_and_resets(tmp_path: Path, name: str, say:
     say(f"AXI, {name}: {seen}")
 
 
+QUICK = ("a buffer takes one too many", "a joiner counts on after a reset", "the core is not reset by a program")
+QUICK += ("a beat is taken twice after a pause", "a response comes twice", "a byte is written without its strobe")
 # edits of the Verilog of "core of 8 bits", each of which the bench must find
 FAULTS = {
     "a buffer forgets the order of two": ("skid_8", "waits ? late", "1'b0 ? late"),
@@ -112,7 +114,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [pytest.param(one, marks=[pytest.mark.slow] * (one not in QUICK)) for one in FAULTS])
 def test_a_wrong_wrapper_is_found(tmp_path: Path, fault: str) -> None:
     case = CASES["core of 8 bits"](tmp_path, 40)
     suffix, good, wrong = FAULTS[fault]
