@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
+from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, with_timeout
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
@@ -160,6 +161,7 @@ class Bench:
 async def streams(dut: Any) -> None:
     """Rounds under random stalls, with resets amid them, while registers are read and written."""
     job = json.loads(Path("job.json").read_text("utf-8"))
+    Clock(dut.aclk, CYCLE, "ns").start()
     await ClockCycles(dut.aclk, 2)  # in reset: of what is unknown cocotbext-axi makes no handshake
     bench = Bench(dut, job)
     await bench.reset(3)
@@ -189,6 +191,7 @@ async def streams(dut: Any) -> None:
 async def broken(dut: Any) -> None:
     """A frame that ends amid a payload gives zeros for the rest of it and an error, and the next frame is whole."""
     job = json.loads(Path("job.json").read_text("utf-8"))
+    Clock(dut.aclk, CYCLE, "ns").start()
     await ClockCycles(dut.aclk, 2)
     bench = Bench(dut, job)
     await bench.reset(3)

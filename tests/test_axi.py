@@ -33,9 +33,14 @@ def rounds(case: Case, size: int, cuts: tuple[str | None, ...]) -> list[dict[str
 
 
 def simulate(
-    case: Case, folder: Path, rounds: list[dict[str, Any]], test: str = "streams", broken: int = 0
+    case: Case,
+    folder: Path,
+    rounds: list[dict[str, Any]],
+    test: str = "streams",
+    broken: int = 0,
+    simulator: str = "icarus",
 ) -> dict[str, Any]:
-    """Run a test of tests/axi_bench.py in Icarus; what it saw. `broken`: which stream has an error in the end."""
+    """Run a test of tests/axi_bench.py; what it saw. `broken`: which stream has an error in the end."""
     (folder / "bench.v").write_text(bench(case.wrapper), "utf-8")
     job = {
         "seed": 0,
@@ -46,11 +51,12 @@ def simulate(
         "rounds": rounds,
     }
     (folder / "job.json").write_text(json.dumps(job), "utf-8")
-    runner = get_runner("icarus")
+    runner = get_runner(simulator)
     runner.build(
         sources=[folder / name for name in (*case.files, "bench.v")],
         hdl_toplevel="bench",
         build_dir=folder / "sim",
+        build_args=["-Wno-fatal", "--public-flat-rw"] if simulator == "verilator" else [],
         log_file=folder / "build.txt",
     )
     log = folder / "log.txt"
@@ -144,16 +150,30 @@ def masked(frame: dict[str, str], bytes_: int) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "tiles"), [("array of 32 bits", 12_000), ("core of 8 bits", 3_600)])
+@pytest.mark.parametrize(
+    ("name", "tiles", "simulator"),
+    [
+        ("array of 32 bits", 12_000, "icarus"),
+        ("core of 8 bits", 3_600, "icarus"),
+        ("core of 8 bits", 3_600, "verilator"),
+    ],
+)
 def test_nothing_is_lost_in_a_hundred_thousand_beats(
-    tmp_path: Path, name: str, tiles: int, say: Callable[[str], None]
+    tmp_path: Path,
+    name: str,
+    tiles: int,
+    simulator: str,
+    say: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of the core as many beats come and are compared, of the array they enter and leave."""
     case = CASES[name](tmp_path, tiles)
-    seen = simulate(case, tmp_path, rounds(case, tiles // 200, CUTS))
+    for variable, value in verilator_environment().items():
+        monkeypatch.setenv(variable, value)
+    seen = simulate(case, tmp_path, rounds(case, tiles // 200, CUTS), simulator=simulator)
     assert (sum(seen["beats"].values()) if name.startswith("array") else seen["transfers"]) >= 100_000
     assert seen["resets"] == 100
-    say(f"AXI, {name}: {seen}")
+    say(f"AXI, {name}, {simulator}: {seen}")
 
 
 def keyed_wrapper(width: int | None = None) -> Wrapper:
