@@ -21,8 +21,6 @@ AXI = "axi"
 TARGET = typer.Option(
     "--device", "-d", metavar="D", help=f"Its rows: portable (default), {PRICED}, or one without prices; ? lists all."
 )
-
-
 BUS = typer.Option("--bus", metavar="B", help="axi: a wrapper too, with AXI4-Stream and AXI4-Lite.")
 DATA_WIDTH = typer.Option("--data-width", metavar="N", help="Bits of TDATA of all streams; else those of each payload.")
 

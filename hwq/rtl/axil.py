@@ -28,6 +28,11 @@ CORE = "core_"  # before the name of a port that is neither clock, reset nor str
 CONTROL = 2  # a word
 PLACE, BYTES = ADDRESS - 2, WORD // 8  # bits of a word's number; bytes of a word
 RESPONSES = {"OKAY": "2'd0", "SLVERR": "2'd2", "DECERR": "2'd3"}
+_TURNED = {"input": "output", "output": "input"}
+_INPUTS = (
+    "moves, stalls: a transfer of a stream moves, or waits; breaks: it ends amid a payload.",
+    "enters: a transfer of a frame enters, ends: with last; leaves: a frame's last result; offers: one waits.",
+)
 
 
 @dataclass(frozen=True)
@@ -131,13 +136,9 @@ def slave(name: str, found: Sequence[Stream], hooks: Sequence[Port], digest: int
     ports += [Port(CORE + port.name, _TURNED[port.direction], port.width) for port in hooks]
     registers = register_map(found, hooks, digest)
     about = ["Registers behind AXI4-Lite, by offset:", *(f"  {line(one)}" for one in registers)]
-    about += ["moves, stalls: a transfer of a stream moves, or waits; breaks: it ends amid a payload.", *_FRAME]
+    about += _INPUTS
     parts = (_counted(found), _channels(registers), _written(hooks), _read(registers))
     return module(name, about, ports, [text for lines in parts for text in ("", *lines)])
-
-
-_TURNED = {"input": "output", "output": "input"}
-_FRAME = ["enters: a transfer of a frame enters, ends: with last; leaves: a frame's last result; offers: one waits."]
 
 
 def _counted(found: Sequence[Stream]) -> Iterator[str]:
