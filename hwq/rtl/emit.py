@@ -18,6 +18,7 @@ from hwq.datapath.names import check_own, top_name, write_files
 from hwq.datapath.schedule import doubled, tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import Top
+from hwq.rtl.axi import Axi, Wrapper
 from hwq.rtl.banked import Banked
 from hwq.rtl.doubled import Doubled
 from hwq.rtl.hard import PRIMITIVES, model
@@ -28,6 +29,7 @@ __all__ = ["MODELS", "Manifest", "blocks", "emit", "publish", "sources"]
 
 _FILE = "manifest.json"
 MODELS = "models/"
+FRAME = ("a", "o")  # the streams whose last ends a tile's operands, and its results
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,12 @@ class Manifest:
         return found
 
 
-def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: float | None = None) -> Manifest:
+def emit(
+    dp: Datapath, folder: str | Path, device: str = "portable", clock: float | None = None, bus: Axi | None = None
+) -> Manifest:
     """Write one file a module, what makes them a project and manifest.json into a folder, made if it is missing.
 
+    With a `bus` the top's wrapper is beside it, module `<top>_axi`, and `<top>_axi.h`, its registers for C.
     What an earlier call wrote there is removed. A file of it that was edited since is not, nor is one overwritten that
     no call wrote: both are refused.
     """
@@ -113,7 +118,14 @@ def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: floa
     modules, texts = _written(chosen)
     top, text = next(iter(modules)), chosen.dp.parametric()
     models = {f"{MODELS}{name}.v": model(name) for name in blocks(chosen)}
-    around = models | project(text, device, top, list(texts), list(models), clock)
+    outer, header = top, dict[str, str]()
+    if bus is not None:
+        wrapper = Wrapper(top, modules[top], FRAME, bus, int(top.removeprefix("hwq_")[:8], 16))
+        outer, header = wrapper.name, {f"{wrapper.name}.h": _header(chosen) + wrapper.header}
+        modules |= {leaf.name: leaf.ports for leaf in wrapper.modules}
+        texts |= {f"{leaf.name}.v": _header(chosen) + leaf.text for leaf in wrapper.modules}
+    clocked = modules[outer][0].name
+    around = models | header | project(text, device, top, outer, clocked, list(texts), list(models), clock)
     return publish(
         folder,
         Manifest(
@@ -155,8 +167,13 @@ def sources(
 def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
     kind = Banked if FOOT in chosen.blocks else Doubled if doubled(chosen.dp) else Top
     modules = kind(chosen, top_name(chosen.dp)).modules
-    header = f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {chosen.device}\n"
-    return {leaf.name: leaf.ports for leaf in modules}, {f"{leaf.name}.v": header + leaf.text for leaf in modules}
+    texts = {f"{leaf.name}.v": _header(chosen) + leaf.text for leaf in modules}
+    return {leaf.name: leaf.ports for leaf in modules}, texts
+
+
+def _header(chosen: Plan) -> str:
+    """The first lines of each file."""
+    return f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {chosen.device}\n"
 
 
 def _remove(folder: str | Path, names: Collection[str]) -> None:
