@@ -14,7 +14,7 @@ import typer
 from hwq.cli.console import Json, parse_datapath, progress, show, table
 from hwq.cli.cost import Clock
 from hwq.cli.ptq import MODEL, Calibration
-from hwq.cli.rtl import TARGET
+from hwq.cli.rtl import BUS, DATA_WIDTH, TARGET, bus_of
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from hwq.compiler import Compiled
     from hwq.ptq import QuantizedModel
+    from hwq.rtl import Axi
 
 __all__ = ["register"]
 
@@ -55,6 +56,8 @@ def compile_(
     device: Annotated[str, TARGET] = "ecp5",
     clock: Clock = None,
     cut: Cut = "mul,bias,requant",
+    bus: Annotated[str | None, BUS] = None,
+    data_width: Annotated[int | None, DATA_WIDTH] = None,
     images: Images = 2,
     calibration: Calibration = None,
     as_json: Json = False,
@@ -67,10 +70,11 @@ def compile_(
 
     if not 2 <= lanes <= 64:
         raise HwqError(f"--lanes must be 2 to 64, not {lanes}")
+    around = bus_of(bus, data_width)
     network, samples = _quantized(model, datapath, recipe, calibration, images)
     cuts = () if clock is not None else tuple(stage for stage in cut.split(",") if stage)
     compiled = compile_network(network, lanes, device, clock, cuts, share or math.gcd(lanes, 4))
-    report = _written(compiled, folder, samples, clock)
+    report = _written(compiled, folder, samples, clock, around)
     if as_json:
         show(report)
     else:
@@ -101,7 +105,7 @@ def _quantized(
         return engine.quantize(dict.fromkeys(engine.roles.values(), text), methods), samples
 
 
-def _written(compiled: Compiled, folder: Path, samples: Tensor, clock: float | None) -> dict[str, Any]:
+def _written(compiled: Compiled, folder: Path, samples: Tensor, clock: float | None, bus: Axi | None) -> dict[str, Any]:
     """Write the folder; what is in it, as numbers."""
     import json
 
@@ -110,7 +114,7 @@ def _written(compiled: Compiled, folder: Path, samples: Tensor, clock: float | N
     from hwq.rtl.kernel import emit_kernel
     from hwq.sim.kernels import bench_files
 
-    manifest = emit_kernel(compiled.kernel, compiled.plan, folder, clock)
+    manifest = emit_kernel(compiled.kernel, compiled.plan, folder, clock, bus)
     bench = bench_files(compiled.kernel, compiled.program, compiled.images(samples), compiled.expected(samples))
     layers = [
         {

@@ -15,7 +15,7 @@ from hwq.errors import HwqError
 if TYPE_CHECKING:
     from hwq.rtl import Axi
 
-__all__ = ["TARGET", "register"]
+__all__ = ["BUS", "DATA_WIDTH", "TARGET", "bus_of", "register"]
 
 AXI = "axi"
 TARGET = typer.Option(
@@ -43,7 +43,7 @@ def rtl(
     from hwq.rtl import Manifest, emit
     from hwq.sim.folder import write_bench
 
-    emit(parse_datapath(words), folder, device, clock, _bus(bus, data_width))
+    emit(parse_datapath(words), folder, device, clock, bus_of(bus, data_width))
     beats = write_bench(folder)
     manifest = Manifest.load(folder)  # with the bench
     if as_json:
@@ -58,7 +58,7 @@ def rtl(
     print(f"make -C {shlex.quote(str(folder))} sim compares {beats} result beats; also: verilator, lint, synth")
 
 
-def _bus(name: str | None, data_width: int | None) -> Axi | None:
+def bus_of(name: str | None, data_width: int | None) -> Axi | None:
     """What stands around the top."""
     from hwq.rtl import Axi
 

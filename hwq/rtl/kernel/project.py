@@ -16,6 +16,7 @@ _MAKEFILE = """\
 # make synth      Yosys for {device}: cells of the top, in build/synth.txt
 {help}# make clean      removes build/ and what the bench wrote
 TOP = {top}
+OUTER = {outer}
 SOURCES = {sources}
 MODELS = {models}
 IVERILOG = iverilog
@@ -45,7 +46,7 @@ compared:
 		"compared, 0 mismatches"
 
 lint:
-	$(VERILATOR) --lint-only --top-module $(TOP) $(SOURCES) $(MODELS)
+	$(VERILATOR) --lint-only --top-module $(OUTER) $(SOURCES) $(MODELS)
 	$(IVERILOG) -g2005 -Wall -o /dev/null $(SOURCES) $(MODELS)
 
 synth: build
@@ -60,10 +61,10 @@ clean:
 
 _SYNTH = {
     "xc7": "scratchpad -set abc9.nomfs 1; scratchpad -set abc9.verify 0; "
-    "synth_xilinx -family xc7 -flatten -nodsp -noiopad -noclkbuf -top $(TOP)",
-    "ecp5": "synth_ecp5 -nodsp -top $(TOP)",
+    "synth_xilinx -family xc7 -flatten -nodsp -noiopad -noclkbuf -top $(OUTER)",
+    "ecp5": "synth_ecp5 -nodsp -top $(OUTER)",
 }
-_ANY = "synth -flatten -top $(TOP); abc -g cmos2; opt_clean"
+_ANY = "synth -flatten -top $(OUTER); abc -g cmos2; opt_clean"
 
 _ROUTE_HELP = "# make bitstream  nextpnr and ecppack for an LFE5U-85F, pins wherever they fall\n"
 _ROUTE = """
@@ -77,15 +78,19 @@ bitstream: synth
 
 
 def project(
-    text: str, device: str, top: str, sources: Sequence[str], models: Sequence[str], clock: float | None
+    text: str, device: str, top: str, outer: str, sources: Sequence[str], models: Sequence[str], clock: float | None
 ) -> dict[str, str]:
-    """The makefile by its name. `clock` in MHz, else that of any constraints, is what the router aims at."""
+    """The makefile by its name.
+
+    `outer`, the top or its wrapper, is what is linted and synthesised; `clock` in MHz is what the router aims at.
+    """
     routed = device == "ecp5"
     return {
         "Makefile": _MAKEFILE.format(
             text=text,
             device=device,
             top=top,
+            outer=outer,
             synth=_SYNTH.get(device, _ANY),
             json="; write_json build/$(TOP).json" if routed else "",
             help=_ROUTE_HELP if routed else "",
