@@ -46,7 +46,8 @@ class Body:
         self._bits |= inputs
         for state in block.states:
             bit = "carry" if state.q.name.startswith("carry_") else "sticky flag"
-            self._register(state.q, "sum" if state.q.width > 1 else bit)
+            what = "sum" if state.q.width > 1 else bit
+            self._register(state.q, "of a row" if block.name.startswith("unit_") else what)
         for cell in block.cells:
             self._bits[cell.out.name] = _CELLS[cell.op](self, cell)
         for state in block.states:
