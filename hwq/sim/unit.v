@@ -1,21 +1,11 @@
 // The bench of a unit: codes from a file through the design, every result into a file.
 //
-// Macros: TOP, the design; X_BITS, O_BITS, the widths of its codes; BEATS, how many there are; FLIGHT, the cycle of a
-// reset in the midst of them, after which they come anew. x.hex holds a line a beat: {cycles of pause before it, 16 bits;
-// its last; its code}. o.hex: the cycles of pause before each result is taken. results.txt: a line a result, last and
-// code in bits. outcome.txt: the cycles from the first code to the last result, both counted.
-`timescale 1ns/1ns
-
-`ifdef VERILATOR
-module bench (input wire clk);
-`else
-module bench;
-  reg clk = 0;
-  always begin
-    #1 clk = 1;
-    #1 clk = 0;
-  end
-`endif
+// Macros: BENCH, this module; TOP, the design; X_BITS, O_BITS, the widths of its codes; BEATS, how many there are;
+// FLIGHT, the cycle of a reset in the midst of them, after which they come anew; IN, TAKES, OUT, COUNT, the files. Of IN
+// a line is a beat: {cycles of pause before it, 16 bits; its last; its code}; of TAKES, the cycles of pause before a
+// result is taken; of OUT, last and code of a result in bits; COUNT has the cycles from the first code to the last
+// result, both counted. `done` is 1 when all results have come, or none for a long time.
+module `BENCH (input wire clk, output reg done);
   localparam QUIET = 5000; // cycles without a result after which the design hangs
 
   reg [`X_BITS+16:0] beats [0:`BEATS-1];
@@ -37,18 +27,19 @@ module bench;
   );
 
   initial begin
-    $readmemh("x.hex", beats);
-    $readmemh("o.hex", takes);
-    out = $fopen("results.txt", "w");
+    done = 0;
+    $readmemh(`IN, beats);
+    $readmemh(`TAKES, takes);
+    out = $fopen(`OUT, "w");
   end
 
   task finish;
     begin
       $fclose(out);
-      out = $fopen("outcome.txt", "w");
+      out = $fopen(`COUNT, "w");
       $fdisplay(out, "%0d", elapsed);
       $fclose(out);
-      $finish;
+      done <= 1;
     end
   endtask
 
@@ -75,7 +66,7 @@ module bench;
         ready <= hold <= 1;
         hold <= hold - 1;
       end
-      if (armed) begin
+      if (armed && !done) begin
         elapsed = elapsed + 1;
         quiet = quiet + 1;
         if (o_valid && ready) begin
