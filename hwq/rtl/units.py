@@ -17,7 +17,7 @@ from hwq.rtl.emit import Manifest
 from hwq.rtl.modules import Leaf, Port, assigned, instance, module, wire
 from hwq.rtl.wires import bus
 from hwq.units import Unit, UnitPlan, plan
-from hwq.units.plans import ENDED, FILL, OUT, RESULT, THERE
+from hwq.units.plans import ENDED, FILL, OUT, PASSES, RESULT, THERE
 from hwq.units.program import CODE, Fold, Let, Map, Row
 from hwq.units.serial import FIRST, START
 from hwq.units.timing import interval, latency
@@ -56,7 +56,7 @@ def unit_sources(unit: Unit, device: str = "portable") -> tuple[dict[str, tuple[
 def _leaf(of: UnitPlan, name: str) -> Leaf:
     """Module `<top>_<name>`: a block of the unit."""
     block = of.blocks[name]
-    about = {FILL: "Pass over a row as it enters.", OUT: "Result of an element."}
+    about = {FILL: "Pass over a row as it enters.", PASSES: "Passes over a row that is in.", OUT: "Result of a code."}
     inputs = {net.name: [net] for net in block.inputs}
     outputs = {port: [port] for port, _ in block.outputs}
     what = about.get(name, f"Phase {name}.")
@@ -82,11 +82,11 @@ def _instance(of: UnitPlan, name: str, given: Mapping[str, str]) -> list[str]:
 
 def _each(of: UnitPlan) -> Leaf:
     """The top of a unit that takes each code by itself: a pipeline that waits as a whole."""
-    pins = {CODE: "x_payload", "valid": "x_valid", "last": "x_last"}
-    pins |= {RESULT: "o_payload", THERE: "offered", ENDED: "o_last"}
+    pins = {CODE: "x_payload", f"valid_{OUT}": "x_valid", f"last_{OUT}": "x_last"}
+    pins |= {RESULT: "o_payload", THERE: "offered", f"{ENDED}_{OUT}": "o_last"}
     body = [wire("offered", 1), assigned("o_valid", "offered & ~rst"), wire("en", 1, "o_ready | ~offered")]
     body += [assigned("x_ready", "en & ~rst"), *_instance(of, OUT, pins)]
-    about = f"{of.unit.kind}: a result a cycle, {of.blocks[OUT].depth} cycles behind its code."
+    about = f"{of.unit.kind}: a result a cycle, {of.depths[OUT]} cycles behind its code."
     return module(of.unit.top, [about], _streams(of), body)
 
 
@@ -135,7 +135,7 @@ class _Rows:
         lines = ["  reg filling, full; // a row enters; it is in, and waits for who works on it", f"  reg {at}fill_at;"]
         lines += [f"  reg {', '.join(['idle', *(f'in_{name}' for name in self.names)])}; // one of these is 1"]
         lines += ["  reg fill_half, work_half; // of the buffer", f"  reg {at}last_at, read_at;"]
-        lines += ["  reg read, there, there_last; // an element is read, is there, and is its row's last"]
+        lines += ["  reg read, present, present_last; // an element is read, is there, and is its row's last"]
         lines += [f"  reg {bus(bits)}buffer [0:{words - 1}];", f"  reg {bus(bits)}element;"]
         lines += [f"  reg {bus(self._count)}count;"] * bool(self._count)
         lines += [f"  reg {bus(self._rounds)}round;"] * bool(self._rounds)
@@ -146,16 +146,14 @@ class _Rows:
 
     def _signal(self, name: str, port: str) -> str:
         """What the top calls an output of a block: a register of a row by its own name."""
-        if name == FILL:
-            return f"fill_{port}"
-        return f"{name}_{port}" if port in (RESULT, THERE, ENDED) else port
+        return f"fill_{port}" if name == FILL and not port.startswith(ENDED) else port
 
     def _wires(self) -> list[str]:
         """What follows from the registers."""
         last = f"{self.bits}'d{max(1, self.of.unit.n) - 1}"
         lines = ["", wire("accept", 1, "x_valid & x_ready")]
         lines += [wire("fill_end", 1, f"accept & (x_last | fill_at == {last})")]
-        lines += [wire("en", 1, "o_ready | ~out_there"), wire("hand", 1, "full & idle & en")]
+        lines += [wire("en", 1, f"o_ready | ~{THERE}"), wire("hand", 1, "full & idle & en")]
         lines += [wire("read_end", 1, "read & read_at == last_at")]
         for phase in self.serial:
             name, rounds = phase.name, phase.rounds
@@ -164,21 +162,25 @@ class _Rows:
             if rounds > 1:
                 first = f"{name}_start & round == {self._rounds}'d0"
                 lines += [wire(f"{name}_first", 1, first)]
-                lines += [wire(f"{name}_ended", 1, f"{name}_round & round == {self._rounds}'d{rounds - 1}")]
+                lines += [wire(f"{ENDED}_{name}", 1, f"{name}_round & round == {self._rounds}'d{rounds - 1}")]
             else:
-                lines += [wire(f"{name}_ended", 1, f"{name}_round")]
-        lines += [wire(f"{phase.name}_ended", 1, f"in_{phase.name}") for phase in self.program.then if isinstance(phase, Let)]
-        lines += [assigned("x_ready", "filling & ~rst"), assigned("o_valid", "out_there & ~rst")]
-        return [*lines, assigned("o_payload", f"out_{RESULT}"), assigned("o_last", f"out_{ENDED}"), ""]
+                lines += [wire(f"{ENDED}_{name}", 1, f"{name}_round")]
+        lets = [phase.name for phase in self.program.then if isinstance(phase, Let)]
+        lines += [wire(f"{ENDED}_{name}", 1, f"in_{name}") for name in lets]
+        lines += [assigned("x_ready", "filling & ~rst"), assigned("o_valid", f"{THERE} & ~rst")]
+        return [*lines, assigned("o_payload", RESULT), assigned("o_last", f"{ENDED}_{OUT}"), ""]
 
     def _blocks(self) -> list[str]:
         """The instances: a block works in its phase alone, on the element that was read."""
-        lines = _instance(self.of, FILL, self._pins(FILL) | FILLING)
-        for phase in self.program.then:
-            own = f"in_{phase.name}"
-            pins = {"en": f"en & {own}", START_PIN: f"{phase.name}_start", FIRST_PIN: f"{phase.name}_first"}
-            lines += _instance(self.of, phase.name, self._pins(phase.name) | (_reading(own) if isinstance(phase, Fold) else pins))
-        return lines + _instance(self.of, OUT, self._pins(OUT) | _reading(f"in_{OUT}"))
+        reading = {CODE: "element", "clear": "hand"}
+        for name in self.passes:
+            reading |= {f"{pulse}_{name}": f"{here} & in_{name}" for pulse, here in READ.items()}
+        lines = _instance(self.of, FILL, self._pins(FILL) | FILLING) + _instance(self.of, PASSES, reading)
+        for name in self.names:
+            if name not in self.passes:
+                pins = {"en": f"en & in_{name}", START_PIN: f"{name}_start", FIRST_PIN: f"{name}_first"}
+                lines += _instance(self.of, name, pins)
+        return lines
 
     def _pins(self, name: str) -> dict[str, str]:
         return {port: self._signal(name, port) for port, _ in self.of.blocks[name].outputs}
@@ -192,25 +194,25 @@ class _Rows:
         lines += ["      last_at <= fill_at;", "      work_half <= fill_half;"]
         lines += [f"      {word.attr} <= fill_{word.attr};" for word in self.of.held]
         lines += ["    end", "    if (rst) begin"]
-        zeros = ["full", "fill_half", "read", "there", "there_last", *(f"in_{name}" for name in self.names)]
+        zeros = ["full", "fill_half", "read", "present", "present_last", *(f"in_{name}" for name in self.names)]
         lines += [f"      {name} <= 1'b1;" for name in ("filling", "idle")] + [f"      {name} <= 1'b0;" for name in zeros]
         lines += [f"      {name} <= {self.bits}'d0;" for name in ("fill_at", "read_at")]
         lines += [f"      count <= {self._count}'d0;"] * bool(self._count)
         lines += [f"      round <= {self._rounds}'d0;"] * bool(self._rounds)
         lines += ["    end else begin", "      filling <= hand | filling & ~fill_end;"]
-        lines += [f"      full <= fill_{ENDED} | full & ~hand;", "      fill_half <= fill_half ^ hand;"]
+        lines += [f"      full <= {ENDED}_{FILL} | full & ~hand;", "      fill_half <= fill_half ^ hand;"]
         lines += [f"      fill_at <= hand ? {self.bits}'d0 : accept & ~fill_end ? fill_at + {one} : fill_at;"]
-        lines += ["      if (en) begin", f"        idle <= out_{ENDED} | idle & ~hand;"]
+        lines += ["      if (en) begin", f"        idle <= {ENDED}_{OUT} | idle & ~hand;"]
         for before, name in zip(["", *self.names[:-1]], self.names, strict=True):
-            lines += [f"        in_{name} <= {f'{before}_ended' if before else 'hand'} | in_{name} & ~{name}_ended;"]
+            lines += [f"        in_{name} <= {f'{ENDED}_{before}' if before else 'hand'} | in_{name} & ~{ENDED}_{name};"]
         lines += [f"        read <= {' | '.join(self._begins())} | read & ~read_end;"]
         lines += [f"        read_at <= read ? read_at + {one} : {self.bits}'d0;"]
-        lines += ["        there <= read;", "        there_last <= read_end;", *self._counting(), "      end"]
+        lines += ["        present <= read;", "        present_last <= read_end;", *self._counting(), "      end"]
         return [*lines, "    end", "  end"]
 
     def _begins(self) -> list[str]:
         """What the passes begin with."""
-        before = dict(zip(self.names, ["hand", *(f"{name}_ended" for name in self.names)], strict=False))
+        before = dict(zip(self.names, ["hand", *(f"{ENDED}_{name}" for name in self.names)], strict=False))
         return [before[name] for name in self.passes]
 
     def _counting(self) -> list[str]:
@@ -225,10 +227,7 @@ class _Rows:
         return lines
 
 
-FILLING = {CODE: "x_payload", "valid": "accept", "last": "fill_end", "en": "1'b1", "clear": "hand | rst"}
+FILLING = {CODE: "x_payload", f"valid_{FILL}": "accept", f"last_{FILL}": "fill_end", "en": "1'b1", "clear": "hand | rst"}
+READ = {"valid": "present", "last": "present_last"}
 START_PIN, FIRST_PIN = str(START.attr), str(FIRST.attr)
 
-
-def _reading(own: str) -> dict[str, str]:
-    """The pins of a pass over the buffer, in the phase `own`."""
-    return {CODE: "element", "valid": f"there & {own}", "last": f"there_last & {own}", "clear": "hand"}

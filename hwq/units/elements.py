@@ -11,7 +11,7 @@ import numpy as np
 from hwq.bits import Word, const, lookup, maximum, mux, variable
 from hwq.errors import HwqError
 from hwq.formats import Format, Special
-from hwq.units.program import CODE, VALID, Fold, Map, Row
+from hwq.units.program import CODE, Fold, Map, Row, valid
 from hwq.units.serial import Division, Root
 from hwq.units.spec import Operand, Unit
 from hwq.units.texts import packed, scaled
@@ -100,5 +100,5 @@ def _kept(x: Operand) -> Word:
 
 
 def _taken(x: Operand, value: Word) -> Fold:
-    taken = mux(VALID, maximum(number(x.format), 0), const(0))
-    return Fold("take", (value,), ((value + taken).within(value.lo, value.hi),))
+    taken = mux(valid("fill"), maximum(number(x.format), 0), const(0))
+    return Fold("fill", (value,), ((value + taken).within(value.lo, value.hi),))

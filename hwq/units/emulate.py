@@ -14,7 +14,7 @@ from hwq.errors import HwqError
 from hwq.formats.arrays import check_codes
 from hwq.formats.intake import like
 from hwq.units.kinds import ANY, EACH, ONE, form
-from hwq.units.program import CODE, VALID, Fold, Let, Map, Row, variables
+from hwq.units.program import CODE, Fold, Let, Map, Row, valid, variables
 from hwq.units.spec import Unit
 
 __all__ = ["emulate", "run_rows"]
@@ -56,8 +56,9 @@ def run_rows(program: Row, codes: Ints) -> Ints:
 
 
 def _folded(fold: Fold, codes: Ints, found: Mapping[str, Ints]) -> dict[str, Ints]:
-    """What a pass leaves in its registers."""
+    """What a pass leaves in its registers; every element is there."""
     names = [_name(word) for word in fold.before]
+    found = {**found, _name(valid(fold.name)): np.ones(codes.shape[1], dtype=np.int64)}
     held = {name: np.zeros(codes.shape[1], dtype=np.int64) for name in names}
     for code in codes:
         held = dict(zip(names, _of(fold.after, code, {**found, **held}), strict=True))
@@ -65,15 +66,9 @@ def _folded(fold: Fold, codes: Ints, found: Mapping[str, Ints]) -> dict[str, Int
 
 
 def _of(texts: Sequence[Word], code: Ints | None, found: Mapping[str, Ints]) -> list[Ints]:
-    """Texts of one element of every row, which is there."""
-    names = tuple(_name(word) for word in variables(texts))
-    if not names:
-        size = next(iter(found.values())).shape
-        return [np.full(size, text.lo, dtype=np.int64) for text in texts]
-    given = {**found, _name(VALID): np.ones_like(next(iter(found.values()))) if found else np.ones(0)}
-    if code is not None:
-        given[CODE] = code
-        given[_name(VALID)] = np.ones(code.shape, dtype=np.int64)
+    """Texts of one element of every row, or, without a code, of what was found of the rows alone."""
+    given = dict(found) if code is None else {**found, CODE: code}
+    names = tuple(_name(word) for word in variables(texts)) or tuple(given)[:1]
     return _map(tuple(texts), names)([given[name] for name in names])
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from hwq.bits import Word, const, mux, variable
 from hwq.errors import HwqError
 from hwq.units.elements import number
-from hwq.units.program import VALID, Fold, Let, Row
+from hwq.units.program import Fold, Let, Row, valid
 from hwq.units.serial import Division, Newton, Root
 from hwq.units.softmax import DIVIDEND, GUARD
 from hwq.units.spec import Unit
@@ -32,8 +32,8 @@ def _sums(unit: Unit) -> Fold:
 
 
 def _offered(unit: Unit) -> Word:
-    """A number, or 0 where there is none."""
-    return mux(VALID, number(unit.x.format), const(0)).stage("unpack")
+    """A number that enters, or 0 where there is none."""
+    return mux(valid("fill"), number(unit.x.format), const(0)).stage("unpack")
 
 
 def published(unit: Unit) -> Row:
@@ -43,7 +43,7 @@ def published(unit: Unit) -> Row:
     fill = Fold("fill", (total,), ((total + x).within(total.lo, total.hi),))
     mean = Let("mean", variable("mean", *unit.x.format.integer_range), _rounded_mean(unit, total))
     y = (number(unit.x.format) - mean.result).stage("unpack")
-    some = mux(VALID, y, const(0))
+    some = mux(valid("deviate"), y, const(0))
     spread = variable("spread", 0, n * max(y.lo**2, y.hi**2))
     if spread.hi >= 1 << 32:
         raise HwqError(f"a published layernorm sums squares to below 2**32, not to {spread.hi}; shorten n or x")
@@ -74,7 +74,7 @@ def _scaled(unit: Unit, y: Word, power: Word, least: int, numerator: int) -> tup
     most = math.isqrt(unit.n - 1) + 1
     reach = min(most / unit.y.unit, Fraction(max(map(abs, unit.y.format.integer_range))))
     places = max(0, math.ceil(math.log2((reach * (1 << GUARD - 1)) / math.isqrt(least))))
-    root = Root("root", power << 2 * places)
+    root = Root("root", power, places)
     kept = max(-y.lo, y.hi).bit_length() + GUARD - 1 - unit.y.format.lsb
     above = numerator * (Fraction(2) ** (kept + places) / unit.y.scale) ** 2
     factor = Division("factor", const(math.isqrt(math.floor(above))), root.result)

@@ -6,35 +6,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hwq.bits import Word, const, variable
-from hwq.bits.cells import Block
+from hwq.bits import Word
+from hwq.bits.cells import Block, Net
 from hwq.bits.rows import Lowering
 from hwq.datapath.device import check_device
-from hwq.units.program import CODE, VALID, Fold, Let, Map, Row, Serial, variables
+from hwq.units.program import CODE, Fold, Let, Map, Serial, last, valid, variables
 from hwq.units.serial import FIRST, START
 from hwq.units.spec import Unit
 
-__all__ = ["ENDED", "FILL", "LAST", "OUT", "RESULT", "THERE", "UnitPlan", "plan"]
+__all__ = ["ENDED", "FILL", "OUT", "PASSES", "RESULT", "THERE", "UnitPlan", "plan"]
 
-OUT, FILL = "out", "fill"  # the blocks that give results, and that see a row enter
-LAST = variable("last", 0, 1)  # with a row's last element
-RESULT, THERE, ENDED = "result", "there", "ended"  # what leaves: a code, whether it is one, whether it is a row's last
-_PULSES = (CODE, *(str(word.attr) for word in (VALID, LAST, START, FIRST)))
+FILL, OUT = "fill", "out"  # the first pass, while a row enters, and the last one, for its results
+PASSES = "passes"  # the block of all passes but the first: what two of them read of an element is made once
+RESULT, THERE, ENDED = "result", "there", "ended"  # what leaves: a code, whether it is one; the end of a pass
 
 
 @dataclass(frozen=True)
 class UnitPlan:
-    """The blocks of a unit on a device, in the order of its phases; that of its results comes last.
+    """The blocks of a unit on a device: FILL and PASSES, and each other phase by its name; of single codes OUT alone.
 
-    `held` are the registers that keep what was found of a row while the next one enters.
+    `depths` are the registers behind each other within a pass, by its name.
     """
 
     unit: Unit
     device: str
     blocks: Mapping[str, Block]
+    depths: Mapping[str, int]
 
     @property
     def held(self) -> tuple[Word, ...]:
+        """The registers that keep what was found of a row while the next one enters."""
         program = self.unit.program
         return () if isinstance(program, Map) else program.first.before
 
@@ -61,55 +62,63 @@ def plan(unit: Unit, device: str = "portable") -> UnitPlan:
 def _plan(unit: Unit, device: str) -> UnitPlan:
     program = unit.program
     if isinstance(program, Map):
-        return UnitPlan(unit, device, {OUT: _results(unit)})
-    blocks = {FILL: _fold(program.first, unit.cuts)}
+        return _assembled(unit, device, {OUT: _passes(OUT, (), program.code, unit)})
+    folds = tuple(phase for phase in program.then if isinstance(phase, Fold))
+    made = {FILL: _passes(FILL, (program.first,), None, unit), PASSES: _passes(PASSES, folds, program.code, unit)}
     for phase in program.then:
-        if isinstance(phase, Fold):
-            blocks[phase.name] = _fold(phase, unit.cuts)
-        elif isinstance(phase, Let):
-            blocks[phase.name] = _let(phase)
-        else:
-            blocks[phase.name] = _serial(phase)
-    return UnitPlan(unit, device, {**blocks, OUT: _results(unit)})
+        if not isinstance(phase, Fold):
+            made[phase.name] = (_let(phase) if isinstance(phase, Let) else _serial(phase)), {}
+    return _assembled(unit, device, made)
 
 
-def _lowering(name: str, texts: Sequence[Word], cuts: Sequence[str], own: Sequence[Word] = ()) -> Lowering:
-    """A block with the inputs of its texts: codes and pulses come in each cycle, all else holds still."""
+def _assembled(unit: Unit, device: str, made: Mapping[str, tuple[Block, Mapping[str, int]]]) -> UnitPlan:
+    depths = {name: depth for _, each in made.values() for name, depth in each.items()}
+    return UnitPlan(unit, device, {name: block for name, (block, _) in made.items()}, depths)
+
+
+def _lowering(name: str, texts: Sequence[Word], moving: Sequence[str], cuts: Sequence[str], own: Sequence[Word]) -> Lowering:
+    """A block with the inputs of its texts, of which those that are `moving` come anew in each cycle; and registers."""
     low = Lowering(f"unit_{name}", cuts)
-    registers = {id(word) for word in own}
     for word in variables(texts):
-        if id(word) not in registers:
-            low.input(word, 0 if word.attr in _PULSES else None)
+        if word not in own:
+            low.input(word, 0 if word.attr in moving else None)
     for word in own:
         low.state(word)
     return low
 
 
-def _results(unit: Unit) -> Block:
-    """The code of an element, and whether there is one, and whether it is a row's last, as late as that."""
-    texts = (unit.program.code, VALID, LAST)
-    low = _lowering(OUT, texts, unit.cuts)
-    net, *pulses = low.lower(texts)
-    outputs = low.fit(net, unit.y.format.bits), *pulses
-    return low.block(list(zip((RESULT, THERE, ENDED), outputs, strict=True)))
+def _passes(name: str, folds: Sequence[Fold], code: Word | None, unit: Unit) -> tuple[Block, dict[str, int]]:
+    """Passes over elements, and results: registers; of each pass whether it sees a row's last; the depths of all."""
+    results = [] if code is None else [code, valid(OUT)]
+    names = [fold.name for fold in folds] + [OUT] * bool(results)
+    ends = [last(pass_) for pass_ in names]
+    texts = [*(word for fold in folds for word in fold.after), *results, *ends]
+    moving = [CODE, *(str(word.attr) for pass_ in names for word in (valid(pass_), last(pass_)))]
+    own = [word for fold in folds for word in fold.before]
+    low = _lowering(name, texts, moving, unit.cuts, own)
+    low.lower(texts)
+    outputs: list[tuple[str, Net]] = []
+    depths: dict[str, int] = {}
+    for fold in folds:
+        depths[fold.name] = _depth(low, fold.after)
+        for before, after in zip(fold.before, fold.after, strict=True):
+            low.feed(before, after)
+            outputs.append((str(before.attr), low.net(before)))
+    if code is not None:
+        depths[OUT] = _depth(low, results)
+        code_net, there = (low.at(low.net(word), depths[OUT]) for word in results)
+        outputs += [(RESULT, low.fit(code_net, unit.y.format.bits)), (THERE, there)]
+    outputs += [(f"{ENDED}_{p}", low.at(low.net(end), depths[p])) for p, end in zip(names, ends, strict=True)]
+    return low.block(outputs, aligned=False), depths
 
 
-def _fold(fold: Fold, cuts: Sequence[str]) -> Block:
-    """The registers of a pass, and whether what they take in this cycle is of a row's last element."""
-    low = _lowering(fold.name, (*fold.after, LAST), cuts, fold.before)
-    *after, last = low.lower([*fold.after, LAST])
-    depth = max((c for net in after if (c := low.cycle[net]) is not None), default=0)
-    for before, text in zip(fold.before, fold.after, strict=True):
-        low.feed(before, text)
-    held = [(str(word.attr), low.net(word)) for word in fold.before]
-    return low.block([*held, (ENDED, low.at(last, depth))], aligned=False)
+def _depth(low: Lowering, texts: Sequence[Word]) -> int:
+    return max((cycle for word in texts if (cycle := low.cycle[low.net(word)]) is not None), default=0)
 
 
 def _let(phase: Let) -> Block:
-    low = _lowering(phase.name, (phase.value,), ())
-    for net in low.inputs:
-        low.cycle[net] = 0
-    (net,) = low.lower([phase.value])
+    low = _lowering(phase.name, phase.texts, [str(word.attr) for word in variables(phase.texts)], (), ())
+    (net,) = low.lower(phase.texts)
     return low.block([(str(phase.result.attr), low.fit(low.reg(net, "set"), phase.result.width))])
 
 
@@ -118,7 +127,7 @@ def _serial(phase: Serial) -> Block:
     registers = phase.registers
     texts, own = [after for _, after in registers.values()], [before for before, _ in registers.values()]
     result = phase.found(registers)
-    low = _lowering(phase.name, (*texts, result), (), own)
+    low = _lowering(phase.name, [*texts, result], [str(word.attr) for word in (START, FIRST)], (), own)
     low.lower([*texts, result])
     for before, after in registers.values():
         low.feed(before, after)

@@ -12,10 +12,19 @@ from dataclasses import dataclass
 from hwq.bits import Word, topological, variable
 from hwq.units.serial import Division, Newton, Root
 
-__all__ = ["CODE", "VALID", "Fold", "Let", "Map", "Phase", "Program", "Row", "Serial", "variables"]
+__all__ = ["CODE", "Fold", "Let", "Map", "Phase", "Program", "Row", "Serial", "last", "valid", "variables"]
 
 CODE = "code"  # the variable that carries an element of a row
-VALID = variable("valid", 0, 1)  # whether one is there: what a fold adds is 0 where it is not
+
+
+def valid(name: str) -> Word:
+    """Whether an element of the pass of that name is there: what the pass adds is 0 where it is not."""
+    return variable(f"valid_{name}", 0, 1)
+
+
+def last(name: str) -> Word:
+    """With a row's last element in that pass."""
+    return variable(f"last_{name}", 0, 1)
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Fold:
-    """A pass: registers, 0 before it, and what they are after an element where `valid`."""
+    """A pass: registers, 0 before it, and what they are after an element that is `valid(name)`."""
 
     name: str
     before: tuple[Word, ...]

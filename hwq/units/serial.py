@@ -80,10 +80,11 @@ def quotient_digits(num: Word, den: Word, steps: int) -> Texts:
 
 @dataclass(frozen=True)
 class Root:
-    """`result` = floor(sqrt(num)), num >= 0; a cycle a bit of the largest root."""
+    """`result` = floor(2**places * sqrt(num)), num >= 0; a cycle a bit of the largest root."""
 
     name: str
     num: Word
+    places: int = 0
     rounds = 1
 
     @property
@@ -92,27 +93,27 @@ class Root:
 
     @property
     def steps(self) -> int:
-        return max(1, math.isqrt(self.num.hi).bit_length())
+        return -(-self.num.width // 2) + self.places
 
     @property
     def result(self) -> Word:
-        return variable(self.name, math.isqrt(self.num.lo), math.isqrt(self.num.hi))
+        return variable(self.name, *(math.isqrt(end << 2 * self.places) for end in (self.num.lo, self.num.hi)))
 
     @cached_property
     def registers(self) -> Texts:
-        """The rest, the radicand's bits to come and the root so far; two bits come down in each cycle."""
-        n, bits = self.steps, self.steps + 2
-        rest, radicand = variable("rest", 0, (1 << bits) - 1), variable("radicand", 0, (1 << 2 * n) - 1)
+        """The rest, the radicand's bits to come and the root so far; two bits come down in each cycle, at last zeros."""
+        n, bits, wide = self.steps, self.steps + 2, 2 * (self.steps - self.places)
+        rest, radicand = variable("rest", 0, (1 << bits) - 1), variable("radicand", 0, (1 << wide) - 1)
         root = variable("digits", 0, (1 << n) - 1)
         minus = rest >> (bits - 1)
-        shifted = ((rest << 2).low(bits) | (radicand >> (2 * n - 2))).wrap(bits)
+        shifted = ((rest << 2).low(bits) | (radicand >> (wide - 2))).wrap(bits)
         ones = mux(minus, const(0), const((1 << n) - 1))
         other = ((root ^ ones) << 2 | 3).wrap(bits)  # 4 * root + 3 to a negative rest, else -(4 * root + 1)
         after = (shifted + other).wrap(bits)
         found = const(1) - (after < 0)
         return {
             "rest": (rest, mux(START, const(0), after.low(bits))),
-            "radicand": (radicand, mux(START, self.num, (radicand << 2).low(2 * n))),
+            "radicand": (radicand, mux(START, self.num, (radicand << 2).low(wide))),
             "digits": (root, mux(START, const(0), (root << 1).low(n) | found)),
         }
 
@@ -120,8 +121,7 @@ class Root:
         return registers["digits"][0].within(self.result.lo, self.result.hi)
 
     def run(self, num: Any) -> Any:
-        if not isinstance(num, np.ndarray):
-            return math.isqrt(num)
+        num = num << 2 * self.places
         root = np.sqrt(num.astype(np.float64)).astype(np.int64)  # of numbers to 62 bits at most one off
         root -= root * root > num
         return root + ((root + 1) * (root + 1) <= num)
@@ -158,7 +158,7 @@ class Newton:
     def registers(self) -> Texts:
         k = self._k
         found = quotient_digits(self.num, k, self.steps)
-        following = mux(FIRST, const(SEED), self._following(k, found)).within(k.lo, k.hi)
+        following = mux(FIRST, const(SEED), self._following(k, found)).low(k.width)  # no root amid a division
         return {**found, "k": (k, mux(START, following, k))}
 
     def _following(self, k: Word, registers: Texts) -> Word:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from hwq.bits import Word, const, maximum, minimum, mux, variable
 from hwq.errors import HwqError
 from hwq.units.elements import number
-from hwq.units.program import VALID, Fold, Row
+from hwq.units.program import Fold, Row, valid
 from hwq.units.serial import Division
 from hwq.units.spec import Unit
 from hwq.units.texts import exp_shift, exp_table, packed
@@ -24,7 +24,7 @@ def greatest(unit: Unit) -> Fold:
     """The largest number of a row, above the format's least."""
     lo, hi = unit.x.format.integer_range
     largest = variable("largest", 0, hi - lo)
-    above = mux(VALID, number(unit.x.format) - lo, const(0))
+    above = mux(valid("fill"), number(unit.x.format) - lo, const(0))
     return Fold("fill", (largest,), (maximum(largest, above),))
 
 
@@ -54,7 +54,7 @@ def scale(unit: Unit) -> float:
 def _sum(unit: Unit, e: Word, first: int) -> tuple[Fold, Word]:
     """The pass that adds exponentials, and what its register holds of a row: at least that of the largest."""
     total = variable("total", 0, unit.n * e.hi)
-    after = (total + mux(VALID, e, const(0))).within(0, total.hi)
+    after = (total + mux(valid("sum"), e, const(0))).within(0, total.hi)
     return Fold("sum", (total,), (after,)), total.within(first, total.hi)
 
 

@@ -23,10 +23,10 @@ def phases(of: UnitPlan, length: int) -> dict[str, int]:
     found = {}
     for phase in program.then:
         if isinstance(phase, Fold):
-            found[phase.name] = length + 1 + of.blocks[phase.name].depth
+            found[phase.name] = length + 1 + of.depths[phase.name]
         else:
             found[phase.name] = 1 if isinstance(phase, Let) else phase.rounds * (phase.steps + 1)
-    return found | {OUT: length + 1 + of.blocks[OUT].depth}
+    return found | {OUT: length + 1 + of.depths[OUT]}
 
 
 def cycles(unit: Unit, lengths: Sequence[int]) -> int:
@@ -36,12 +36,12 @@ def cycles(unit: Unit, lengths: Sequence[int]) -> int:
     """
     of = plan(unit)
     if isinstance(unit.program, Map):
-        return sum(lengths) + of.blocks[OUT].depth
+        return sum(lengths) + of.depths[OUT]
     begun = idle = 0
     for length in lengths:
         if not 1 <= length <= max(1, unit.n):
             raise HwqError(f"a row must have 1 to {max(1, unit.n)} codes, not {length}")
-        handed = max(begun + length + of.blocks[FILL].depth, idle)
+        handed = max(begun + length + of.depths[FILL], idle)
         begun, idle = handed + 1, handed + 1 + sum(phases(of, length).values())
     return idle
 
