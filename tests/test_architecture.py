@@ -19,9 +19,10 @@ ARROWS = {
     "bits": ("errors",),
     "formats": ("bits",),
     "datapath": ("formats",),
+    "units": ("datapath",),
     "ptq": ("datapath",),
-    "costmodel": ("datapath",),
-    "rtl": ("datapath",),
+    "costmodel": ("units",),
+    "rtl": ("units",),
     "golden": ("datapath",),
     "export": ("costmodel",),
     "synth": ("rtl",),
@@ -139,7 +140,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 def test_arrows_have_no_cycle_and_the_readers_do_not_know_one_another() -> None:
     readers = {"ptq", "costmodel", "rtl", "search", "golden"}
     for name in readers:
-        assert reach(name) == {"datapath", "formats", "bits", "errors"}
+        assert reach(name) - {"units"} == {"datapath", "formats", "bits", "errors"}
 
 
 def test_importing_hwq_is_light() -> None:

@@ -40,7 +40,9 @@ def random_rows(count: int = ROWS, n: int = N) -> np.ndarray:
     """Rows of int8 as networks make them and as they do not: normal, even, almost alike, all alike."""
     rng = np.random.default_rng(7)
     part = count // 4
-    normal = np.clip(np.rint(rng.normal(rng.normal(0, 16, (part, 1)), rng.uniform(4, 48, (part, 1)), (part, n))), -128, 127)
+    normal = np.clip(
+        np.rint(rng.normal(rng.normal(0, 16, (part, 1)), rng.uniform(4, 48, (part, 1)), (part, n))), -128, 127
+    )
     alike = np.clip(rng.integers(-128, 128, (part, 1)) + rng.integers(-2, 3, (part, n)), -128, 127)
     equal = np.repeat(rng.integers(-128, 128, (count - 3 * part, 1)), n, 1)
     return np.concatenate([normal.astype(np.int64), rng.integers(-128, 128, (part, n)), alike, equal])
@@ -133,7 +135,9 @@ def test_tables_are_the_nearest_codes(name: str, s: str, t: str) -> None:
 def test_tables_take_codes_that_are_no_numbers() -> None:
     fmt = parse_format("fp8_e5m2")
     for name, limits in (("gelu", (0.0, math.inf)), ("sigmoid", (0.0, 1.0)), ("recode", (-math.inf, math.inf))):
-        found = fmt.decode(Unit.parse(f"{name} fp8_e5m2 ->fp(5,2,inf,ovf=inf)")(fmt.encode(np.array([-np.inf, np.inf]))))
+        found = fmt.decode(
+            Unit.parse(f"{name} fp8_e5m2 ->fp(5,2,inf,ovf=inf)")(fmt.encode(np.array([-np.inf, np.inf])))
+        )
         assert tuple(found.tolist()) == limits
     assert np.isnan(fmt.decode(Unit.parse("gelu fp8_e5m2 ->fp8_e5m2")(fmt.encode(np.array([np.nan])))))
 
@@ -218,7 +222,10 @@ def test_gelu_against_float(s: str, most: float, say) -> None:
     x = random_rows()
     rows = torch.nn.functional.gelu(torch.from_numpy(x * float(Fraction(s)))).numpy()
     published = errors(Unit.parse(f"shiftgelu int8[s={s}] ->int16 n={N} mode=compatible"), x, rows)
-    say(f"units: gelu of int8[s={s}]: largest error {fine[0]:.4f} by itself, {table[0]:.4f} by table, {published[0]:.4f} published")
+    say(
+        f"units: gelu of int8[s={s}]: largest error {fine[0]:.4f} by itself, "
+        f"{table[0]:.4f} by table, {published[0]:.4f} published"
+    )
     assert fine[0] <= most + 1e-3
     assert table[0] <= float(Fraction(s)) / 2
     assert published[0] > 0.2
@@ -316,14 +323,20 @@ def test_the_published_root_is_none_where_the_sum_is_small() -> None:
         ("gelu int8 ->int8 n=4", r"^gelu with mode=accurate takes each code by itself; leave out n=$"),
         ("gelu int16 ->int8", r"^gelu is looked up by codes of up to 10 bits, not of int16 with 16; requant first$"),
         ("rmsnorm int8 ->int8 n=8 mode=compatible", r"^mode of rmsnorm must be accurate, not 'compatible'$"),
-        ("softmax fp8_e4m3 ->int8 n=8", r"^softmax takes numbers, not fp8_e4m3 with nan or inf; take a format without$"),
+        (
+            "softmax fp8_e4m3 ->int8 n=8",
+            r"^softmax takes numbers, not fp8_e4m3 with nan or inf; take a format without$",
+        ),
         ("softmax int8 ->int8[s=1/2] n=8 mode=compatible", r"^mode=compatible gives integers at a scale of its own, "),
         ("softmax int8 ->int8 n=8 eps=1/9", r"^eps= is of accurate norms, not of softmax with mode=accurate; leave it"),
         ("softmax int8 ->int8 n=8 cut=div1", r"^cut= must be among unpack, exp, mul, not div1; leave it out$"),
         ("softmax int8[s=0] ->int8 n=8", r"^a scale must be above 0, not 0$"),
         ("softmax int8[s=x] ->int8 n=8", r"^a scale must be a number such as 1/16 or 0\.0625, not 'x'$"),
         ("softmax int8 ->int8 n=8 n=9", r"^options are n=, mode=, eps=, cut=, each once, not 'n=9' in "),
-        ("layernorm int16 ->int(34) n=64 mode=compatible", r"^a published layernorm sums squares to below 2\*\*32, not "),
+        (
+            "layernorm int16 ->int(34) n=64 mode=compatible",
+            r"^a published layernorm sums squares to below 2\*\*32, not ",
+        ),
         ("softmax mxint8 ->int8 n=8", r"^a unit takes formats of up to 62 bits without shared scales, not mxint8$"),
     ],
 )

@@ -136,7 +136,7 @@ class _Rows:
         lines += [f"  reg {', '.join(['idle', *(f'in_{name}' for name in self.names)])}; // one of these is 1"]
         lines += ["  reg fill_half, work_half; // of the buffer", f"  reg {at}last_at, read_at;"]
         lines += ["  reg read, present, present_last; // an element is read, is there, and is its row's last"]
-        lines += [f"  reg {bus(bits)}buffer [0:{words - 1}];", f"  reg {bus(bits)}element;"]
+        lines += [f"  reg {bus(bits)}buffer [0:{words - 1}];", f"  reg {bus(bits)}element;"] * bool(words)
         lines += [f"  reg {bus(self._count)}count;"] * bool(self._count)
         lines += [f"  reg {bus(self._rounds)}round;"] * bool(self._rounds)
         lines += [f"  reg {bus(word.width)}{word.attr};" for word in self.of.held]
@@ -189,13 +189,16 @@ class _Rows:
         """The registers' next values: who fills, who works, the buffer, the counters."""
         one = f"{self.bits}'d1"
         lines = ["", "  always @(posedge clk) begin"]
-        lines += ["    if (accept) buffer[{fill_half, fill_at}] <= x_payload;"]
-        lines += ["    if (en) element <= buffer[{work_half, read_at}];", "    if (hand) begin"]
-        lines += ["      last_at <= fill_at;", "      work_half <= fill_half;"]
+        if self.of.buffer[0]:
+            lines += ["    if (accept) buffer[{fill_half, fill_at}] <= x_payload;"]
+            lines += ["    if (en) element <= buffer[{work_half, read_at}];"]
+        lines += ["    if (hand) begin", "      last_at <= fill_at;", "      work_half <= fill_half;"]
         lines += [f"      {word.attr} <= fill_{word.attr};" for word in self.of.held]
         lines += ["    end", "    if (rst) begin"]
         zeros = ["full", "fill_half", "read", "present", "present_last", *(f"in_{name}" for name in self.names)]
-        lines += [f"      {name} <= 1'b1;" for name in ("filling", "idle")] + [f"      {name} <= 1'b0;" for name in zeros]
+        lines += [f"      {name} <= 1'b1;" for name in ("filling", "idle")] + [
+            f"      {name} <= 1'b0;" for name in zeros
+        ]
         lines += [f"      {name} <= {self.bits}'d0;" for name in ("fill_at", "read_at")]
         lines += [f"      count <= {self._count}'d0;"] * bool(self._count)
         lines += [f"      round <= {self._rounds}'d0;"] * bool(self._rounds)
@@ -204,7 +207,9 @@ class _Rows:
         lines += [f"      fill_at <= hand ? {self.bits}'d0 : accept & ~fill_end ? fill_at + {one} : fill_at;"]
         lines += ["      if (en) begin", f"        idle <= {ENDED}_{OUT} | idle & ~hand;"]
         for before, name in zip(["", *self.names[:-1]], self.names, strict=True):
-            lines += [f"        in_{name} <= {f'{ENDED}_{before}' if before else 'hand'} | in_{name} & ~{ENDED}_{name};"]
+            lines += [
+                f"        in_{name} <= {f'{ENDED}_{before}' if before else 'hand'} | in_{name} & ~{ENDED}_{name};"
+            ]
         lines += [f"        read <= {' | '.join(self._begins())} | read & ~read_end;"]
         lines += [f"        read_at <= read ? read_at + {one} : {self.bits}'d0;"]
         lines += ["        present <= read;", "        present_last <= read_end;", *self._counting(), "      end"]
@@ -227,7 +232,12 @@ class _Rows:
         return lines
 
 
-FILLING = {CODE: "x_payload", f"valid_{FILL}": "accept", f"last_{FILL}": "fill_end", "en": "1'b1", "clear": "hand | rst"}
+FILLING = {
+    CODE: "x_payload",
+    f"valid_{FILL}": "accept",
+    f"last_{FILL}": "fill_end",
+    "en": "1'b1",
+    "clear": "hand | rst",
+}
 READ = {"valid": "present", "last": "present_last"}
 START_PIN, FIRST_PIN = str(START.attr), str(FIRST.attr)
-

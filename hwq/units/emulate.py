@@ -69,7 +69,8 @@ def _of(texts: Sequence[Word], code: Ints | None, found: Mapping[str, Ints]) -> 
     """Texts of one element of every row, or, without a code, of what was found of the rows alone."""
     given = dict(found) if code is None else {**found, CODE: code}
     names = tuple(_name(word) for word in variables(texts)) or tuple(given)[:1]
-    return _map(tuple(texts), names)([given[name] for name in names])
+    found_of: list[Ints] = _map(tuple(texts), names)([given[name] for name in names])
+    return found_of
 
 
 def _name(word: Word) -> str:
@@ -85,5 +86,5 @@ def _map(texts: tuple[Word, ...], names: tuple[str, ...]) -> Any:
                 f"numbers of a unit must stay below 2**{BITS}, not reach {max(abs(word.lo), word.hi)}; "
                 "take shorter rows or formats of fewer bits"
             )
-    run = compile_map(texts, {name: np.int64 for name in names}, [np.int64] * len(texts))
+    run = compile_map(texts, dict.fromkeys(names, np.int64), [np.int64] * len(texts))
     return lambda arrays: run([array.astype(np.int64, copy=False) for array in arrays])

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from hwq.bits import Word, const, mux, variable
 from hwq.errors import HwqError
+from hwq.formats import round_shift
 from hwq.units.elements import number
 from hwq.units.program import Fold, Let, Row, valid
 from hwq.units.serial import Division, Newton, Root
@@ -37,7 +38,7 @@ def _offered(unit: Unit) -> Word:
 
 
 def published(unit: Unit) -> Row:
-    """I-ViT's: the mean rounded to an integer, ten steps of Newton's root of the sum of squares, floors of quotients."""
+    """I-ViT's: the mean rounded to an integer, ten of Newton's steps to the root of squares, floors of quotients."""
     x, n = _offered(unit), unit.n
     total = variable("total", n * x.lo, n * x.hi)
     fill = Fold("fill", (total,), ((total + x).within(total.lo, total.hi),))
@@ -55,8 +56,10 @@ def published(unit: Unit) -> Row:
 
 
 def _rounded_mean(unit: Unit, total: Word) -> Word:
-    """To nearest, ties to even."""
+    """To nearest, ties to even: of a power of two the rounder's, else by an exact quotient."""
     n, lo_hi = unit.n, unit.x.format.integer_range
+    if n & (n - 1) == 0:
+        return round_shift(total, n.bit_length() - 1, "rne").within(*lo_hi)
     twice = (total << 1) + n
     up = floor_div(twice, 2 * n)
     if n % 2:

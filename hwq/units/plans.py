@@ -41,8 +41,8 @@ class UnitPlan:
 
     @property
     def buffer(self) -> tuple[int, int]:
-        """(words, bits) of the memory of two rows; (0, 0) where there is none."""
-        if isinstance(self.unit.program, Map):
+        """(words, bits) of the memory of two rows; (0, 0) where nobody reads their elements again."""
+        if PASSES not in self.blocks or all(net.name != CODE for net in self.blocks[PASSES].inputs):
             return 0, 0
         return 2 << self.address, self.unit.x.format.bits
 
@@ -76,7 +76,9 @@ def _assembled(unit: Unit, device: str, made: Mapping[str, tuple[Block, Mapping[
     return UnitPlan(unit, device, {name: block for name, (block, _) in made.items()}, depths)
 
 
-def _lowering(name: str, texts: Sequence[Word], moving: Sequence[str], cuts: Sequence[str], own: Sequence[Word]) -> Lowering:
+def _lowering(
+    name: str, texts: Sequence[Word], moving: Sequence[str], cuts: Sequence[str], own: Sequence[Word]
+) -> Lowering:
     """A block with the inputs of its texts, of which those that are `moving` come anew in each cycle; and registers."""
     low = Lowering(f"unit_{name}", cuts)
     for word in variables(texts):

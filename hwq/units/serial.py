@@ -101,7 +101,7 @@ class Root:
 
     @cached_property
     def registers(self) -> Texts:
-        """The rest, the radicand's bits to come and the root so far; two bits come down in each cycle, at last zeros."""
+        """The rest, the radicand's bits to come, the root so far; two bits come down in each cycle, at last zeros."""
         n, bits, wide = self.steps, self.steps + 2, 2 * (self.steps - self.places)
         rest, radicand = variable("rest", 0, (1 << bits) - 1), variable("radicand", 0, (1 << wide) - 1)
         root = variable("digits", 0, (1 << n) - 1)

@@ -1,4 +1,4 @@
-"""Softmax of rows: the largest while a row enters, a pass for the sum of exponentials, a quotient, a pass of products."""
+"""Softmax of rows: the largest while a row enters, a pass for the sum of exponentials, a quotient, one for results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def value_bits(unit: Unit) -> int:
     """Bits of a result's magnitude: k - 1 of a published k."""
     most = unit.y.format.integer_range[1]
     if most & (most + 1) or not most:
-        raise HwqError(f"a published result must have all numbers to a power of two, not {unit.y.format}; take an integer")
+        raise HwqError(
+            f"a published result must have all numbers to a power of two, not {unit.y.format}; take an integer"
+        )
     return most.bit_length()
 
 

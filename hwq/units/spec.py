@@ -82,7 +82,9 @@ class Unit:
         object.__setattr__(self, "program", program(self))
         missing = [cut for cut in self.cuts if cut not in self.stages]
         if missing:
-            raise HwqError(f"cut= must be among {', '.join(self.stages) or 'none here'}, not {missing[0]}; leave it out")
+            raise HwqError(
+                f"cut= must be among {', '.join(self.stages) or 'none here'}, not {missing[0]}; leave it out"
+            )
         object.__setattr__(self, "cuts", tuple(stage for stage in self.stages if stage in self.cuts))
 
     @cached_property

@@ -30,9 +30,10 @@ def phases(of: UnitPlan, length: int) -> dict[str, int]:
 
 
 def cycles(unit: Unit, lengths: Sequence[int]) -> int:
-    """From the cycle of the first code to that of the last result, both counted; a row enters while another is worked on.
+    """From the cycle of the first code to that of the last result, both counted.
 
-    A row that is in, and through the first block, is handed over in one cycle, as soon as the one before it is done.
+    A row enters while the one before it is worked on. When it is in, and through the first block, it is handed over in
+    one cycle, as soon as the one before it is done.
     """
     of = plan(unit)
     if isinstance(unit.program, Map):
