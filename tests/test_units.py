@@ -23,7 +23,7 @@ TEXTS = [
     "softmax int8[s=1/16] ->uint8[s=1/256] n=197 cut=unpack,exp,mul",
     "shiftgelu int8[s=1/32] ->int8[s=1/32] cut=div3",
     "shiftgelu int8[s=1/32] ->int16 n=64 mode=compatible",
-    "layernorm int8[s=1/16] ->int(34) n=64 mode=compatible",
+    "layernorm int8[s=1/16] ->int(32) n=64 mode=compatible",
     "layernorm int8[s=1/16] ->int8[s=1/32] n=64 eps=1/1000000",
     "rmsnorm int8[s=1/16] ->int8[s=1/32] n=64",
     "gelu int8[s=1/32] ->int8[s=1/32]",
@@ -90,10 +90,14 @@ def test_published_gelu(s: str) -> None:
 
 @pytest.mark.parametrize("n", [N, 63])
 def test_published_layernorm(n: int) -> None:
-    unit = Unit.parse(f"layernorm int8[s=1/16] ->int(34) n={n} mode=compatible")
+    """Of 8 bits, and of 16, whose sums are beyond what ten steps from 2**16 were meant for."""
+    unit = Unit.parse(f"layernorm int8[s=1/16] ->int(32) n={n} mode=compatible")
     x = random_rows(n=n)
     assert np.array_equal(numbers(unit, unit(codes(x))), oracle.int_layernorm(x))
     assert unit.scale == math.sqrt(n) / 2**30
+    wide = x * 256 + np.random.default_rng(1).integers(0, 256, x.shape)
+    found = Unit.parse(f"layernorm int16 ->int(32) n={n} mode=compatible")((wide & 65535).astype(np.uint16))
+    assert np.array_equal(numbers(unit, found), oracle.int_layernorm(wide))
 
 
 @pytest.mark.parametrize("s", ["1/4", "1/16", "3/100"])
@@ -303,8 +307,8 @@ def test_roots_by_digits_are_floors() -> None:
 def test_the_published_root_is_none_where_the_sum_is_small() -> None:
     """Off by more than 1 as far as a sum of 34,595: ten iterations halve 2**16 to 64 at most."""
     every = np.arange(1 << 18)
-    num = np.concatenate([every[::37], np.random.default_rng(4).integers(0, 1 << 32, 500)])
-    phase = Newton("k", variable("num", 0, (1 << 32) - 1))
+    num = np.concatenate([every[::37], np.random.default_rng(4).integers(0, 1 << 40, 500)])
+    phase = Newton("k", variable("num", 0, (1 << 40) - 1))
     found = stepped(phase, {"num": num})
     assert np.array_equal(found, oracle.newton_root(num))
     assert np.array_equal(found, phase.run(num))
@@ -333,10 +337,6 @@ def test_the_published_root_is_none_where_the_sum_is_small() -> None:
         ("softmax int8[s=0] ->int8 n=8", r"^a scale must be above 0, not 0$"),
         ("softmax int8[s=x] ->int8 n=8", r"^a scale must be a number such as 1/16 or 0\.0625, not 'x'$"),
         ("softmax int8 ->int8 n=8 n=9", r"^options are n=, mode=, eps=, cut=, each once, not 'n=9' in "),
-        (
-            "layernorm int16 ->int(34) n=64 mode=compatible",
-            r"^a published layernorm sums squares to below 2\*\*32, not ",
-        ),
         ("softmax mxint8 ->int8 n=8", r"^a unit takes formats of up to 62 bits without shared scales, not mxint8$"),
     ],
 )

@@ -25,7 +25,7 @@ SMALL = [
     "shiftgelu int8[s=1/32] ->int8[s=1/32]",
     "shiftgelu int8[s=1/32] ->int8[s=1/32] cut=exp,div3,mul",
     "shiftgelu int8[s=1/16] ->int16 n=32 mode=compatible cut=exp,div5,div10",
-    "layernorm int8[s=1/16] ->int(34) n=16 mode=compatible",
+    "layernorm int8[s=1/16] ->int(32) n=16 mode=compatible",
     "layernorm int8[s=1/16] ->int8[s=1/32] n=16 cut=unpack,mul",
     "rmsnorm int8[s=1/16] ->int8[s=1/32] n=16",
     "gelu int8[s=1/32] ->int8[s=1/32]",

@@ -94,4 +94,5 @@ def _steered(of: UnitPlan) -> int:
     count = max((phase.steps for phase in serial), default=0).bit_length()
     rounds = (max((phase.rounds for phase in serial), default=1) - 1).bit_length()
     places = 3 * of.address if of.unit.n else 0  # of rows of one all are 0
-    return 2 + 2 + len(program.then) + 2 + 3 + places + count + rounds
+    halves = 2 * bool(of.buffer[0])
+    return 2 + halves + len(program.then) + 2 + 3 + places + count + rounds

@@ -134,9 +134,11 @@ class _Rows:
         at, (words, bits) = bus(self.bits), self.of.buffer
         lines = ["  reg filling, full; // a row enters; it is in, and waits for who works on it", f"  reg {at}fill_at;"]
         lines += [f"  reg {', '.join(['idle', *(f'in_{name}' for name in self.names)])}; // one of these is 1"]
-        lines += ["  reg fill_half, work_half; // of the buffer", f"  reg {at}last_at, read_at;"]
+        lines += [f"  reg {at}last_at, read_at;"]
         lines += ["  reg read, present, present_last; // an element is read, is there, and is its row's last"]
-        lines += [f"  reg {bus(bits)}buffer [0:{words - 1}];", f"  reg {bus(bits)}element;"] * bool(words)
+        if words:  # one half is written while the other is read: what a collision would give matters to nobody
+            lines += ["  reg fill_half, work_half; // of the buffer"]
+            lines += [f"  (* no_rw_check *) reg {bus(bits)}buffer [0:{words - 1}];", f"  reg {bus(bits)}element;"]
         lines += [f"  reg {bus(self._count)}count;"] * bool(self._count)
         lines += [f"  reg {bus(self._rounds)}round;"] * bool(self._rounds)
         lines += [f"  reg {bus(word.width)}{word.attr};" for word in self.of.held]
@@ -192,18 +194,20 @@ class _Rows:
         if self.of.buffer[0]:
             lines += ["    if (accept) buffer[{fill_half, fill_at}] <= x_payload;"]
             lines += ["    if (en) element <= buffer[{work_half, read_at}];"]
-        lines += ["    if (hand) begin", "      last_at <= fill_at;", "      work_half <= fill_half;"]
+        lines += ["    if (hand) begin", "      last_at <= fill_at;"]
+        lines += ["      work_half <= fill_half;"] * bool(self.of.buffer[0])
         lines += [f"      {word.attr} <= fill_{word.attr};" for word in self.of.held]
         lines += ["    end", "    if (rst) begin"]
-        zeros = ["full", "fill_half", "read", "present", "present_last", *(f"in_{name}" for name in self.names)]
-        lines += [f"      {name} <= 1'b1;" for name in ("filling", "idle")] + [
-            f"      {name} <= 1'b0;" for name in zeros
-        ]
+        zeros = ["full", "read", "present", "present_last", *(f"in_{name}" for name in self.names)]
+        zeros += ["fill_half"] * bool(self.of.buffer[0])
+        lines += [f"      {name} <= 1'b1;" for name in ("filling", "idle")]
+        lines += [f"      {name} <= 1'b0;" for name in zeros]
         lines += [f"      {name} <= {self.bits}'d0;" for name in ("fill_at", "read_at")]
         lines += [f"      count <= {self._count}'d0;"] * bool(self._count)
         lines += [f"      round <= {self._rounds}'d0;"] * bool(self._rounds)
         lines += ["    end else begin", "      filling <= hand | filling & ~fill_end;"]
-        lines += [f"      full <= {ENDED}_{FILL} | full & ~hand;", "      fill_half <= fill_half ^ hand;"]
+        lines += [f"      full <= {ENDED}_{FILL} | full & ~hand;"]
+        lines += ["      fill_half <= fill_half ^ hand;"] * bool(self.of.buffer[0])
         lines += [f"      fill_at <= hand ? {self.bits}'d0 : accept & ~fill_end ? fill_at + {one} : fill_at;"]
         lines += ["      if (en) begin", f"        idle <= {ENDED}_{OUT} | idle & ~hand;"]
         for before, name in zip(["", *self.names[:-1]], self.names, strict=True):

@@ -129,9 +129,10 @@ class Root:
 
 @dataclass(frozen=True)
 class Newton:
-    """I-ViT's root of num < 2**32: k = floor((k + floor(num / k)) / 2), ten times from 2**16, each a division.
+    """I-ViT's root: k = floor((k + floor(num / k)) / 2), ten times from 2**16, each a division.
 
-    No floor of the root below about 33,500: ten iterations then stop too early, at no less than 64.
+    It is never below the floor of the root, and above it where ten steps are too few: of a small number they stop at 64
+    at least. Once it is at the root or above, a step takes it up by 1 at most, so that the first one bounds them all.
     """
 
     name: str
@@ -144,7 +145,7 @@ class Newton:
 
     @property
     def _k(self) -> Word:
-        return variable("k", SEED >> ROUNDS, SEED)
+        return variable("k", SEED >> ROUNDS, max(SEED, (SEED + self.num.hi // SEED) // 2))
 
     @property
     def steps(self) -> int:
@@ -152,7 +153,7 @@ class Newton:
 
     @property
     def result(self) -> Word:
-        return variable(self.name, SEED >> ROUNDS, SEED)
+        return variable(self.name, self._k.lo, self._k.hi)
 
     @cached_property
     def registers(self) -> Texts:
