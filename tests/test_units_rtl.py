@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,26 @@ def test_lint_is_clean(tmp_path: Path) -> None:
         ):
             done = subprocess.run([*command, *files], env=environment, capture_output=True, text=True, check=True)
             assert done.stderr == ""
+
+
+def test_yosys_finds_nothing_to_warn_of(tmp_path: Path) -> None:
+    """No latch, no loop, no wire with two drivers or none; and no multiplier of its own making."""
+    for text in SMALL:
+        emit_unit(Unit.parse(text), tmp_path / Unit.parse(text).top)
+    commands = [
+        command
+        for top in sorted(path.name for path in tmp_path.iterdir())
+        for command in (
+            "design -reset",
+            f"read_verilog {tmp_path}/{top}/*.v",
+            f"hierarchy -check -top {top}",
+            "proc; flatten; opt_clean; check -assert; select -assert-none t:$mul t:$div t:$dlatch",
+        )
+    ]
+    script = "import sys\nfrom pyosys import libyosys as ys\nd = ys.Design()\nfor c in sys.argv[1:]: ys.run_pass(c, d)"
+    done = subprocess.run([sys.executable, "-c", script, *commands], capture_output=True, text=True, check=True)
+    assert "Warning" not in done.stdout + done.stderr
+    assert done.stdout.count("Found and reported 0 problems") == len(SMALL)
 
 
 def test_every_name_is_declared_before_it_is_used() -> None:

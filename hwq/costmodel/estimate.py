@@ -174,13 +174,10 @@ def _sum(pieces: Sequence[_Piece], name: str) -> Figure:
 
 
 def counted(
-    pieces: Mapping[str, tuple[Mapping[str, Counts], str]], target: Device, wider: float = 1.0
+    pieces: Mapping[str, tuple[Mapping[str, Counts], str]], target: Device
 ) -> tuple[dict[str, Quantity], tuple[Part, ...]]:
-    """The figures of pieces, (counts, kind) by name, their intervals so much wider than the fit's; and the pieces."""
-    made = []
-    for name, (counts, kind) in pieces.items():
-        figures = _figures(counts, kind, target)
-        made.append(_Piece(name, 1, {field: (v, half * wider, known) for field, (v, half, known) in figures.items()}))
+    """The figures of pieces, (counts, kind) by name, and the pieces."""
+    made = [_Piece(name, 1, _figures(counts, kind, target)) for name, (counts, kind) in pieces.items()]
     fields = dict.fromkeys(field for piece in made for field in piece.figures)
     return {field: _quantities(_sum(made, field), 1)[0] for field in fields}, _parts(made, 0, 1)
 

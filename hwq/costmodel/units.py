@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from hwq.bits.cells import Block
-from hwq.costmodel.bram import Bram, bram
+from hwq.costmodel.bram import bram
 from hwq.costmodel.cost import Cost, Part, Quantity
 from hwq.costmodel.estimate import counted, priced
 from hwq.costmodel.fabrics import FABRICS
@@ -16,68 +14,66 @@ from hwq.units.program import Fold, Let, Row
 
 __all__ = ["control_ff", "estimate_unit"]
 
-KIND, TABLES = "pe", "decode"  # whose prices the rows and multiplexers of a unit have, and those of functions by table
-SMALL = 6  # bits of an index that a table of a row unit has at most
-WIDER = 2.0  # than the intervals of these, as no unit was fitted
+KIND, TABLES = "pe", "decode"  # whose prices the rows and multiplexers of a unit have, and functions by table
+ENTRIES = 64  # of a table of a row unit, at most: a larger one is a function's
+
 # LUT for each flip-flop that steers, with the choice among the buffer's tables: what six units of rows took beyond
-# their blocks and tables (pyosys 0.70, 2026-11-24). One took 1.6 times as much on xc7, one 0.7.
-STEERING = {"xc7": 4.0, "xcup": 4.0, "ecp5": 3.4}
-_SPREAD = 0.5
-_UNMODELLED = (
-    "energy_pj_per_mac: not measured for units",
-    "fmax_mhz: no unit was placed and routed",
-)
+# their blocks and tables (pyosys 0.70, 2026-11-24), from 2.9 to 5.6 on xc7 and from 3.3 to 3.9 on ecp5.
+STEERING = {"xc7": 4.0, "ecp5": 3.4}
+SPREAD = 0.3  # that of a unit's LUT on those: 22 of 23 were as near, see docs/units.md
+# LUT up to which Yosys makes a buffer of tables: of 13 shapes on each of xc7 and ecp5, those from 96 on were blocks.
+TABLES_MOST = 64
+
+_UNMODELLED = ("energy_pj_per_mac: not measured for units", "fmax_mhz: no unit was placed and routed")
 _CONTROL = "control: the logic of its states and counters is not counted on this device, its flip-flops are"
-_BUFFER = "the row buffer: a memory of {words} words of {bits} bits, not part of area on this device"
+_INTERVALS = "intervals: those of processing elements, as no unit was synthesised for this device"
+_BUFFER = "the row buffer: a memory of {words} words of {bits} bits, counted nowhere on this device"
+_FUNCTION = "a table counts as of any entries: those of a smooth function take 0.4 to 0.8 of it"
 
 
 def estimate_unit(unit: Unit | str, device: str | Device) -> Cost:
     """The cost of a unit. What no price is known of is named in `unmodelled`."""
     target = priced(device)
     chosen = unit if isinstance(unit, Unit) else Unit.parse(unit)
-    of = plan(chosen, target.name)
-    pieces: dict[str, tuple[Mapping[str, float], str]] = {
-        name: (features(block, target.name), _kind(block)) for name, block in of.blocks.items()
-    }
-    words, bits = of.buffer
-    fpga, notes = FABRICS[target.name].field == "lut", list(_UNMODELLED)
-    memory = bram(words * bits, bits, target.name) if fpga and words else None
+    of, known = plan(chosen, target.name), target.name in STEERING
+    more = _more(of, target)
+    pieces = {name: (features(block, target.name), _kind(block)) for name, block in of.blocks.items()}
+    function = any(kind == TABLES for _, kind in pieces.values())
     if isinstance(chosen.program, Row):
-        notes += [_CONTROL] * (target.name not in STEERING)
-        inside = memory is not None and not _in_tables(memory)
-        pieces["control"] = {"ff": control_ff(of) - bits * inside}, KIND
-    figures, parts = counted(pieces, target, WIDER)
-    if fpga:
-        figures, parts = _with_memory(figures, parts, memory, of)
-    elif words:
-        notes.append(_BUFFER.format(words=words, bits=bits))
+        pieces["control"] = {"ff": control_ff(of) - of.buffer[1] * (more.get("buffer", ("", 0))[0] == "bram")}, KIND
+    figures, parts = counted(pieces, target)
+    if FABRICS[target.name].field == "lut":
+        figures["bram"] = Quantity.exact(0)
+    for field, quantity in more.values():
+        figures[field] += quantity
+    if known and not function:
+        figures["lut"] = Quantity.within(figures["lut"].value, SPREAD)
+    parts += tuple(Part(name, 1, {field: quantity}) for name, (field, quantity) in more.items())
+    notes = [*_UNMODELLED, *[_FUNCTION] * function]
+    if not known:
+        notes += [_INTERVALS, *[_CONTROL] * isinstance(chosen.program, Row)]
+        notes += [_BUFFER.format(words=of.buffer[0], bits=of.buffer[1])] * ("buffer" not in more and of.buffer[0] > 0)
     return Cost(str(chosen), target.name, target.level, target.source, figures, lambda: parts, tuple(notes))
 
 
 def _kind(block: Block) -> str:
-    return TABLES if any(cell.op == "table" and cell.args[0].width > SMALL for cell in block.cells) else KIND
+    """The kind of modules whose prices a block has."""
+    tables = [cell.attr for cell in block.cells if cell.op == "table"]
+    return TABLES if any(isinstance(table, tuple) and len(table) > ENTRIES for table in tables) else KIND
 
 
-def _in_tables(memory: Bram) -> bool:
-    return memory.lutram is not None and memory.lutram.smaller
-
-
-def _with_memory(
-    figures: dict[str, Quantity], parts: tuple[Part, ...], memory: Bram | None, of: UnitPlan
-) -> tuple[dict[str, Quantity], tuple[Part, ...]]:
-    """Figures with those of the buffer, in tables or in blocks, and of the control's logic."""
-    found = {**figures, "bram": Quantity.exact(0)}
-    if of.device in STEERING and _steered(of):
-        steers = Quantity.within(STEERING[of.device] * _steered(of), _SPREAD)
-        found, parts = {**found, "lut": found["lut"] + steers}, (*parts, Part("steering", 1, {"lut": steers}))
-    if memory is None:
-        return found, parts
-    if _in_tables(memory):
-        assert memory.lutram is not None
-        field, count = "lut", memory.lutram.lut
-    else:
-        field, count = "bram", memory.blocks
-    return {**found, field: found[field] + count}, (*parts, Part("buffer", 1, {field: count}))
+def _more(of: UnitPlan, target: Device) -> dict[str, tuple[str, Quantity]]:
+    """(field, how much) of the control's logic and of the buffer, where they are known."""
+    found: dict[str, tuple[str, Quantity]] = {}
+    words, bits = of.buffer
+    if target.name in STEERING and isinstance(of.unit.program, Row):
+        found["steering"] = "lut", Quantity.exact(STEERING[target.name] * _steered(of))
+    if FABRICS[target.name].field == "lut" and words:
+        memory = bram(words * bits, bits, target.name)
+        tables = memory.lutram.lut if memory.lutram is not None else None
+        in_tables = tables is not None and tables.value <= TABLES_MOST
+        found["buffer"] = ("lut", tables) if tables is not None and in_tables else ("bram", memory.blocks)
+    return found
 
 
 def control_ff(of: UnitPlan) -> int:
