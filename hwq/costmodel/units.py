@@ -15,12 +15,12 @@ from hwq.units.program import Fold, Let, Row
 __all__ = ["control_ff", "estimate_unit"]
 
 KIND, TABLES = "pe", "decode"  # whose prices the rows and multiplexers of a unit have, and functions by table
-ENTRIES = 64  # of a table of a row unit, at most: a larger one is a function's
 
 # LUT for each flip-flop that steers, with the choice among the buffer's tables: what six units of rows took beyond
 # their blocks and tables (pyosys 0.70, 2026-11-24), from 2.9 to 5.6 on xc7 and from 3.3 to 3.9 on ecp5.
 STEERING = {"xc7": 4.0, "ecp5": 3.4}
-SPREAD = 0.3  # that of a unit's LUT on those: 22 of 23 were as near, see docs/units.md
+SPREAD = 0.3  # of a unit's LUT on those: 25 of 26 were as near, see docs/units.md
+SMOOTH = 0.35  # of what a table of any entries takes, the least that one of a smooth function took
 # LUT up to which Yosys makes a buffer of tables: of 13 shapes on each of xc7 and ecp5, those from 96 on were blocks.
 TABLES_MOST = 64
 
@@ -28,7 +28,7 @@ _UNMODELLED = ("energy_pj_per_mac: not measured for units", "fmax_mhz: no unit w
 _CONTROL = "control: the logic of its states and counters is not counted on this device, its flip-flops are"
 _INTERVALS = "intervals: those of processing elements, as no unit was synthesised for this device"
 _BUFFER = "the row buffer: a memory of {words} words of {bits} bits, counted nowhere on this device"
-_FUNCTION = "a table counts as of any entries: those of a smooth function take 0.4 to 0.8 of it"
+_FUNCTION = "what entries of a table have in common: six measured 0.39 to 1.5 times what is counted, as of any entries"
 
 
 def estimate_unit(unit: Unit | str, device: str | Device) -> Cost:
@@ -46,8 +46,9 @@ def estimate_unit(unit: Unit | str, device: str | Device) -> Cost:
         figures["bram"] = Quantity.exact(0)
     for field, quantity in more.values():
         figures[field] += quantity
-    if known and not function:
-        figures["lut"] = Quantity.within(figures["lut"].value, SPREAD)
+    if known:
+        value, _, high = figures["lut"]
+        figures["lut"] = Quantity(value, SMOOTH * value, high) if function else Quantity.within(value, SPREAD)
     parts += tuple(Part(name, 1, {field: quantity}) for name, (field, quantity) in more.items())
     notes = [*_UNMODELLED, *[_FUNCTION] * function]
     if not known:
@@ -57,9 +58,8 @@ def estimate_unit(unit: Unit | str, device: str | Device) -> Cost:
 
 
 def _kind(block: Block) -> str:
-    """The kind of modules whose prices a block has."""
-    tables = [cell.attr for cell in block.cells if cell.op == "table"]
-    return TABLES if any(isinstance(table, tuple) and len(table) > ENTRIES for table in tables) else KIND
+    """The kind of modules whose prices a block has; a function is nothing but a table."""
+    return TABLES if [cell.op for cell in block.cells] == ["table"] else KIND
 
 
 def _more(of: UnitPlan, target: Device) -> dict[str, tuple[str, Quantity]]:
@@ -89,6 +89,5 @@ def _steered(of: UnitPlan) -> int:
     serial = [phase for phase in program.then if not isinstance(phase, Fold | Let)]
     count = max((phase.steps for phase in serial), default=0).bit_length()
     rounds = (max((phase.rounds for phase in serial), default=1) - 1).bit_length()
-    places = 3 * of.address if of.unit.n else 0  # of rows of one all are 0
     halves = 2 * bool(of.buffer[0])
-    return 2 + halves + len(program.then) + 2 + 3 + places + count + rounds
+    return 2 + halves + len(program.then) + 2 + 3 + 3 * of.address + count + rounds

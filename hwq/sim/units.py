@@ -203,7 +203,7 @@ def _build_verilator(folder: Path, sources: Sequence[str]) -> None:
     options = ["--cc", "--exe", "--prefix", "Vtop", "-o", "sim", "-Mdir", "build", "--top-module", "bench"]
     (folder / "main.cpp").write_text(MAIN, encoding="utf-8")
     call(["verilator", *options, "-Wno-fatal", "--x-initial", "unique", "main.cpp", *sources], folder, environment)
-    make(folder, ["VM_TRACE=0", "OPT_FAST=-O1", "OPT_GLOBAL=-O1"], environment)
+    make(folder, ["VM_TRACE=0", "OPT_FAST=-O0", "OPT_GLOBAL=-O0"], environment)
 
 
 def _run_verilator(folder: Path) -> None:
