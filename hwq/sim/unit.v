@@ -1,15 +1,16 @@
 // The bench of a unit: codes from a file through the design, every result into a file.
 //
 // Macros: BENCH, this module; TOP, the design; X_BITS, O_BITS, the widths of its codes; BEATS, how many there are;
-// FLIGHT, the cycle of a reset in the midst of them, after which they come anew; IN, TAKES, OUT, COUNT, the files. Of IN
-// a line is a beat: {cycles of pause before it, 16 bits; its last; its code}; of TAKES, the cycles of pause before a
-// result is taken; of OUT, last and code of a result in bits; COUNT has the cycles from the first code to the last
-// result, both counted. `done` is 1 when all results have come, or none for a long time.
+// IN, TAKES, FLIGHT, OUT, COUNT, the files. Of IN a line is a beat: {cycles of pause before it, 16 bits; its last; its
+// code}; of TAKES, the cycles of pause before a result is taken; FLIGHT has the cycle of a reset in the midst of them,
+// after which they come anew; of OUT a line is last and code of a result in bits; COUNT has the cycles from the first
+// code to the last result, both counted. `done` is 1 when all results have come, or none for a long time.
 module `BENCH (input wire clk, output reg done);
   localparam QUIET = 5000; // cycles without a result after which the design hangs
 
   reg [`X_BITS+16:0] beats [0:`BEATS-1];
   reg [15:0] takes [0:`BEATS-1];
+  reg [31:0] flight [0:0];
   reg rst = 1, live = 0, ready = 0, armed = 0;
   reg [15:0] pause = 0, hold = 0;
   integer at = 0, results = 0, cycle = 0, elapsed = 0, quiet = 0, out;
@@ -30,6 +31,7 @@ module `BENCH (input wire clk, output reg done);
     done = 0;
     $readmemh(`IN, beats);
     $readmemh(`TAKES, takes);
+    $readmemh(`FLIGHT, flight);
     out = $fopen(`OUT, "w");
   end
 
@@ -45,7 +47,7 @@ module `BENCH (input wire clk, output reg done);
 
   always @(posedge clk) begin
     cycle <= cycle + 1;
-    rst <= cycle < 3 || cycle == `FLIGHT;
+    rst <= cycle < 3 || cycle == flight[0];
     if (rst) begin
       armed <= cycle > 4;
       at <= 0;
@@ -66,9 +68,9 @@ module `BENCH (input wire clk, output reg done);
         ready <= hold <= 1;
         hold <= hold - 1;
       end
+      quiet = quiet + 1;
       if (armed && !done) begin
         elapsed = elapsed + 1;
-        quiet = quiet + 1;
         if (o_valid && ready) begin
           $fdisplay(out, "%b%b", o_last, o_payload);
           results = results + 1;
@@ -79,8 +81,8 @@ module `BENCH (input wire clk, output reg done);
             hold <= takes[results];
           end
         end
-        if (quiet > QUIET) finish;
       end
+      if (quiet > QUIET && !done) finish;
     end
   end
 endmodule

@@ -22,7 +22,8 @@ from hwq.units import Unit
 __all__ = ["UnitReport", "check_unit", "check_units"]
 
 INSIDE, BENCH = "unit.v", "bench.v"
-IN, TAKES = "x.hex", "o.hex"
+IN, TAKES, FLIGHT = "x.hex", "o.hex", "flight.hex"
+RESET, LATEST = 5, 1000  # cycles until codes are shown, and from there until the reset that they do not survive
 _STALLS = 0.25  # how often a stream that pauses does
 _LONGEST = 6  # cycles of a pause, but for one in a while that is as long as a row
 Ints = np.ndarray[Any, Any]
@@ -59,7 +60,7 @@ def check_unit(
     seed: int | None = None,
     folder: str | Path | None = None,
 ) -> UnitReport:
-    """Run rows of codes through the Verilog of a unit, after a reset in the midst of them.
+    """Run rows of codes through the Verilog of a unit, after a reset while the first of them are on their way.
 
     With a `seed` both streams pause at random, without one neither does. `folder` holds Verilog that `emit_unit` wrote.
     """
@@ -117,23 +118,24 @@ class _Job:
 
     @property
     def macros(self) -> dict[str, object]:
-        """What fits the bench to the unit. The reset comes while the second row is worked on and the third enters."""
+        """What fits the bench to the unit."""
         unit, at = self.unit, self.folder.name
         found: dict[str, object] = {"TOP": self.manifest.top, "BENCH": f"bench_{at}", "BEATS": sum(self.lengths)}
         found |= {"X_BITS": unit.x.format.bits, "O_BITS": unit.y.format.bits}
-        found |= {"FLIGHT": 8 + unit.cycles(self.lengths[:1])}
-        named = {"IN": IN, "TAKES": TAKES, "OUT": RESULTS, "COUNT": COUNTS}
+        named = {"IN": IN, "TAKES": TAKES, "FLIGHT": FLIGHT, "OUT": RESULTS, "COUNT": COUNTS}
         return found | {macro: f'"{at}/{file}"' for macro, file in named.items()}
 
     def write(self, seed: int | None) -> None:
-        """The codes with their pauses, and those of the results."""
-        rng, bits, count = np.random.default_rng(seed), self.unit.x.format.bits, sum(self.lengths)
+        """The codes with their pauses, those of the results, and when the reset comes: within the first rows."""
+        rng, bits, count = np.random.default_rng(seed or 0), self.unit.x.format.bits, sum(self.lengths)
         row = max(1, self.unit.n)
         before, after = ([0] * count if seed is None else _pauses(rng, count, row) for _ in range(2))
         beats = [int(beat, 2) for beat in _beats(self.rows, bits)]
         lines = [f"{pause << bits + 1 | beat:x}\n" for pause, beat in zip(before, beats, strict=True)]
         (self.folder / IN).write_text("".join(lines), encoding="ascii")
         (self.folder / TAKES).write_text("".join(f"{pause:x}\n" for pause in after), encoding="ascii")
+        flight = RESET + int(rng.integers(1, min(LATEST, 2 * self.unit.cycles(self.lengths[:1]))))
+        (self.folder / FLIGHT).write_text(f"{flight:x}\n", encoding="ascii")
         (self.folder / COUNTS).unlink(missing_ok=True)
 
     def report(self, simulator: str, seed: int | None) -> UnitReport:
