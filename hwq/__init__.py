@@ -52,6 +52,7 @@ _PACKAGES = {
     "sim",
     "synth",
     "testing",
+    "units",
     "zoo",
 }
 

@@ -26,7 +26,7 @@ from hwq.datapath.text import write_arrays
 from hwq.datapath.timing import critical_path, path_ns
 from hwq.errors import HwqError
 
-__all__ = ["block_fmax", "coefficients", "estimate", "estimates", "kind_of", "priced"]
+__all__ = ["block_fmax", "coefficients", "counted", "estimate", "estimates", "kind_of", "priced"]
 
 Figure = tuple[Any, Any, Any]  # value, half-width, what is known of it: numbers, or an array of each for many designs
 OUTSIDE = 2.0  # how much wider the interval of a module is that has more of something than the fit ever saw
@@ -171,6 +171,15 @@ def _sum(pieces: Sequence[_Piece], name: str) -> Figure:
             value, known = value + one * piece.count, known + sure * piece.count
             square = square + (half * piece.count) ** 2
     return value, square**0.5, known
+
+
+def counted(
+    pieces: Mapping[str, tuple[Mapping[str, Counts], str]], target: Device
+) -> tuple[dict[str, Quantity], tuple[Part, ...]]:
+    """The figures of pieces, (counts, kind) by name, and the pieces."""
+    made = [_Piece(name, 1, _figures(counts, kind, target)) for name, (counts, kind) in pieces.items()]
+    fields = dict.fromkeys(field for piece in made for field in piece.figures)
+    return {field: _quantities(_sum(made, field), 1)[0] for field in fields}, _parts(made, 0, 1)
 
 
 @lru_cache(maxsize=65536)

@@ -15,7 +15,7 @@ from hwq.rtl.cells import Body
 from hwq.rtl.modules import Leaf, Port, assigned, module
 from hwq.rtl.wires import Bits, whole
 
-__all__ = ["block_leaf", "decoder", "element", "epilogue", "foot", "leaves"]
+__all__ = ["decoder", "element", "epilogue", "foot", "leaf", "leaves"]
 
 
 def decoder(plan: Plan, top: str, operand: str) -> Leaf:
@@ -24,7 +24,7 @@ def decoder(plan: Plan, top: str, operand: str) -> Leaf:
     codes = "a code" if len(block.inputs) == 1 else f"{len(block.inputs)} codes"
     about = f"Edge decoder: {codes} of operand {operand} -> {{{_order(name for name, _ in block.outputs)}}}."
     outputs = {"fields": [name for name, _ in block.outputs]}
-    return block_leaf(f"{top}_decode_{operand}", about, plan.rows, block, {"code": list(block.inputs)}, outputs)
+    return leaf(f"{top}_decode_{operand}", about, plan.rows, block, {"code": list(block.inputs)}, outputs)
 
 
 def element(plan: Plan, top: str, kind: str = "pe") -> Leaf:
@@ -50,14 +50,14 @@ def element(plan: Plan, top: str, kind: str = "pe") -> Leaf:
         about = {flow: text.replace("0 after a clear", f"{terms} alone with start") for flow, text in about.items()}
     banked = f"Processing element: {terms} in each enabled clock, into the word that its exponent chooses. {fields}."
     what = banked if FOOT in plan.blocks else about[array.dataflow]
-    return block_leaf(f"{top}_{kind}", what, plan.rows, block, inputs, outputs)
+    return leaf(f"{top}_{kind}", what, plan.rows, block, inputs, outputs)
 
 
 def foot(plan: Plan, top: str) -> Leaf:
     """Module `<top>_pe_foot`: a `word` of a sum in each enabled clock, the lowest first -> the sum `acc`."""
     block = plan.blocks[FOOT]
     about = "Foot of a column: acc, the sum of the words since a clear, each the next bank's."
-    return block_leaf(f"{top}_{FOOT}", about, plan.rows, block, {"word": list(block.inputs)}, {"acc": ["acc"]})
+    return leaf(f"{top}_{FOOT}", about, plan.rows, block, {"word": list(block.inputs)}, {"acc": ["acc"]})
 
 
 def epilogue(plan: Plan, top: str) -> Leaf:
@@ -65,7 +65,7 @@ def epilogue(plan: Plan, top: str) -> Leaf:
     block = plan.blocks["epilogue"]
     inputs = {net.name: [net] for net in block.inputs}
     outputs = {name: [name] for name, _ in block.outputs}
-    return block_leaf(f"{top}_epilogue", "Epilogue: a sum -> a result code.", plan.rows, block, inputs, outputs)
+    return leaf(f"{top}_epilogue", "Epilogue: a sum -> a result code.", plan.rows, block, inputs, outputs)
 
 
 def leaves(plan: Plan, top: str) -> dict[str, Leaf]:
@@ -83,7 +83,7 @@ def _order(names: object) -> str:
     return ", ".join(reversed(list(names)))  # type: ignore[call-overload]
 
 
-def block_leaf(
+def leaf(
     name: str,
     about: str,
     rows: Rows,

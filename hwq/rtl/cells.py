@@ -44,9 +44,9 @@ class Body:
     def add(self, block: Block, inputs: Mapping[str, Bits]) -> dict[str, Bits]:
         """Write a block whose input nets are the given bits; returns the bits of its outputs."""
         self._bits |= inputs
-        for state in block.states:
-            bit = "carry" if state.q.name.startswith("carry_") else "sticky flag"
-            self._register(state.q, "sum" if state.q.width > 1 else bit)
+        for q in (state.q for state in block.states):
+            what = "sum" if q.width > 1 else "carry" if q.name.startswith("carry_") else "sticky flag"
+            self._register(q, "of a row" if block.name.startswith("unit_") else what)
         for cell in block.cells:
             self._bits[cell.out.name] = _CELLS[cell.op](self, cell)
         for state in block.states:

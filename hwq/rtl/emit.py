@@ -94,10 +94,11 @@ class Manifest:
         modules = {name: tuple(Port(**port) for port in ports) for name, ports in fields.pop("modules").items()}
         found = cls(modules=modules, **fields)
         texts = (found.datapath, found.device, found.top, *found.files.values(), *found.project.values())
-        numbers = (found.latency, found.interval, *(port.width for ports in modules.values() for port in ports))
+        cycles = (found.latency, found.interval)
+        widths = [port.width for ports in modules.values() for port in ports]
         if not found.ports or not all(isinstance(text, str) for text in texts):
             raise ValueError("a field of another type")
-        if not all(isinstance(number, int) and number > 0 for number in numbers):
+        if not all(isinstance(n, int) and n >= least for least, ns in ((0, cycles), (1, widths)) for n in ns):
             raise ValueError("a width or a number of cycles is no positive whole number")
         if outside := [name for name in (*found.files, *found.project) if ".." in Path(name).parts or name[:1] == "/"]:
             raise ValueError(f"{outside[0]} is outside the folder")

@@ -10,7 +10,7 @@ from hwq.datapath.elements import START
 from hwq.datapath.schedule import behind, output_depth, pe_depth
 from hwq.kernel import Kernel, join, join_depth, rectifier
 from hwq.kernel.blocks import FIRST, OTHER
-from hwq.rtl.blocks import block_leaf, leaves
+from hwq.rtl.blocks import leaf, leaves
 from hwq.rtl.modules import ALWAYS, Leaf, Port, assigned, instance, module, part, register, wire
 
 __all__ = ["Units"]
@@ -36,14 +36,14 @@ class Units:
         block = rectifier(self.mac.output)
         inputs = {net.name: [net] for net in block.inputs}
         about = "Rectifier: a code, or under relu that of zero where its value is not above it."
-        return block_leaf(f"{self.name}_rectifier", about, self.plan.rows, block, inputs, {"rectified": ["code"]})
+        return leaf(f"{self.name}_rectifier", about, self.plan.rows, block, inputs, {"rectified": ["code"]})
 
     @cached_property
     def adder(self) -> Leaf:
         block = join(self.mac, self.plan.dp.cuts)
         inputs = {net.name: [net] for net in block.inputs}
         about = "A channel's join: first * weight_first + other * weight_other + bias, requantized."
-        return block_leaf(f"{self.name}_adder", about, self.plan.rows, block, inputs, {"joined": ["code"]})
+        return leaf(f"{self.name}_adder", about, self.plan.rows, block, inputs, {"joined": ["code"]})
 
     @property
     def share(self) -> int:
