@@ -59,8 +59,7 @@ def streamed(shape: tuple[int, int, int], im2col: bool, held: str, start: int) -
 
     def tile(pixels: int, outputs: int, inputs: int, taps: int) -> Counter[str]:
         done: Counter[str] = Counter(cycles=start)
-        lots = [(n, 0) for n in range(taps * inputs)] if im2col else []
-        terms = [b for b in blocks(len(lots), shape[2])] if im2col else []
+        terms = list(blocks(taps * inputs, shape[2]))
         if not im2col:
             terms = [block for _ in range(taps) for block in blocks(inputs, shape[2])]
         for ps in blocks(pixels, shape[0]):
@@ -91,7 +90,9 @@ def needed(nest: Nest, b: int, rows: range, cols: range, ks: range, cs: range) -
     return frozenset(inputs), frozenset(weights), frozenset(outputs)
 
 
-def tiles(nest: Nest, tile: tuple[int, int, int, int], order: str) -> Iterator[tuple[int, int, range, range, range, range]]:
+def tiles(
+    nest: Nest, tile: tuple[int, int, int, int], order: str
+) -> Iterator[tuple[int, int, range, range, range, range]]:
     rows, cols, ks, cs = (cut(size, t) for size, t in zip((*nest.out, nest.k, nest.c), tile, strict=True))
     for g in range(nest.groups):
         if order == "pixels":

@@ -121,7 +121,7 @@ def test_the_search_finds_what_all_candidates_give(goal: str) -> None:
 
         chosen = best(layer, accelerator, goal)
         assert key(chosen) == min(map(key, walks))
-        assert [one.tiling for one in walks if key(one) == key(chosen)][0] == chosen.tiling
+        assert next(one.tiling for one in walks if key(one) == key(chosen)) == chosen.tiling
         compared += len(walks)
     assert compared > 1000
 

@@ -89,8 +89,8 @@ class Streaming:
     """An array that is never without operands: `pixels` x `outputs` sums of `inputs` products a cycle, no cycle between.
 
     Taps follow one another, each in ceil(C / inputs) cycles; with `im2col` terms of all taps fill the lanes together.
-    `held` says which operand stays in it: "sum" (its weights are read for each of the pixels' turns) or "weight" (each
-    is read once a tile, sums leave after every turn of the terms). `start` are the cycles of a tile before it flows.
+    `held` says what stays in it: "sum" (weights are read for each turn of the pixels) or "weight" (read once a tile,
+    sums leave after every turn of the terms). `start` are the cycles of a tile before it flows.
     """
 
     pixels: int

@@ -2,8 +2,9 @@
 
     for g, b, k, oy, ox:  O[g][b][k][oy][ox] = sum over c, fy, fx of W[g][k][c][fy][fx] * I[g][b][c][iy][ix]
 
-with iy = oy * stride + fy * dilation - padding, ix alike; a padded position is neither held nor loaded. K and C are those
-of one group. A matrix product of M rows is OX = M with a kernel of 1 x 1; the products of attention have a group a head.
+with iy = oy * stride + fy * dilation - padding, ix alike; a padded position is neither held nor loaded. K and C are
+those of one group. A matrix product of M rows is OX = M with a kernel of 1 x 1; products of attention have a group for
+each head.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ class _Totals:
     work: tuple[Counts, Counts, Counts, Counts]
 
     def tiling(self, place: int) -> Tiling:
-        sizes = (int(loop.tile[place]) for loop in (self.rows, self.cols, self.k, self.c))
-        return Tiling(*sizes, ORDERS[self.order[place]])
+        rows, cols, k, c = (int(loop.tile[place]) for loop in (self.rows, self.cols, self.k, self.c))
+        return Tiling(rows, cols, k, c, ORDERS[self.order[place]])
 
 
 def tilings(layer: Layer, accelerator: Accelerator) -> list[Tiling]:
@@ -132,7 +132,9 @@ def _totals(layer: Layer, accelerator: Accelerator) -> _Totals:
     grid = np.indices((len(ORDERS), len(areas), len(depths[0]), len(depths[1]))).reshape(4, -1)
     order, area, k, c = grid
     rows, cols = (at[area] for at in chosen)
-    loops = [_Loop.of(size, tiles) for size, tiles in zip((*layer.out, layer.k, layer.c), (*sides, *depths), strict=True)]
+    loops = [
+        _Loop.of(size, tiles) for size, tiles in zip((*layer.out, layer.k, layer.c), (*sides, *depths), strict=True)
+    ]
     each = [loop[at] for loop, at in zip(loops, (rows, cols, k, c), strict=True)]
     needed = [[along(layer, axis, tile)[1] for tile in sides[axis]] for axis in (0, 1)]
     picked = [
@@ -161,15 +163,20 @@ def _joined(
         "weight": two["w"] * k.tile * c.tile * taps * widths.weight,
         "output": sums * max(widths.sum, widths.output),
     }
-    full = [sum(held[name] for name in buffer.operands) <= buffer.bits for buffer in accelerator.buffers]
+    fits = p * k.count * c.count <= STEPS
+    for buffer in accelerator.buffers:
+        fits &= np.sum([held[name] for name in buffer.operands], axis=0) <= buffer.bits
     groups = layer.groups
     return _Totals(
-        *loops,
+        rows,
+        cols,
+        k,
+        c,
         order,
         positions * layer.c * widths.input * again * groups,
         often * layer.k * layer.c * taps * widths.weight * groups,
         start * c.tile * widths.input + k.tile * c.tile * taps * widths.weight,
-        np.logical_and.reduce(full) & (p * k.count * c.count <= STEPS),
+        fits,
         _work(layer, accelerator, loops),
     )
 
@@ -204,13 +211,10 @@ def _bounds(layer: Layer, accelerator: Accelerator, found: _Totals) -> Counts:
     load = _least(found.first, memory)
     after = np.maximum(_least(last * out, memory), _least(last * layer.vector_ops, vector))
     before = found.input + found.weight + (layer.outputs - last - first) * out
-    return np.maximum.reduce(
-        [
-            load + found.work[0] + after,
-            _least(before, memory) + sum_last + after,
-            load + sum_first + _least(np.array(layer.outputs * layer.vector_ops), vector),
-        ]
-    )
+    stored = _least(before, memory) + sum_last + after
+    passed = load + sum_first + _least(np.array(layer.outputs * layer.vector_ops), vector)
+    bounds: Counts = np.maximum(np.maximum(load + found.work[0] + after, stored), passed)
+    return bounds
 
 
 def _least(amount: Counts, each: Any) -> Counts:
@@ -224,5 +228,7 @@ def _energy(layer: Layer, accelerator: Accelerator, found: _Totals) -> Counts:
     parts, missing = energy(accelerator, moves)
     if missing:
         raise HwqError(f"energy can be minimised only if all of it is priced, not without {'; '.join(missing)}")
-    total: Counts = sum(np.asarray(q.value) for q in parts.values())  # type: ignore[assignment]
-    return np.broadcast_to(total, found.order.shape)
+    total: Counts = np.zeros(found.order.shape)
+    for part in parts.values():
+        total += part.value
+    return total

@@ -10,6 +10,7 @@ from typing import Any
 
 from hwq.costmodel.cost import Quantity
 from hwq.costmodel.networks.accelerator import Accelerator
+from hwq.costmodel.networks.convert import Model, layers_of, left_out
 from hwq.costmodel.networks.energy import Moves, accesses, energy
 from hwq.costmodel.networks.layers import Layer
 from hwq.costmodel.networks.mapper import best
@@ -29,9 +30,9 @@ UNMODELLED = (
 class Roofline:
     """A layer under its roofs; a multiply-accumulate is two operations.
 
-    `ops_per_byte` are those of a byte that moves to or from the DRAM under the tiling, None where none moves; `ridge` is
-    what they must be to need all of the array. `gops` are those reached a second, in 1e9, `roof` the most there could be.
-    `bound` is the stage that is busy for longest: compute, memory or vector.
+    `ops_per_byte` are those of a byte that moves to or from the DRAM under the tiling, None where none moves; `ridge`
+    is what they must be to need all of the array. `gops` are those reached a second, in 1e9, `roof` the most there
+    could be. `bound` is the stage that is busy for longest: compute, memory or vector.
     """
 
     ops_per_byte: float | None
@@ -93,6 +94,7 @@ class NetworkCost:
 
     accelerator: Accelerator
     layers: tuple[LayerCost, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -137,13 +139,14 @@ class NetworkCost:
         """Where the energies are from."""
         own = self.accelerator
         found = [f"{buffer.name}: {buffer.source}" for buffer in own.buffers if buffer.source]
-        found += [f"DRAM: {own.offchip.source}"] * bool(own.offchip and own.offchip.source)
+        if own.offchip is not None and own.offchip.source:
+            found.append(f"DRAM: {own.offchip.source}")
         return (*found, *[f"multiply-accumulates: {own.mac_source}"] * bool(own.mac_source))
 
     @property
     def unmodelled(self) -> tuple[str, ...]:
         """What is not counted."""
-        return (*self.missing, *UNMODELLED)
+        return (*[f"{name}: no product of a datapath" for name in self.left_out], *self.missing, *UNMODELLED)
 
     def json(self) -> dict[str, Any]:
         """A record of plain values."""
@@ -163,8 +166,12 @@ class NetworkCost:
         }
 
 
-def price(layers: Sequence[Layer], accelerator: Accelerator, minimise: str = "latency") -> NetworkCost:
-    """A network, each layer by the tiling that is best for `minimise`: latency, energy or traffic."""
+def price(network: Sequence[Layer] | Model, accelerator: Accelerator, minimise: str = "latency") -> NetworkCost:
+    """A network, each layer by the tiling that is best for `minimise`: latency, energy or traffic.
+
+    `network` is its layers, or a quantized model of `hwq.ptq`, whose operators that are no products are `left_out`.
+    """
+    layers, others = (network, []) if isinstance(network, Sequence) else (layers_of(network), left_out(network))
     if not layers:
         raise HwqError("a network must have at least one layer, not none")
     if accelerator.offchip is None:
@@ -180,7 +187,8 @@ def price(layers: Sequence[Layer], accelerator: Accelerator, minimise: str = "la
         if layer.shape not in walks:
             walks[layer.shape] = best(layer, accelerator, minimise)
     costs = {shape: _cost(walk) for shape, walk in walks.items()}
-    return NetworkCost(accelerator, tuple(replace(costs[layer.shape], layer=layer) for layer in layers))
+    each = tuple(replace(costs[layer.shape], layer=layer) for layer in layers)
+    return NetworkCost(accelerator, each, tuple(others))
 
 
 def price_layer(layer: Layer, accelerator: Accelerator, tiling: Tiling) -> LayerCost:

@@ -166,7 +166,8 @@ class Walk:
     @staticmethod
     def _fresh(places: Counts) -> Counts:
         """True where a step takes another tile than the step before; a group's first step does."""
-        return np.diff(places, prepend=-1) != 0
+        fresh: Counts = np.diff(places, prepend=-1) != 0
+        return fresh
 
     @cached_property
     def held(self) -> dict[str, int]:
