@@ -109,7 +109,8 @@ def main(argv: list[str]) -> int:
     if argv == ["fit"]:
         fitted = fit(POINTS)
         blind = {net: fit([point for point in POINTS if point[0] != net]) for net in NETS}
-        for name, (trees, outputs) in {"all": fitted} | {f"without {net}": blind[net] for net in NETS}.items():
+        named = {"all": fitted} | {f"without {net}": blind[net] for net in NETS}
+        for name, (trees, outputs) in named.items():
             print(f"from {name}: trees x lanes {dict(trees)}, {outputs:g} outputs a cycle")
     print("| network | " + " | ".join(f"{mode}, ms | error" for mode in MODES) + " |\n" + "| --- " * 7 + "|")
     for net, side in TABLE:

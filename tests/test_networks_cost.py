@@ -1,5 +1,6 @@
 """Networks in the cost model: every figure of a walk against loops in plain Python, the search against all tilings."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import hwq
+from hwq import ptq, zoo
 from hwq.costmodel.cost import Quantity
 from hwq.costmodel.networks import (
     Accelerator,
@@ -25,7 +27,9 @@ from hwq.costmodel.networks import (
     price_layer,
     tilings,
 )
+from hwq.costmodel.networks.convert import layers_of, left_out
 from hwq.costmodel.networks.metric3d import LARGE, SMALL, metric3d
+from hwq.costmodel.networks.quartdepth import MODES, OPS, quartdepth
 from hwq.costmodel.networks.shapes import resnet18, vit
 from hwq.errors import HwqError
 from tests.loop_nests import Nest, streamed, walk
@@ -197,6 +201,100 @@ def test_nothing_leaves_a_chip_without_a_dram() -> None:
     small = Accelerator("chip", Streaming(1, 4, 4), 100, buffers(40_000))
     with pytest.raises(HwqError, match="weights must hold all weights, 43264 bits, where there is no DRAM"):
         price(layers, small)
+
+
+# SCALE-Sim 3.0.0 with NumPy 2.2.6, its bandwidth free, 16 x 16 (benchmarks/networks.py): (M, N, K, dataflow) -> its last
+# cycle, counted from 0. Its arrays have no register behind a product or a result, no cycle of clear, and leave
+# out the 16 rows that output-stationary results are read in.
+SCALE_SIM = {
+    (64, 64, 64, "os"): 1503,
+    (64, 64, 64, "ws"): 1759,
+    (100, 40, 96, "os"): 2645,
+    (100, 40, 96, "ws"): 2627,
+}
+
+
+@pytest.mark.parametrize(("m", "n", "k", "dataflow"), SCALE_SIM)
+def test_cycles_differ_from_scale_sims_by_what_it_leaves_out(m: int, n: int, k: int, dataflow: str) -> None:
+    text, depth = ("@16x16/ws k=16", 16) if dataflow == "ws" else ("@16x16 k=96", 1)
+    found = Systolic(hwq.Datapath.parse(f"int8*int8 +fixed(32) {text}")).work(m, n, k, 1)
+    folds = -(-n // 16) * -(-(k if depth > 1 else m) // 16)
+    assert found.cycles == SCALE_SIM[m, n, k, dataflow] + 1 + folds * (4 if dataflow == "ws" else 16 + 3)
+
+
+# zigzag-dse 3.9.1, its tpu_like, searched for latency: cycles, and those that its DRAM's one port of 64 bits moves for.
+ZIGZAG = {
+    (64, 64, 56, 3, 1): (139_872, 56_608),
+    (128, 64, 28, 1, 2): (18_879, 19_840),
+    (512, 512, 7, 3, 1): (300_463, 303_232),
+}
+
+
+@pytest.mark.parametrize("shape", ZIGZAG)
+def test_latency_is_near_zigzags_and_never_below_the_port(shape: tuple[int, int, int, int, int]) -> None:
+    k, c, side, kernel, stride = shape
+    layer = conv("one", Widths(8, 8, 16, 8), k, c, (side * stride,) * 2, kernel, stride, kernel // 2)
+    sram = Buffer("SRAM", ("input", "output"), 2 << 23, 2048)
+    registers = Buffer("registers", ("weight",), 1 << 20, 8)
+    tpu_like = Accelerator("tpu_like", Streaming(1, 32, 32), 1000, (sram, registers), Offchip(8))
+    found, (theirs, busy) = price([layer], tpu_like).layers[0].cycles, ZIGZAG[shape]
+    assert abs(found.total / theirs - 1) < 0.16
+    assert found.total >= found.memory and (theirs < busy) == (shape != (64, 64, 56, 3, 1))
+
+
+# seed-hardware.md 3.6, Table 3, ms of FP32 / W4A8 / W4A4.
+TABLE_3 = {256: (76.8, 42.6, 38.3), 512: (325.5, 159.0, 133.4)}
+
+
+def test_quartdepth_has_the_ratios_of_its_table() -> None:
+    """ViT-S at two sizes; all 18 rows are in benchmarks/quartdepth.py."""
+    found: dict[int, list[float]] = {}
+    for side, (name, mode) in itertools.product(TABLE_3, MODES.items()):
+        layers = metric3d(SMALL, side, mode.widths, OPS)
+        found.setdefault(side, []).append(price(layers, quartdepth(name)).latency_ms)
+    ratios = []
+    for side, wanted in TABLE_3.items():
+        ratios += [found[side][0] / found[side][at] / (wanted[0] / wanted[at]) for at in (1, 2)]
+    ratios += [found[512][at] / found[256][at] / (TABLE_3[512][at] / TABLE_3[256][at]) for at in range(3)]
+    assert len(ratios) == 7 and all(0.75 < ratio < 1.25 for ratio in ratios)
+    with pytest.raises(HwqError, match="mode must be one of FP32, W4A8, W4A4, not 'W8A8'"):
+        quartdepth("W8A8")
+
+
+def test_a_quantized_model_is_its_products() -> None:
+    model = zoo.load("resnet8")
+    roles = dict.fromkeys(("first", "body", "last"), "int8*int4")
+    quantized = ptq.Quantizer(model.net, model.calibration()[:8]).quantize(roles, "rtn")
+    layers = layers_of(quantized)
+    wanted = quantized.products()
+    assert sum(layer.macs for layer in layers) == sum(m * n * k for _, m, n, k in wanted) > 9_000_000
+    assert len(layers) == len({x.node.name for x in quantized.layers if x.datapath is not None}) == 14
+    assert all((layer.widths.input, layer.widths.weight) == (8, 4) for layer in layers)
+    accelerator = Accelerator("a", Streaming(1, 16, 16), 100, buffers(1 << 19), Offchip(0.8))
+    cost = hwq.estimate(quantized, accelerator)
+    assert cost == price(layers, accelerator) and cost.json()["macs"] == cost.macs
+    assert left_out(quantized) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: price([], Accelerator("a", Streaming(1, 1, 1), 1, buffers())), "a network must have at least one"),
+        (lambda: Streaming(0, 1, 1), "pixels of an array must be a whole number between 1 and 65536, not 0"),
+        (lambda: Streaming(1, 1, 1, held="input"), "held must be sum or weight, not 'input'"),
+        (lambda: Offchip(0), "bandwidth in GB/s must be a number above 0, not 0"),
+        (lambda: Accelerator("a", Streaming(1, 1, 1), 1, buffers()[:2]), "must lie in one buffer of a"),
+        (lambda: Tiling(1, 1, 1, 1, "weights"), "order must be one of pixels, outputs, not 'weights'"),
+        (lambda: conv("c", BYTE, 8, 6, (4, 4), 3, groups=4), "groups must be a whole number between 1 and 2, not 4"),
+        (
+            lambda: best(gemm("g", BYTE, 1, 1, 9), Accelerator("a", Streaming(1, 1, 1), 1, buffers(8), Offchip(1))),
+            "inputs must have 16 bits for g, not 8; there is no smaller tiling",
+        ),
+    ],
+)
+def test_refusals_name_the_value_and_the_remedy(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(HwqError, match=message):
+        make()
 
 
 def rooflines() -> Iterator[tuple[str, Layer, Accelerator]]:

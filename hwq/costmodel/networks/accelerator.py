@@ -43,7 +43,8 @@ class Buffer:
         """A buffer with the energies of `hwq.costmodel.memory.sram` at a node in nm."""
         found = sram(bits, width, node, banks)
         read, write = found.figures["read_pj"], found.figures["write_pj"]
-        return cls(name, operands, bits, width, read, write, f"{found.level}: {found.source}")
+        about = f"{found.level}: {found.source}; not in it: {', '.join(found.unmodelled)}"
+        return cls(name, operands, bits, width, read, write, about)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Offchip:
     def dram(cls, gb_s: float, kind: str) -> Offchip:
         """With the energy of `hwq.costmodel.memory.dram`."""
         found = dram(1, kind)
-        return cls(gb_s, found.pj_per_bit, f"{kind}, {found.level}: {found.source}")
+        about = f"{kind}, {found.level}: {found.source}; not in it: {', '.join(found.unmodelled)}"
+        return cls(gb_s, found.pj_per_bit, about)
 
 
 @dataclass(frozen=True)

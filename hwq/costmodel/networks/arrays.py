@@ -86,7 +86,7 @@ class Systolic:
 
 @dataclass(frozen=True)
 class Streaming:
-    """An array that is never without operands: `pixels` x `outputs` sums of `inputs` products a cycle, no cycle between.
+    """An array that never lacks operands: `pixels` x `outputs` sums of `inputs` products a cycle, no cycle between.
 
     Taps follow one another, each in ceil(C / inputs) cycles; with `im2col` terms of all taps fill the lanes together.
     `held` says what stays in it: "sum" (weights are read for each turn of the pixels) or "weight" (read once a tile,

@@ -1,9 +1,9 @@
 """The search for a tiling: every halving of each loop in both orders, the best one by exact cycles, energy or traffic.
 
-Tiles are a loop's size over a power of two, rounded up; columns are cut only where a tile has one row. Totals of all
-candidates are found at once. Cycles, which need a walk over the steps, are asked of one candidate after another, least
-bound first, until no bound is below the best: the answer is that of walking all of them. Ties go to the smaller
-traffic, then to the candidate that comes first.
+Tiles are a loop's size over a power of two, rounded up. Columns are cut only where a tile has one row; where one of the
+loops has one tile, both orders are the same, and one is looked at. Totals of all candidates are found at once. Cycles,
+which need a walk over the steps, are asked of one candidate after another, least bound first, until no bound is below
+the best: the answer is that of walking all of them. Ties go to the smaller traffic, then to what comes first.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def _joined(
         "weight": two["w"] * k.tile * c.tile * taps * widths.weight,
         "output": sums * max(widths.sum, widths.output),
     }
-    fits = p * k.count * c.count <= STEPS
+    fits = (p * k.count * c.count <= STEPS) & ~(outputs_first & ((p == 1) | (k.count == 1)))
     for buffer in accelerator.buffers:
         fits &= np.sum([held[name] for name in buffer.operands], axis=0) <= buffer.bits
     groups = layer.groups

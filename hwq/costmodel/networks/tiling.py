@@ -1,10 +1,10 @@
 """A stated tiling of a layer, and the exact cycles that it takes.
 
-Buffers hold one tile of each operand and take the next one meanwhile. Groups follow one another, then images; within a
-group the loops over tiles run in one of two orders, outermost first,
+Buffers hold one tile of each operand and take the next one meanwhile. Groups follow one another; within a group the
+loops over tiles run in one of two orders, outermost first,
 
-    "pixels":  rows, columns of the output, output channels, input channels
-    "outputs": output channels, rows, columns, input channels
+    "pixels":  images, rows, columns of the output, output channels, input channels
+    "outputs": output channels, images, rows, columns, input channels
 
 so that sums stay in their buffer until they are whole. An operand's tile is loaded when it is not that of the step
 before. Steps go through three stages, and every stage begins when all have ended:
@@ -252,7 +252,9 @@ def _fields(cycles: Cycles) -> tuple[int, int, int, int]:
 
 def _shift(steps: Counts, slots: int) -> Counts:
     """What each slot does of a stage that begins so many slots after the load."""
-    return np.pad(steps, (slots, LAG - slots))
+    found = np.zeros(len(steps) + LAG, dtype=np.int64)
+    found[slots : slots + len(steps)] = steps
+    return found
 
 
 def _ceil(amount: Counts, each: Fraction) -> Counts:
