@@ -195,13 +195,12 @@ class Walk:
 
     @cached_property
     def cycles(self) -> Cycles:
-        """Of all groups. The fourth and all that follow are alike: nothing reaches over more than `LAG` steps."""
-        groups, few = self.layer.groups, LAG + 2
-        found = [self._of_groups(count) for count in range(few - 1, few + 1)] if groups > few else []
-        if not found:
+        """Of all groups. The third and all that follow are alike: nothing reaches back over more than `LAG` steps."""
+        groups, few = self.layer.groups, LAG + 1
+        if groups <= few:
             return self._of_groups(groups)
-        before, after = found
-        return Cycles(*(b + (groups - few) * (b - a) for a, b in zip(_fields(before), _fields(after), strict=True)))
+        less, more = _fields(self._of_groups(few - 1)), _fields(self._of_groups(few))
+        return Cycles(*(m + (groups - few) * (m - n) for n, m in zip(less, more, strict=True)))
 
     def _of_groups(self, groups: int) -> Cycles:
         accelerator = self.accelerator
