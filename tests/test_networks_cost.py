@@ -203,9 +203,9 @@ def test_nothing_leaves_a_chip_without_a_dram() -> None:
         price(layers, small)
 
 
-# SCALE-Sim 3.0.0 with NumPy 2.2.6, its bandwidth free, 16 x 16 (benchmarks/networks.py): (M, N, K, dataflow) -> its last
-# cycle, counted from 0. Its arrays have no register behind a product or a result, no cycle of clear, and leave
-# out the 16 rows that output-stationary results are read in.
+# SCALE-Sim 3.0.0, NumPy 2.2.6, its bandwidth free, 16 x 16 (benchmarks/networks.py): (M, N, K, dataflow) -> its last
+# cycle, counted from 0. Its arrays have no register behind a product or a result, no cycle of clear, and leave out the
+# 16 rows that output-stationary results are read in.
 SCALE_SIM = {
     (64, 64, 64, "os"): 1503,
     (64, 64, 64, "ws"): 1759,

@@ -210,8 +210,8 @@ def _bounds(layer: Layer, accelerator: Accelerator, found: _Totals) -> Counts:
     sum_last = work(found.rows.last * found.cols.last, found.k.last, found.c.last, layer.taps).cycles
     load = _least(found.first, memory)
     after = np.maximum(_least(last * out, memory), _least(last * layer.vector_ops, vector))
-    before = found.input + found.weight + (layer.outputs - last - first) * out
-    stored = _least(before, memory) + sum_last + after
+    moved = found.input + found.weight + layer.outputs * out
+    stored = np.maximum(_least(moved, memory), _least(moved - (last + first) * out, memory) + sum_last + after)
     passed = load + sum_first + _least(np.array(layer.outputs * layer.vector_ops), vector)
     bounds: Counts = np.maximum(np.maximum(load + found.work[0] + after, stored), passed)
     return bounds
