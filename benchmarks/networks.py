@@ -76,7 +76,7 @@ def tpu_like() -> Accelerator:
     registers = Buffer("registers", ("weight",), 1 << 20, 8, pj(0.095), pj(0.095), "tpu_like.yaml")
     dram = Offchip(8, pj(DRAM), "tpu_like.yaml")
     array = Streaming(1, 32, 32)
-    return Accelerator("tpu_like", array, 1000, (sram, registers), dram, None, pj(MULTIPLIER + SUMS), "tpu_like.yaml")
+    return Accelerator("tpu_like", array, 1000, (sram, registers), dram, mac_pj=pj(MULTIPLIER + SUMS))
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ def walk(
     array: Callable[..., Counter[str]],
     per_bit: Fraction,
     per_op: Fraction,
+    overlaps: bool = True,
 ) -> Found:
     """The layer, step by step and slot by slot."""
     found, whole, steps = Found(), Counter(), []
@@ -140,7 +141,9 @@ def walk(
     idle = (0, 0, 0, 0, None)
     for slot in range(len(steps) + 2):
         first, second, third = (steps[slot - lag] if 0 <= slot - lag < len(steps) else idle for lag in range(3))
-        found.total += max(ceil((first[0] + third[2]) * per_bit), second[1], ceil(third[3] * per_op))
+        waiting = second[1] + (0 if overlaps else ceil(second[3] * per_op))
+        passing = ceil(third[3] * per_op) if overlaps else 0
+        found.total += max(ceil((first[0] + third[2]) * per_bit), waiting, passing)
         for at, name in enumerate(names):
             live = {step[4][at] for step in ((first, second) if at < 2 else (second, third)) if step[4] is not None}
             bits = max(width["sum"], width["output"]) if at == 2 else width[name]

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -64,7 +65,8 @@ def drawn(seed: int) -> tuple[Layer, Tiling, Accelerator, Nest, Streaming]:
     tiling = Tiling(some(4), some(4), some(5), some(5), str(rng.choice(["pixels", "outputs"])))
     array = Streaming(some(3), some(3), some(3), bool(some(1, 0)), str(rng.choice(["sum", "weight"])), some(4, 0))
     offchip = Offchip(float(rng.choice([0.1, 0.75, 19.2])))
-    found = Accelerator("drawn", array, 1000, buffers(), offchip, float(rng.choice([0.3, 1, 8])))
+    rate, overlaps = float(rng.choice([0.3, 1, 8])), bool(some(1, 0))
+    found = Accelerator("drawn", array, 1000, buffers(), offchip, rate, overlaps)
     nest = Nest(
         layer.k, layer.c, out, layer.image, kernel, stride, padding, dilation, groups, batch, bits, ops
     )  # fmt: skip
@@ -78,7 +80,8 @@ def test_a_walk_is_its_loops(say: Callable[[str], None]) -> None:
         sizes = tiling.rows, tiling.cols, tiling.k, tiling.c
         tile = streamed((array.pixels, array.outputs, array.inputs), array.im2col, array.held, array.start)
         per_bit = Fraction(1000, 8000) / Fraction(str(accelerator.offchip.gb_s))  # type: ignore[union-attr]
-        wanted = walk(nest, sizes, tiling.order, tile, per_bit, 1 / Fraction(str(accelerator.vector_ops)))
+        per_op, overlaps = 1 / Fraction(str(accelerator.vector_ops)), accelerator.vector_overlaps
+        wanted = walk(nest, sizes, tiling.order, tile, per_bit, per_op, overlaps)
         cost = price_layer(layer, accelerator, tiling)
         found = Walk(layer, tiling, accelerator)
         assert (cost.cycles.total, cost.cycles.compute) == (wanted.total, wanted.compute), seed
@@ -113,8 +116,9 @@ def test_the_search_finds_what_all_candidates_give(goal: str) -> None:
         room = 6 * max(least.values())
         offchip = Offchip(drawn_one.offchip.gb_s, Quantity.exact(7.0))  # type: ignore[union-attr]
         vector = None if goal == "energy" else drawn_one.vector_ops
-        layer = Layer(**{**vars(layer), "vector_ops": 0}) if goal == "energy" else layer
-        accelerator = Accelerator("small", array, 1000, buffers(room, pj), offchip, vector, mac_pj=pj)
+        layer = replace(layer, vector_ops=0) if goal == "energy" else layer
+        overlaps = drawn_one.vector_overlaps
+        accelerator = Accelerator("small", array, 1000, buffers(room, pj), offchip, vector, overlaps, pj)
         walks = [Walk(layer, tiling, accelerator) for tiling in tilings(layer, accelerator)]
         assert walks and all(not one.lacking for one in walks)
 
@@ -257,6 +261,9 @@ def test_quartdepth_has_the_ratios_of_its_table() -> None:
         ratios += [found[side][0] / found[side][at] / (wanted[0] / wanted[at]) for at in (1, 2)]
     ratios += [found[512][at] / found[256][at] / (TABLE_3[512][at] / TABLE_3[256][at]) for at in range(3)]
     assert len(ratios) == 7 and all(0.75 < ratio < 1.25 for ratio in ratios)
+    few = [price(metric3d(LARGE, 256, m.widths, OPS), quartdepth(name, 2)).latency_ms for name, m in MODES.items()]
+    assert few[0] / few[1] == pytest.approx(3.4, rel=0.08)  # the paper's figure, 2 cores
+    assert few[0] / few[2] == pytest.approx(5.5, rel=0.08)
     with pytest.raises(HwqError, match="mode must be one of FP32, W4A8, W4A4, not 'W8A8'"):
         quartdepth("W8A8")
 
@@ -284,6 +291,10 @@ def test_a_quantized_model_is_its_products() -> None:
         (lambda: Streaming(1, 1, 1, held="input"), "held must be sum or weight, not 'input'"),
         (lambda: Offchip(0), "bandwidth in GB/s must be a number above 0, not 0"),
         (lambda: Accelerator("a", Streaming(1, 1, 1), 1, buffers()[:2]), "must lie in one buffer of a"),
+        (
+            lambda: Accelerator("a", Streaming(1, 1, 1), 1, tuple(replace(b, name="b") for b in buffers())),
+            "buffers of a must have names of their own",
+        ),
         (lambda: Tiling(1, 1, 1, 1, "weights"), "order must be one of pixels, outputs, not 'weights'"),
         (lambda: conv("c", BYTE, 8, 6, (4, 4), 3, groups=4), "groups must be a whole number between 1 and 2, not 4"),
         (

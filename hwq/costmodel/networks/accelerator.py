@@ -71,8 +71,9 @@ class Accelerator:
     """What a network runs on.
 
     `buffers` hold all three operands, each in one of them. `vector_ops` are elementary operations that the vector unit
-    does in a cycle, None where there is none. Without `offchip` nothing leaves the chip: weights lie in their buffer,
-    activations in theirs. `mac_pj` is the energy of one multiply-accumulate and `mac_source` where that is from.
+    does in a cycle, None where there is none; unless `vector_overlaps`, the array waits for it. Without `offchip`
+    nothing leaves the chip: weights lie in their buffer, activations in theirs. `mac_pj` is the energy of one
+    multiply-accumulate and `mac_source` where that is from.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Accelerator:
     buffers: tuple[Buffer, ...]
     offchip: Offchip | None = None
     vector_ops: float | None = None
+    vector_overlaps: bool = True
     mac_pj: Quantity | None = None
     mac_source: str = ""
 
@@ -91,6 +93,9 @@ class Accelerator:
         held = sorted(operand for buffer in self.buffers for operand in buffer.operands)
         if held != sorted(OPERANDS):
             raise HwqError(f"each of {', '.join(OPERANDS)} must lie in one buffer of {self.name}, not {held}")
+        names = ["DRAM", *(buffer.name for buffer in self.buffers)]
+        if len({*names}) < len(names):
+            raise HwqError(f"buffers of {self.name} must have names of their own, none of them DRAM, not {names[1:]}")
 
     def buffer(self, operand: str) -> Buffer:
         """The one that holds an operand."""

@@ -208,12 +208,18 @@ def _bounds(layer: Layer, accelerator: Accelerator, found: _Totals) -> Counts:
         for count, size in found.c.parts()
     )
     sum_last = work(found.rows.last * found.cols.last, found.k.last, found.c.last, layer.taps).cycles
-    load = _least(found.first, memory)
-    after = np.maximum(_least(last * out, memory), _least(last * layer.vector_ops, vector))
+    load, store = _least(found.first, memory), _least(last * out, memory)
+    passed, passed_last = (
+        _least(np.array(layer.outputs * layer.vector_ops), vector),
+        _least(last * layer.vector_ops, vector),
+    )
+    if accelerator.vector_overlaps:
+        busy, after = found.work[0], np.maximum(store, passed_last)
+    else:
+        busy, after, sum_last = found.work[0] + passed, store, sum_last + passed_last
     moved = found.input + found.weight + layer.outputs * out
     stored = np.maximum(_least(moved, memory), _least(moved - (last + first) * out, memory) + sum_last + after)
-    passed = load + sum_first + _least(np.array(layer.outputs * layer.vector_ops), vector)
-    bounds: Counts = np.maximum(np.maximum(load + found.work[0] + after, stored), passed)
+    bounds: Counts = np.maximum(np.maximum(load + busy + after, stored), load + sum_first + passed)
     return bounds
 
 

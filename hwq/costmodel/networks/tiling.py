@@ -15,8 +15,9 @@ The DRAM takes loads and stores in turn, so that a slot lasts as long as the lon
 
     ceil(bits loaded and stored * cycles a bit),  cycles of the array,  ceil(operations * cycles an operation)
 
-and the layer as long as its slots. Bits are packed: codes lie side by side, no burst or page is filled up. Positions of
-the input that no product reads (padding, what a stride leaves out) are not loaded.
+and the layer as long as its slots. A vector unit that does not overlap takes its cycles after the array's, in the same
+slot. Bits are packed: codes lie side by side, no burst or page is filled up. Positions of the input that no product
+reads (padding, what a stride leaves out) are not loaded.
 """
 
 from __future__ import annotations
@@ -205,11 +206,13 @@ class Walk:
     def _of_groups(self, groups: int) -> Cycles:
         accelerator = self.accelerator
         load, store = (np.tile(bits, groups) for bits in (self.loaded, self.moved["output"]))
-        compute = np.tile(self.compute, groups)
-        ops = np.tile(self.operations, groups)
+        compute, ops = np.tile(self.compute, groups), np.tile(self.operations, groups)
         memory = _ceil(_shift(load, 0) + _shift(store, LAG), accelerator.cycles_per_bit)
-        vector = _ceil(_shift(ops, LAG), accelerator.cycles_per_op)
-        slots = np.maximum(np.maximum(memory, _shift(compute, 1)), vector)
+        vector = _ceil(ops, accelerator.cycles_per_op)
+        if accelerator.vector_overlaps:
+            slots = np.maximum(np.maximum(memory, _shift(compute, 1)), _shift(vector, LAG))
+        else:
+            slots = np.maximum(memory, _shift(compute + vector, 1))
         return Cycles(int(slots.sum()), int(compute.sum()), int(memory.sum()), int(vector.sum()))
 
     @cached_property
