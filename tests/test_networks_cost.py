@@ -287,6 +287,10 @@ def test_a_quantized_model_is_its_products() -> None:
     ("make", "message"),
     [
         (lambda: price([], Accelerator("a", Streaming(1, 1, 1), 1, buffers())), "a network must have at least one"),
+        (
+            lambda: hwq.estimate("int8*int8", Accelerator("a", Streaming(1, 1, 1), 1, buffers())),
+            "must be a list of Layer",
+        ),
         (lambda: Streaming(0, 1, 1), "pixels of an array must be a whole number between 1 and 65536, not 0"),
         (lambda: Streaming(1, 1, 1, held="input"), "held must be sum or weight, not 'input'"),
         (lambda: Offchip(0), "bandwidth in GB/s must be a number above 0, not 0"),

@@ -171,7 +171,7 @@ def price(network: Sequence[Layer] | Model, accelerator: Accelerator, minimise: 
 
     `network` is its layers, or a quantized model of `hwq.ptq`, whose operators that are no products are `left_out`.
     """
-    layers, others = (network, []) if isinstance(network, Sequence) else (layers_of(network), left_out(network))
+    layers, others = _read(network)
     if not layers:
         raise HwqError("a network must have at least one layer, not none")
     if accelerator.offchip is None:
@@ -189,6 +189,17 @@ def price(network: Sequence[Layer] | Model, accelerator: Accelerator, minimise: 
     costs = {shape: _cost(walk) for shape, walk in walks.items()}
     each = tuple(replace(costs[layer.shape], layer=layer) for layer in layers)
     return NetworkCost(accelerator, each, tuple(others))
+
+
+def _read(network: Sequence[Layer] | Model) -> tuple[Sequence[Layer], list[str]]:
+    """The layers of a network, and what it has that is none."""
+    if not isinstance(network, Sequence) and hasattr(network, "layers"):
+        return layers_of(network), left_out(network)
+    if not isinstance(network, Sequence) or not all(isinstance(layer, Layer) for layer in network):
+        raise HwqError(
+            f"a network must be a list of Layer or a quantized model, not {network!r}; conv and gemm make them"
+        )
+    return network, []
 
 
 def price_layer(layer: Layer, accelerator: Accelerator, tiling: Tiling) -> LayerCost:
