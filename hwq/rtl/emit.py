@@ -24,7 +24,7 @@ from hwq.rtl.hard import PRIMITIVES, model
 from hwq.rtl.modules import Port
 from hwq.rtl.project import project
 
-__all__ = ["Manifest", "emit", "sources"]
+__all__ = ["Manifest", "emit", "make_place", "sources"]
 
 _FILE = "manifest.json"
 MODELS = "models/"
@@ -115,7 +115,7 @@ def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: floa
     top, text = next(iter(modules)), chosen.dp.parametric()
     models = {f"{MODELS}{name}.v": model(name) for name in _blocks(chosen)}
     around = models | project(text, device, top, list(texts), list(models), clock)
-    _remove(folder, {*texts, *around})
+    make_place(folder, {*texts, *around})
     manifest = Manifest(
         datapath=text,
         device=device,
@@ -152,7 +152,7 @@ def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]
     return {leaf.name: leaf.ports for leaf in modules}, {f"{leaf.name}.v": header + leaf.text for leaf in modules}
 
 
-def _remove(folder: str | Path, names: Collection[str]) -> None:
+def make_place(folder: str | Path, names: Collection[str]) -> None:
     """Remove what the manifest of a folder names, to make place for files of those names."""
     path, known = Path(folder), dict[str, str]()
     if (path / _FILE).is_file():
