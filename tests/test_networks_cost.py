@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from loop_nests import Nest, streamed, walk
 
 import hwq
 from hwq import ptq, zoo
@@ -33,7 +34,6 @@ from hwq.costmodel.networks.metric3d import LARGE, SMALL, metric3d
 from hwq.costmodel.networks.quartdepth import MODES, OPS, quartdepth
 from hwq.costmodel.networks.shapes import resnet18, vit
 from hwq.errors import HwqError
-from tests.loop_nests import Nest, streamed, walk
 
 BYTE = Widths(8, 8, 32, 8)
 PLENTY = 1 << 30

@@ -71,8 +71,7 @@ def test_a_text_is_a_unit(text: str) -> None:
     assert unit.top == Unit.parse(unit.parametric()).top
 
 
-@pytest.mark.parametrize("s", ["1/4", "1/16", "3/100"])
-@pytest.mark.parametrize(("out", "k"), [("int8", 8), ("int16", 16)])
+@pytest.mark.parametrize(("s", "out", "k"), [("1/4", "int8", 8), ("1/16", "int8", 8), ("3/100", "int16", 16)])
 def test_published_softmax(s: str, out: str, k: int) -> None:
     unit = Unit.parse(f"softmax int8[s={s}] ->{out} n={N} mode=compatible")
     x = random_rows()
@@ -80,7 +79,7 @@ def test_published_softmax(s: str, out: str, k: int) -> None:
     assert unit.scale == 2.0 ** -(k - 1)
 
 
-@pytest.mark.parametrize("s", ["1/4", "1/16", "1/32", "3/100"])
+@pytest.mark.parametrize("s", ["1/4", "1/16", "3/100"])
 def test_published_gelu(s: str) -> None:
     unit = Unit.parse(f"shiftgelu int8[s={s}] ->int16 n={N} mode=compatible")
     x = random_rows()
@@ -100,8 +99,7 @@ def test_published_layernorm(n: int) -> None:
     assert np.array_equal(numbers(unit, found), oracle.int_layernorm(wide))
 
 
-@pytest.mark.parametrize("s", ["1/4", "1/16", "3/100"])
-@pytest.mark.parametrize("fine", [8, 16])
+@pytest.mark.parametrize(("s", "fine"), [("1/4", 8), ("1/16", 8), ("3/100", 16)])
 def test_accurate_softmax(s: str, fine: int) -> None:
     unit = Unit.parse(f"softmax int8[s={s}] ->uint({fine})[s=1/{1 << fine}] n={N}")
     x = random_rows()

@@ -115,7 +115,7 @@ def test_every_form_is_simulated() -> None:
 def test_a_fault_is_found(tmp_path: Path) -> None:
     unit = Unit.parse(SMALL[0])
     manifest = emit_unit(unit, tmp_path)
-    assert Manifest.load(tmp_path) == manifest
+    assert Manifest.load(tmp_path) == manifest == emit_unit(unit, tmp_path)
     given = rows(unit, 24)
     seeds = (None, *range(6))
     assert all(report.passed for report in check_units([(unit, given)], folder=tmp_path, seeds=seeds))
@@ -181,6 +181,15 @@ def test_every_name_is_declared_before_it_is_used() -> None:
                 assert first is not None
                 assert first.start() == found.start(1), f"{found[1]} of {text}"
     assert names > 300
+
+
+def test_foreign_files_stay(tmp_path: Path) -> None:
+    unit = Unit.parse(SMALL[0])
+    (tmp_path / f"{unit.top}.v").write_text("mine", "utf-8")
+    with pytest.raises(
+        HwqError, match=rf"^the folder must not hold {unit.top}\.v, which hwq did not write there; write "
+    ):
+        emit_unit(unit, tmp_path)
 
 
 def test_bad_simulations_are_refused() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from hwq.datapath.device import DEVICES
 from hwq.datapath.names import write_files
 from hwq.rtl.blocks import leaf
-from hwq.rtl.emit import Manifest
+from hwq.rtl.emit import Manifest, make_place
 from hwq.rtl.modules import Leaf, Port, assigned, instance, module, wire
 from hwq.rtl.wires import bus
 from hwq.units import Unit, UnitPlan, plan
@@ -26,8 +26,9 @@ __all__ = ["emit_unit", "unit_sources"]
 
 
 def emit_unit(unit: Unit, folder: str | Path, device: str = "portable") -> Manifest:
-    """Write one file a module and manifest.json into a folder, made if it is missing."""
+    """Write one file a module and manifest.json into a folder, made if it is missing; see `hwq.rtl.emit`."""
     modules, texts = unit_sources(unit, device)
+    make_place(folder, texts)
     manifest = Manifest(
         datapath=unit.parametric(),
         device=device,

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
-from hwq.bits import topological
+from hwq.bits import Word, topological
 from hwq.errors import HwqError
 from hwq.formats import Format, parse_format
 
@@ -24,7 +24,7 @@ EPS = Fraction(1, 100000)  # of torch's LayerNorm
 LONGEST = 1 << 16  # elements of a row
 
 _OPERAND = re.compile(r"(.+?)(?:\[s=([^\]]*)\])?")
-_NUMBER = re.compile(r"[0-9]{1,18}(/[0-9]{1,18}|\.[0-9]{1,18})?")
+_NUMBER = re.compile(r"[0-9]{1,18}(/[1-9][0-9]{0,17}|\.[0-9]{1,18})?")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Unit:
         return tuple(dict.fromkeys(str(word.attr) for word in topological(texts) if word.op == "stage"))
 
     @property
-    def texts(self) -> tuple[Any, ...]:
+    def texts(self) -> tuple[Word, ...]:
         """Every text of the unit that runs an element a cycle."""
         from hwq.units.program import Fold, Map
 
@@ -174,6 +174,6 @@ def _parsed(text: str) -> Unit:
 
 
 def _number(what: str, text: str) -> Fraction:
-    if not _NUMBER.fullmatch(text) or text.endswith("/0"):
+    if not _NUMBER.fullmatch(text):
         raise HwqError(f"{what} must be a number such as 1/16 or 0.0625, not {text!r}")
     return Fraction(text)
