@@ -144,8 +144,9 @@ def _named(kernel: Kernel, program: Program, came: str, due: str, at: int) -> st
 
 
 def _cycles(folder: Path, plan: Plan, program: Program, images: int, share: int) -> tuple[tuple[str, int, int], ...]:
-    """Of the last image, each layer's cycles and those of the schedule."""
+    """Of the last image, each layer's cycles and those of the schedule; not of a first image's first, which waits."""
     done = [0, *(int(line) for line in (folder / "cycles.txt").read_text().split())]
     first = (images - 1) * len(program.layers)
     took = [after - before for before, after in zip(done[first:], done[first + 1 :], strict=False)]
-    return tuple((x.name, cycles, layer_cycles(plan, x, share)) for x, cycles in zip(program.layers, took, strict=True))
+    found = [(x.name, cycles, layer_cycles(plan, x, share)) for x, cycles in zip(program.layers, took, strict=True)]
+    return tuple(found[images == 1 :])
