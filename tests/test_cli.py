@@ -32,9 +32,10 @@ CONTRACT = [
     "calibrate",
     "export",
     "import",
+    "compile",
     "demo",
 ]
-LATER = ["report", "compile"]
+LATER = ["report"]
 PRICED = "xc7, xcup, ecp5, ice40, ge, nangate45, sky130, asap7"
 
 

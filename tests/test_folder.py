@@ -10,7 +10,7 @@ import pytest
 
 from hwq.datapath import Datapath
 from hwq.errors import HwqError
-from hwq.rtl import emit
+from hwq.rtl import Axi, emit
 from hwq.sim.folder import write_bench
 from hwq.sim.tools import verilator_environment
 
@@ -59,6 +59,18 @@ def test_a_folder_simulates_lints_and_synthesises_by_itself(tmp_path: Path, text
         if target == "sim":
             assert f"{beats} result beats compared, 0 mismatches" in done.stdout
     assert "cells" in (folder / "build" / "synth.txt").read_text("utf-8")
+
+
+def test_a_folder_with_a_wrapper_lints_and_synthesises_it(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    manifest = emit(Datapath.parse("int4*int4 +fixed(16)"), folder, "ecp5", bus=Axi(8))
+    beats = write_bench(folder, tiles=20)
+    for target in ("sim", "lint", "synth"):
+        done = make(folder, target)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert target != "sim" or f"{beats} result beats compared, 0 mismatches" in done.stdout
+        assert target != "lint" or f"--top-module {manifest.top}_axi" in done.stdout
+    assert f"=== {manifest.top}_axi ===" in (folder / "build" / "synth.txt").read_text("utf-8")
 
 
 def test_the_bench_of_a_folder_runs_in_verilator_too(tmp_path: Path) -> None:

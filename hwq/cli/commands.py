@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 import hwq
 from hwq.cli import (
     calibrate,
+    compiled,
     cost,
     demo,
     export,
@@ -28,7 +29,23 @@ from hwq.errors import HwqError
 
 __all__ = ["COMMANDS", "app", "call"]
 
-COMMANDS = (formats, cost, memory, rtl, golden, sim, synth, ptq, search, calibrate, export, imported, demo, later)
+COMMANDS = (
+    formats,
+    cost,
+    memory,
+    rtl,
+    golden,
+    sim,
+    synth,
+    ptq,
+    search,
+    calibrate,
+    export,
+    imported,
+    compiled,
+    demo,
+    later,
+)
 
 
 class Ordered(TyperGroup):

@@ -12,7 +12,6 @@ __all__ = ["register"]
 
 LATER = {
     "report": "a search's results as one HTML page",
-    "compile": "a whole network as hardware",
 }
 
 

@@ -4,6 +4,22 @@ from hwq.costmodel.cost import Cost, Part, Quantity
 from hwq.costmodel.estimate import estimate
 from hwq.costmodel.features import features
 from hwq.costmodel.fit import Fit, Sample, fit
+from hwq.costmodel.networks import Accelerator, Layer, NetworkCost, price
 from hwq.costmodel.whatif import WhatIf, what_if
 
-__all__ = ["Cost", "Fit", "Part", "Quantity", "Sample", "WhatIf", "estimate", "features", "fit", "what_if"]
+__all__ = [
+    "Accelerator",
+    "Cost",
+    "Fit",
+    "Layer",
+    "NetworkCost",
+    "Part",
+    "Quantity",
+    "Sample",
+    "WhatIf",
+    "estimate",
+    "features",
+    "fit",
+    "price",
+    "what_if",
+]

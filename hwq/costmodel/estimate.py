@@ -17,6 +17,9 @@ from hwq.costmodel.cost import Cost, Figures, Part, Quantity, set_at_once
 from hwq.costmodel.fabrics import FABRICS
 from hwq.costmodel.features import AROUND, features
 from hwq.costmodel.fit import family, lent, price, uncertain
+from hwq.costmodel.networks import Accelerator, Layer, NetworkCost
+from hwq.costmodel.networks import price as price_network
+from hwq.costmodel.networks.convert import Model
 from hwq.costmodel.unmodelled import ALONE, unmodelled
 from hwq.datapath import Datapath, Plan, plan
 from hwq.datapath.device import DEVICES, Device
@@ -36,14 +39,17 @@ OUTSIDE = 2.0  # how much wider the interval of a module is that has more of som
 def estimate(what: Datapath | str | Mapping[str, str], device: str | Device) -> Cost: ...  # type: ignore[overload-overlap]
 @overload
 def estimate(what: Sequence[Datapath | str], device: str | Device) -> list[Cost]: ...
-def estimate(
-    what: Datapath | str | Mapping[str, str] | Sequence[Datapath | str], device: str | Device
-) -> Cost | list[Cost]:
+@overload
+def estimate(what: Sequence[Layer] | Model, device: Accelerator) -> NetworkCost: ...
+def estimate(what: Any, device: str | Device | Accelerator) -> Cost | list[Cost] | NetworkCost:
     """The cost of a datapath, of each of several, or of a network (role -> text; one instance a distinct text).
 
     `device` names one that has prices (`hwq cost --help` lists them), or is one with prices of your own, which
-    `hwq.datapath.device.load` reads from what `hwq calibrate -o FILE` wrote.
+    `hwq.datapath.device.load` reads from what `hwq calibrate -o FILE` wrote. On an `Accelerator` of
+    `hwq.costmodel.networks` it is the latency, traffic and energy of a network's layers, or of a quantized model.
     """
+    if isinstance(device, Accelerator):
+        return price_network(what, device)
     found = priced(device)
     if isinstance(what, Datapath):
         return estimates([what], found)[0]

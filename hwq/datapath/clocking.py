@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
+from hwq.bits.cells import Block
 from hwq.datapath.device import DEVICES, device
 from hwq.datapath.plans import plan
-from hwq.datapath.stages import output_stages, pe_stages, row_count
+from hwq.datapath.stages import SCALED, output_stages, pe_stages, row_count, scaled_rows
 from hwq.datapath.structure import Datapath
 from hwq.datapath.timing import critical_path, path_ns
 from hwq.errors import HwqError
@@ -16,8 +17,20 @@ from hwq.errors import HwqError
 __all__ = ["cuts_for", "element_cuts"]
 
 
-def cuts_for(dp: Datapath, target: str, clock: float) -> Datapath:
-    """`dp` with cuts that reach `clock` (MHz) on the device; cuts already in its text stay."""
+Blocks = Callable[[Datapath, str], Mapping[str, Block]]
+
+
+def _planned(dp: Datapath, target: str) -> Mapping[str, Block]:
+    return plan(dp, target).blocks
+
+
+def cuts_for(
+    dp: Datapath, target: str, clock: float, blocks: Blocks = _planned, ends: Collection[str] = ("epilogue",)
+) -> Datapath:
+    """`dp` with cuts that reach `clock` (MHz) on the device; cuts already in its text stay.
+
+    `blocks` makes what stands on the datapath's path, "pe" and `ends`, those of its output path.
+    """
     _delays(target)
     if not 0 < clock < math.inf:
         raise HwqError(f"clock must be a finite positive number of MHz, not {clock:g}")
@@ -26,22 +39,24 @@ def cuts_for(dp: Datapath, target: str, clock: float) -> Datapath:
             f"clock= picks cuts by delays that the blocks of {target} have none of, not for {dp}; write cut="
         )
     period = 1000 / clock
-    pe = _first(dp, "pe", element_cuts(dp, target), target, period)
-    return _first(pe, "epilogue", _output_cuts(pe), target, period)
+    pe = _first(dp, ("pe",), element_cuts(dp, target), target, period, blocks)
+    return _first(pe, ends, _output_cuts(pe), target, period, blocks)
 
 
-def _first(dp: Datapath, block: str, choices: Iterator[tuple[str, ...]], target: str, period: float) -> Datapath:
-    """The first of the choices that is fast enough; refused by name if none is."""
+def _first(
+    dp: Datapath, names: Collection[str], choices: Iterator[tuple[str, ...]], target: str, period: float, blocks: Blocks
+) -> Datapath:
+    """The first of the choices with which these blocks are fast enough; refused by name if none is."""
     delays, best = _delays(target), float("inf")
     for cuts in choices:
         tried = replace(dp, cuts=(*dp.cuts, *cuts))
-        ns = path_ns(critical_path(plan(tried, target).blocks[block], delays), delays)
+        made = blocks(tried, target)
+        ns = max(path_ns(critical_path(made[name], delays), delays) for name in names)
         if ns <= period:
             return tried
         best = min(best, ns)
-    raise HwqError(
-        f"the {block} of {dp} reaches at most about {1000 / best:.0f} MHz, not {1000 / period:g}; ask for less"
-    )
+    slow = f"the {' and '.join(names)} of {dp} reaches"
+    raise HwqError(f"{slow} at most about {1000 / best:.0f} MHz, not {1000 / period:g}; ask for less")
 
 
 def _delays(target: str) -> Mapping[str, float]:
@@ -71,9 +86,13 @@ def element_cuts(dp: Datapath, target: str) -> Iterator[tuple[str, ...]]:
 
 
 def _output_cuts(dp: Datapath) -> Iterator[tuple[str, ...]]:
-    stages = output_stages(dp.mac)
+    """From no cut to every cut: the scaled sum, then from the front; then every 4th of its rows, every 3rd, ..."""
+    rows = [f"{SCALED}{j}" for j in range(1, scaled_rows(dp.mac))]
+    stages = tuple(stage for stage in output_stages(dp.mac) if stage not in rows)
     yield ()
     if "requant" in stages:
         yield ("requant",)
     for count in range(1, len(stages) + 1):
         yield stages[:count]
+    for every in range(4, 0, -1):
+        yield (*rows[every - 1 :: every], *stages)

@@ -17,13 +17,13 @@ from hwq.datapath.elements import OPERAND, Element, element
 from hwq.datapath.hard import MULTIPLIERS, Multiplier, Whole, block_operands, check_block, find_block
 from hwq.datapath.operand import Operand, operands, zero_code
 from hwq.datapath.schedule import behind, doubled, pe_depth, tile
-from hwq.datapath.stages import output_stages, pe_stages
+from hwq.datapath.stages import output_stages, pe_stages, row_cut
 from hwq.datapath.structure import Datapath
 from hwq.datapath.tiles import side_by_side, spacing
 from hwq.datapath.variants import BLOCKS, CELLS, TILES, product_form
 from hwq.errors import HwqError
 
-__all__ = ["FIRST", "SCALES", "Plan", "plan"]
+__all__ = ["FIRST", "SCALES", "Plan", "plan", "streamed"]
 
 SCALES = ("mul", "shift")
 PARAMETERS = ("bias", *SCALES)
@@ -124,7 +124,7 @@ def _plan(dp: Datapath, device: str) -> Plan:
         "pe": element(pe),
         **({FIRST: element(replace(pe, first=True))} if dp.array.dataflow == "ws" else {}),
         **({FOOT: foot(dp.mac)} if form == "banks" else {}),
-        "epilogue": _epilogue(dp),
+        "epilogue": _epilogue(dp, doubled(dp)),
     }
     stays = dp.array.dataflow != "ws"  # a sum that stays is a state, beyond the block's pipeline
     assert blocks["pe"].depth + blocks["decode_a"].depth + stays == pe_depth(dp), "schedule and plan differ"
@@ -231,7 +231,12 @@ def _hard(dp: Datapath, device: str) -> tuple[Multiplier, bool]:
     return check_block(dp.mac, _wholes(dp, form, device), block, form, (down, across), spacing(dp.mac))
 
 
-def _epilogue(dp: Datapath) -> Block:
+def streamed(chosen: Plan) -> Plan:
+    """The plan, with parameters that come with each sum: for units that sum tile after tile without a pause."""
+    return replace(chosen, blocks={**chosen.blocks, "epilogue": _epilogue(chosen.dp, True)})
+
+
+def _epilogue(dp: Datapath, overlapping: bool) -> Block:
     """The output path. It depends on the accumulator's grid and flags, not on what was multiplied.
 
     Parameters stand as long as a tile lasts; where tiles overlap they come with the sums, if need be a cycle later.
@@ -239,8 +244,8 @@ def _epilogue(dp: Datapath) -> Block:
     mac, now, given = dp.mac, _state(dp), steps.parameters(dp.mac)
     code = steps.finish(mac, now, given)
     following = steps.reseeded(given) if steps.SEED in given else None
-    cuts = tuple(c for c in dp.cuts if c in output_stages(mac))
-    still = {name: behind(dp) * (name in SCALES) if doubled(dp) else None for name in PARAMETERS}
+    cuts = tuple(row_cut(c) for c in dp.cuts if c in output_stages(mac))
+    still = {name: behind(dp) * (name in SCALES) if overlapping else None for name in PARAMETERS}
     words = tuple((word, still.get(name, 0)) for name, word in (*now.words.items(), *given.items()))
     return _output_block(words, code, following, cuts, mac.output.bits)
 

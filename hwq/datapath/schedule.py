@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from hwq.datapath.banks import banks
-from hwq.datapath.stages import OUTPUT
+from hwq.datapath.stages import is_output
 from hwq.datapath.variants import TILES
 from hwq.errors import HwqError
 
@@ -74,12 +74,12 @@ Size = TypeVar("Size", int, np.ndarray[Any, Any])
 
 def pe_depth(dp: Datapath) -> int:
     """Clock edges from an operand at the array's edge to the register that holds the sum with its product."""
-    return 2 + sum(cut not in OUTPUT for cut in dp.cuts)
+    return 2 + sum(not is_output(cut) for cut in dp.cuts)
 
 
 def output_depth(dp: Datapath) -> int:
     """Clock edges from a finished sum to the output register that holds its result."""
-    return 1 + sum(cut in OUTPUT for cut in dp.cuts)
+    return 1 + sum(is_output(cut) for cut in dp.cuts)
 
 
 def skew(dataflow: str, rows: Size, cols: Size) -> Size:

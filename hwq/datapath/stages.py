@@ -1,7 +1,8 @@
 """The pipeline stages of a datapath and which of them are cut.
 
 In order: `unpack` (edge decoder), `mul1`, `mul2`, ... (after each partial-product row), `mul` (the product), `align`
-(the aligned product), then in the output path `bias`, `requant`, `act`. A cut puts a register after its stage, that of
+(the aligned product), then in the output path `bias`, `requant1`, `requant2`, ... (after each row of the scaled sum),
+`requant` (that sum), `act`. A cut puts a register after its stage, that of
 an edge decoder before it. The accumulator and the output are always registered.
 """
 
@@ -9,16 +10,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hwq.bits import variable
 from hwq.bits.sums import factors, signed_bits
-from hwq.datapath.accumulators import Align
+from hwq.datapath.accumulators import Align, Exact, Fixed
 from hwq.errors import HwqError
 
 if TYPE_CHECKING:
     from hwq.datapath.spec import Mac
 
-__all__ = ["OUTPUT", "check_cuts", "output_stages", "pe_stages", "row_count"]
+__all__ = [
+    "OUTPUT",
+    "SCALED",
+    "check_cuts",
+    "is_output",
+    "output_stages",
+    "pe_stages",
+    "row_count",
+    "row_cut",
+    "scaled_rows",
+]
 
 OUTPUT = ("bias", "requant", "act")
+SCALED = "requant"  # before the number of one of its rows
 
 
 def row_count(mac: Mac) -> int:
@@ -36,7 +49,28 @@ def pe_stages(mac: Mac) -> tuple[str, ...]:
 
 
 def output_stages(mac: Mac) -> tuple[str, ...]:
-    return tuple(s for s, step in zip(OUTPUT, ("bias", "requant", "relu"), strict=True) if step in mac.steps)
+    """The stages of the output path, in order."""
+    there = [s for s, step in zip(OUTPUT, ("bias", "requant", "relu"), strict=True) if step in mac.steps]
+    rows = [f"{SCALED}{j}" for j in range(1, scaled_rows(mac))]
+    return tuple(stage for one in there for stage in ([*rows, one] if one == SCALED else [one]))
+
+
+def is_output(stage: str) -> bool:
+    """Whether a stage belongs to the output path."""
+    return stage in OUTPUT or stage.startswith(SCALED)
+
+
+def row_cut(stage: str) -> str:
+    """What the stage after a row of the scaled sum is called where that product is lowered."""
+    return f"mul{stage.removeprefix(SCALED)}" if stage.startswith(SCALED) and stage != SCALED else stage
+
+
+def scaled_rows(mac: Mac) -> int:
+    """Radix-4 partial-product rows of a whole sum times its multiplier; a float accumulator's are not told apart."""
+    if mac.requant is None or mac.floats is not None or not isinstance(mac.acc, Exact | Fixed):
+        return 0
+    total, scale = variable("sum", *mac.acc_format.integer_range), variable("mul", 0, (1 << mac.requant.bits) - 1)
+    return (signed_bits(factors(total, scale)[1]) + 1) // 2
 
 
 def check_cuts(mac: Mac, cuts: tuple[str, ...]) -> tuple[str, ...]:

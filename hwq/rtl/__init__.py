@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwq.datapath.names import top_name
 from hwq.rtl.array import Top
+from hwq.rtl.axi import Axi, Wrapper
 from hwq.rtl.blocks import leaves
 from hwq.rtl.emit import Manifest, emit
 from hwq.rtl.modules import Leaf, Port
@@ -11,7 +12,7 @@ from hwq.rtl.modules import Leaf, Port
 if TYPE_CHECKING:
     from hwq.rtl.component import MacArray
 
-__all__ = ["Leaf", "MacArray", "Manifest", "Port", "Top", "emit", "leaves", "top_name"]
+__all__ = ["Axi", "Leaf", "MacArray", "Manifest", "Port", "Top", "Wrapper", "emit", "leaves", "top_name"]
 
 
 def __getattr__(name: str) -> Any:

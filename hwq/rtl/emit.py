@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,18 @@ from hwq.datapath.names import check_own, top_name, write_files
 from hwq.datapath.schedule import doubled, tile_cycles
 from hwq.errors import HwqError
 from hwq.rtl.array import Top
+from hwq.rtl.axi import Axi, Wrapper
 from hwq.rtl.banked import Banked
 from hwq.rtl.doubled import Doubled
 from hwq.rtl.hard import PRIMITIVES, model
 from hwq.rtl.modules import Port
 from hwq.rtl.project import project
 
-__all__ = ["Manifest", "emit", "make_place", "sources"]
+__all__ = ["MODELS", "Manifest", "blocks", "emit", "publish", "sources"]
 
 _FILE = "manifest.json"
 MODELS = "models/"
+FRAME = ("a", "o")  # the streams whose last ends a tile's operands, and its results
 
 
 @dataclass(frozen=True)
@@ -104,31 +106,56 @@ class Manifest:
         return found
 
 
-def emit(dp: Datapath, folder: str | Path, device: str = "portable", clock: float | None = None) -> Manifest:
+def emit(
+    dp: Datapath, folder: str | Path, device: str = "portable", clock: float | None = None, bus: Axi | None = None
+) -> Manifest:
     """Write one file a module, what makes them a project and manifest.json into a folder, made if it is missing.
 
+    With a `bus` the top's wrapper is beside it, module `<top>_axi`, and `<top>_axi.h`, its registers for C.
     What an earlier call wrote there is removed. A file of it that was edited since is not, nor is one overwritten that
     no call wrote: both are refused.
     """
     chosen = plan(dp, device, clock)
     modules, texts = _written(chosen)
     top, text = next(iter(modules)), chosen.dp.parametric()
-    models = {f"{MODELS}{name}.v": model(name) for name in _blocks(chosen)}
-    around = models | project(text, device, top, list(texts), list(models), clock)
-    make_place(folder, {*texts, *around})
-    manifest = Manifest(
-        datapath=text,
-        device=device,
-        version=version("hwq"),
-        top=top,
-        modules=modules,
-        latency=chosen.dp.latency,
-        interval=tile_cycles(chosen.dp, 1, 1) - 1,
-        files=write_files(folder, texts),
-        project=write_files(folder, around),
+    models = {f"{MODELS}{name}.v": model(name) for name in blocks(chosen)}
+    outer, header = top, dict[str, str]()
+    if bus is not None:
+        wrapper = Wrapper(top, modules[top], FRAME, bus, int(top.removeprefix("hwq_")[:8], 16))
+        outer, header = wrapper.name, {f"{wrapper.name}.h": _header(chosen) + wrapper.header}
+        modules |= {leaf.name: leaf.ports for leaf in wrapper.modules}
+        texts |= {f"{leaf.name}.v": _header(chosen) + leaf.text for leaf in wrapper.modules}
+    clocked = modules[outer][0].name
+    around = models | header | project(text, device, top, outer, clocked, list(texts), list(models), clock)
+    return publish(
+        folder,
+        Manifest(
+            datapath=text,
+            device=device,
+            version=version("hwq"),
+            top=top,
+            modules=modules,
+            latency=chosen.dp.latency,
+            interval=tile_cycles(chosen.dp, 1, 1) - 1,
+            files=texts,
+            project=around,
+        ),
     )
+
+
+def publish(folder: str | Path, written: Manifest) -> Manifest:
+    """Write the files of a manifest that has their texts instead of digests, and the manifest with the digests."""
+    _remove(folder, {*written.files, *written.project})
+    manifest = replace(written, files=write_files(folder, written.files), project=write_files(folder, written.project))
     manifest.save(folder)
     return manifest
+
+
+def blocks(chosen: Plan) -> list[str]:
+    """The names of the blocks and cells of its device that a design instantiates."""
+    cells = [cell for block in chosen.blocks.values() for cell in block.cells]
+    found = {cell.attr.block.name for cell in cells if isinstance(cell.attr, Hard)}
+    return sorted(found.union(*(PRIMITIVES.get(cell.op, ()) for cell in cells)))
 
 
 def sources(
@@ -138,21 +165,19 @@ def sources(
     return _written(plan(dp, device, clock))
 
 
-def _blocks(chosen: Plan) -> list[str]:
-    """The names of the blocks and cells of its device that a design instantiates."""
-    cells = [cell for block in chosen.blocks.values() for cell in block.cells]
-    blocks = {cell.attr.block.name for cell in cells if isinstance(cell.attr, Hard)}
-    return sorted(blocks.union(*(PRIMITIVES.get(cell.op, ()) for cell in cells)))
-
-
 def _written(chosen: Plan) -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
     kind = Banked if FOOT in chosen.blocks else Doubled if doubled(chosen.dp) else Top
     modules = kind(chosen, top_name(chosen.dp)).modules
-    header = f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {chosen.device}\n"
-    return {leaf.name: leaf.ports for leaf in modules}, {f"{leaf.name}.v": header + leaf.text for leaf in modules}
+    texts = {f"{leaf.name}.v": _header(chosen) + leaf.text for leaf in modules}
+    return {leaf.name: leaf.ports for leaf in modules}, texts
 
 
-def make_place(folder: str | Path, names: Collection[str]) -> None:
+def _header(chosen: Plan) -> str:
+    """The first lines of each file."""
+    return f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {chosen.device}\n"
+
+
+def _remove(folder: str | Path, names: Collection[str]) -> None:
     """Remove what the manifest of a folder names, to make place for files of those names."""
     path, known = Path(folder), dict[str, str]()
     if (path / _FILE).is_file():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hwq.rtl.wires import bus
 
-__all__ = ["ALWAYS", "Leaf", "Port", "assigned", "instance", "module", "part", "register", "wire"]
+__all__ = ["ALWAYS", "WIDEST", "Leaf", "Port", "assigned", "instance", "module", "part", "register", "wire"]
 
 ALWAYS = "1'b1"  # the enable of what never waits
 WIDEST = 120  # columns of a line, where a list can be broken

@@ -12,19 +12,20 @@ MHZ = 100.0  # of the constraints, where no clock was asked for
 # array (a resubstitution, then its own proof of what it did) take minutes each, for a percent: not here.
 _SYNTH = {
     "xc7": "scratchpad -set abc9.nomfs 1; scratchpad -set abc9.verify 0; "
-    "synth_xilinx -family xc7 -flatten -nodsp -noiopad -noclkbuf -top $(TOP)",
-    "ecp5": "synth_ecp5 -nodsp -top $(TOP)",
+    "synth_xilinx -family xc7 -flatten -nodsp -noiopad -noclkbuf -top $(OUTER)",
+    "ecp5": "synth_ecp5 -nodsp -top $(OUTER)",
 }
-_ANY = "synth -flatten -top $(TOP); abc -g cmos2; opt_clean"
+_ANY = "synth -flatten -top $(OUTER); abc -g cmos2; opt_clean"
 
 _MAKEFILE = """\
 # {text}
 # make sim        the bench of bench/ in Icarus, every result against the exact emulator's
 # make verilator  the same in Verilator
 # make lint       what Verilator and Icarus have to say
-# make synth      Yosys for {device}: cells of the top, in build/synth.txt
+# make synth      Yosys for {device}: cells of $(OUTER), in build/synth.txt
 # make clean      removes build/ and what the bench wrote
 TOP = {top}
+OUTER = {outer}
 SOURCES = {sources}
 MODELS = {models}
 IVERILOG = iverilog
@@ -53,7 +54,7 @@ compared:
 	@echo "$$(wc -l < bench/expected.txt) result beats compared, 0 mismatches"
 
 lint:
-	$(VERILATOR) --lint-only --top-module $(TOP) $(SOURCES) $(MODELS)
+	$(VERILATOR) --lint-only --top-module $(OUTER) $(SOURCES) $(MODELS)
 	$(IVERILOG) -g2005 -Wall -o /dev/null $(SOURCES) $(MODELS)
 
 synth: build
@@ -84,7 +85,7 @@ filesets:
 targets:
   default: &default
     filesets: [rtl]
-    toplevel: {top}
+    toplevel: {outer}
   lint:
     <<: *default
     filesets: [rtl, models]
@@ -95,20 +96,29 @@ targets:
     filesets: [rtl, constraints]
 """
 
-_CLOCK = "# {why}\ncreate_clock -name clk -period {period:.3f} [get_ports clk]\n"
+_CLOCK = "# {why}\ncreate_clock -name {clk} -period {period:.3f} [get_ports {clk}]\n"
 
 
 def project(
-    text: str, device: str, top: str, sources: Sequence[str], models: Sequence[str], clock: float | None
+    text: str,
+    device: str,
+    top: str,
+    outer: str,
+    clk: str,
+    sources: Sequence[str],
+    models: Sequence[str],
+    clock: float | None,
 ) -> dict[str, str]:
-    """The files by name. `clock` in MHz is that of the constraints, else `MHZ`."""
-    given = {"text": text, "device": device, "top": top, "synth": _SYNTH.get(device, _ANY)}
+    """The files by name. `outer` is the outermost module, the top or what wraps it, and `clk` its clock; `clock` in MHz
+    is that of the constraints, else `MHZ`.
+    """
+    given = {"text": text, "device": device, "top": top, "outer": outer, "synth": _SYNTH.get(device, _ANY)}
     why = f"{clock:g} MHz, as asked" if clock else f"no clock was asked for: {MHZ:g} MHz stands here to be replaced"
-    period = _CLOCK.format(why=why, period=1000 / (clock or MHZ))
+    period = _CLOCK.format(why=why, clk=clk, period=1000 / (clock or MHZ))
     return {
         "Makefile": _MAKEFILE.format(**given, sources=" ".join(sources), models=" ".join(models)),
         f"{top}.core": _CORE.format(**given, sources=", ".join(sources), models=", ".join(models)),
         f"{top}.sdc": period,
         f"{top}.xdc": period,
-        f"{top}.lpf": f'# {why}\nFREQUENCY PORT "clk" {clock or MHZ:g} MHZ;\n',
+        f"{top}.lpf": f'# {why}\nFREQUENCY PORT "{clk}" {clock or MHZ:g} MHZ;\n',
     }
