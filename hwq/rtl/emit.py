@@ -25,7 +25,7 @@ from hwq.rtl.hard import PRIMITIVES, model
 from hwq.rtl.modules import Port
 from hwq.rtl.project import project
 
-__all__ = ["MODELS", "Manifest", "blocks", "emit", "make_place", "publish", "sources"]
+__all__ = ["MODELS", "Manifest", "blocks", "emit", "publish", "sources"]
 
 _FILE = "manifest.json"
 MODELS = "models/"
@@ -145,7 +145,7 @@ def emit(
 
 def publish(folder: str | Path, written: Manifest) -> Manifest:
     """Write the files of a manifest that has their texts instead of digests, and the manifest with the digests."""
-    make_place(folder, {*written.files, *written.project})
+    _remove(folder, {*written.files, *written.project})
     manifest = replace(written, files=write_files(folder, written.files), project=write_files(folder, written.project))
     manifest.save(folder)
     return manifest
@@ -177,7 +177,7 @@ def _header(chosen: Plan) -> str:
     return f"// hwq {version('hwq')}: {chosen.dp.parametric()}\n// rows for {chosen.device}\n"
 
 
-def make_place(folder: str | Path, names: Collection[str]) -> None:
+def _remove(folder: str | Path, names: Collection[str]) -> None:
     """Remove what the manifest of a folder names, to make place for files of those names."""
     path, known = Path(folder), dict[str, str]()
     if (path / _FILE).is_file():

@@ -11,9 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hwq.datapath.device import DEVICES
-from hwq.datapath.names import write_files
 from hwq.rtl.blocks import leaf
-from hwq.rtl.emit import Manifest, make_place
+from hwq.rtl.emit import Manifest, publish
 from hwq.rtl.modules import Leaf, Port, assigned, instance, module, wire
 from hwq.rtl.wires import bus
 from hwq.units import Unit, UnitPlan, plan
@@ -26,22 +25,22 @@ __all__ = ["emit_unit", "unit_sources"]
 
 
 def emit_unit(unit: Unit, folder: str | Path, device: str = "portable") -> Manifest:
-    """Write one file a module and manifest.json into a folder, made if it is missing; see `hwq.rtl.emit`."""
+    """Write one file a module and manifest.json into a folder, made if it is missing."""
     modules, texts = unit_sources(unit, device)
-    make_place(folder, texts)
-    manifest = Manifest(
-        datapath=unit.parametric(),
-        device=device,
-        version=version("hwq"),
-        top=unit.top,
-        modules=modules,
-        latency=latency(unit),
-        interval=interval(unit),
-        files=write_files(folder, texts),
-        project={},
+    return publish(
+        folder,
+        Manifest(
+            datapath=unit.parametric(),
+            device=device,
+            version=version("hwq"),
+            top=unit.top,
+            modules=modules,
+            latency=latency(unit),
+            interval=interval(unit),
+            files=texts,
+            project={},
+        ),
     )
-    manifest.save(folder)
-    return manifest
 
 
 def unit_sources(unit: Unit, device: str = "portable") -> tuple[dict[str, tuple[Port, ...]], dict[str, str]]:
